@@ -1,0 +1,28 @@
+# limosa: everything a developer types. Each target sets up what it needs.
+PY := .venv/bin/python
+
+.PHONY: setup check test test-full demo bench clean
+
+setup:
+	@tools/setup
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: setup
+	tools/test change
+
+test-full: setup
+	tools/test full
+
+demo: setup
+	$(PY) tools/demo.py
+
+bench: setup
+	$(PY) bench/run.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

@@ -1,0 +1,1 @@
+"""One adapter per port, independent of each other."""

@@ -1,0 +1,1 @@
+"""The use cases. No system call is made here: everything goes through a port."""

@@ -1,0 +1,1 @@
+"""One kernel facility per function. No policy, no names of containers."""

@@ -1,0 +1,1 @@
+"""Immutable values and pure rules: what limosa talks about, without doing anything."""

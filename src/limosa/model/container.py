@@ -1,0 +1,144 @@
+"""What a container is: what its owner asked for (`ContainerConfig`) and how things stand (`ContainerRecord`).
+
+All values are NamedTuples (docs/adr/0002): immutable, cheap to import, and turned into JSON by
+`limosa.model.codec`.  Sizes are bytes, times are nanoseconds since the epoch, unless the name says otherwise.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+from limosa.model.ids import ContainerId, Digest
+
+SUBORDINATE_IDS: Final = 65536
+"""Ids of one container's user namespace: inside 0..65535, outside `ContainerRecord.first_host_id` and up."""
+
+Kind = Literal["app", "system"]
+Protocol = Literal["tcp", "udp"]
+Phase = Literal["creating", "created", "starting", "running", "paused", "stopping", "stopped", "removing"]
+"""`creating`, `starting`, `stopping` and `removing` belong to a command at work: when that command is dead,
+`limosa recover` (or the next command that needs the container) finishes or undoes them."""
+
+
+class Limits(NamedTuple):
+    """Resource limits; None (or an empty string) is "no limit of its own"."""
+
+    memory_bytes: int | None = None
+    swap_bytes: int | None = None  # on top of memory_bytes
+    cpus: float | None = None  # 1.5 is one and a half processors' time
+    cpu_weight: int | None = None  # cgroup v2 cpu.weight, 1..10000
+    cpuset: str = ""  # "0-1,3"
+    pids: int | None = 4096
+    io_weight: int | None = None  # cgroup v2 io.weight, 1..10000
+    disk_bytes: int | None = None
+
+
+class PublishedPort(NamedTuple):
+    """`-p HOST_ADDRESS:HOST_PORT:CONTAINER_PORT/PROTOCOL`."""
+
+    host_port: int
+    container_port: int
+    protocol: Protocol = "tcp"
+    host_address: str = ""  # empty: every address of the host
+
+
+class Mount(NamedTuple):
+    """A bind mount, a named volume or a tmpfs of one container."""
+
+    kind: Literal["bind", "volume", "tmpfs"]
+    source: str  # host path, volume name, or empty
+    target: str  # absolute path inside
+    read_only: bool = False
+    options: tuple[str, ...] = ()
+
+
+class RestartPolicy(NamedTuple):
+    """`--restart no|always|unless-stopped|on-failure[:N]`."""
+
+    when: Literal["no", "always", "unless-stopped", "on-failure"] = "no"
+    max_retries: int | None = None
+
+
+class Security(NamedTuple):
+    """What separates a container from the host. The defaults are the safe ones."""
+
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    seccomp: str = "default"  # "default", "unconfined" or a profile's path
+    read_only_rootfs: bool = False
+
+
+class NetworkRequest(NamedTuple):
+    """Where a container is attached: `none`, `host`, or a network of limosa with optional fixed addresses."""
+
+    network: str = "default"
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
+
+
+class ContainerConfig(NamedTuple):
+    """What the owner asked for. Nothing here changes by itself; `limosa set` and `rename` replace it."""
+
+    name: str
+    oci_image: str  # the reference as typed
+    kind: Kind = "app"
+    args: tuple[str, ...] = ()  # the whole command line, entrypoint first
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = "/"
+    user: str = ""  # "uid[:gid]" or names from the container's own /etc/passwd
+    hostname: str = ""
+    terminal: bool = False
+    stdin_open: bool = False
+    remove_when_stopped: bool = False
+    init_helper: bool = False  # `--init` of run: a minimal init as pid 1 that reaps
+    mounts: tuple[Mount, ...] = ()
+    network: NetworkRequest = NetworkRequest()
+    ports: tuple[PublishedPort, ...] = ()
+    limits: Limits = Limits()
+    security: Security = Security()
+    restart: RestartPolicy = RestartPolicy()
+    onboot: bool = False
+    ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft, hard
+    sysctls: tuple[tuple[str, str], ...] = ()
+    shm_size_bytes: int = 64 << 20
+    labels: tuple[tuple[str, str], ...] = ()
+    devices: tuple[str, ...] = ()  # "tun", "fuse", …: names from model.devices
+    hooks: tuple[tuple[str, str], ...] = ()  # event, command
+    stop_signal: str = "SIGTERM"
+    stop_timeout_s: int = 10
+
+
+class Addresses(NamedTuple):
+    """What the network gave a container; kept for its whole life."""
+
+    ipv4: str = ""  # "10.88.0.5/16"
+    ipv6: str = ""
+    mac: str = ""
+
+
+class ExitState(NamedTuple):
+    """How the first process ended."""
+
+    status: int  # 0..255; 128 + signal number if a signal ended it
+    finished_ns: int
+    oom_killed: bool = False
+    reboot: bool = False  # it asked for a reboot and is started again
+
+
+class ContainerRecord(NamedTuple):
+    """How things stand with one container: everything that has to be known after a crash."""
+
+    container_id: ContainerId
+    config: ContainerConfig
+    phase: Phase
+    created_ns: int
+    first_host_id: int  # 0: no user namespace of its own (privileged)
+    layers: tuple[Digest, ...] = ()  # unpacked OCI layers, lowest first
+    addresses: Addresses = Addresses()
+    init_pid: int = 0  # in the host's pid namespace; 0 when nothing runs
+    init_start_ticks: int = 0  # /proc/PID/stat field 22, tells a reused pid from the real one
+    monitor_pid: int = 0
+    started_ns: int = 0
+    exit: ExitState | None = None
+    restarts: int = 0
+    stopped_by_user: bool = False

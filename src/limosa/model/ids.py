@@ -1,0 +1,58 @@
+"""Names and identifiers, and the rules for both."""
+
+import re
+from typing import Final, NewType
+
+from limosa.model.errors import LimosaError
+
+ContainerId = NewType("ContainerId", str)
+"""24 lower-case hexadecimal digits. Never reused: derived names (veth, cgroup) are unique by it."""
+
+Digest = NewType("Digest", str)
+"""`sha256:` and 64 hexadecimal digits, as OCI writes it."""
+
+ID_DIGITS: Final = 24
+SHORT_ID_DIGITS: Final = 12
+NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
+_HEX_ID: Final = re.compile(r"[0-9a-f]{1,24}\Z")
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
+
+
+def container_id(random_bytes: bytes) -> ContainerId:
+    """Return the id made of 12 random bytes. Raises ValueError for any other length."""
+    if len(random_bytes) * 2 != ID_DIGITS:
+        raise ValueError(f"a container id takes {ID_DIGITS // 2} bytes, not {len(random_bytes)}")
+    return ContainerId(random_bytes.hex())
+
+
+def short(identifier: str) -> str:
+    """Return the abbreviated form that listings show."""
+    return identifier[:SHORT_ID_DIGITS]
+
+
+def looks_like_id(text: str) -> bool:
+    """Say whether `text` could be a container id or an abbreviation of one."""
+    return _HEX_ID.match(text) is not None
+
+
+def checked_digest(text: str) -> Digest:
+    """Return `text` as a digest. Raises ValueError if it is anything but `sha256:<64 hex>`."""
+    if _DIGEST.match(text) is None:
+        raise ValueError(f"not a sha256 digest: {text!r}")
+    return Digest(text)
+
+
+def checked_name(text: str, what: str = "container") -> str:
+    """Return `text` if it can name a `what`.
+
+    Raises: LimosaError LIM-NAME-001: it has other characters, is empty or is longer than 63.
+    """
+    if NAME.match(text) is None:
+        raise LimosaError(
+            "LIM-NAME-001",
+            f"{text!r} cannot be the name of a {what}",
+            cause="a name has 1 to 63 letters, digits, '_', '.' or '-' and starts with a letter or a digit",
+            hint="choose another name",
+            exit_status=2,
+        )
+    return text

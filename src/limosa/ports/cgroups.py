@@ -1,0 +1,94 @@
+"""The cgroup of each container: limits, use, freezing, and its subtree across a checkpoint.
+
+limosa makes and removes these groups itself, on cgroup v2 and on the hybrid v1 layout, and starts the OCI runtime
+inside them (`crun --cgroup-manager=disabled`), because a restore needs exactly the same (docs/adr/0005).
+"""
+
+from typing import NamedTuple, Protocol
+
+from limosa.model.container import Limits
+from limosa.model.ids import ContainerId
+
+
+class CgroupUsage(NamedTuple):
+    """What a container uses now."""
+
+    memory_bytes: int
+    memory_limit_bytes: int | None
+    cpu_ns: int
+    pids: int
+    pids_limit: int | None
+    io_read_bytes: int
+    io_written_bytes: int
+    oom_kills: int
+
+
+class CgroupNode(NamedTuple):
+    """One directory of a saved subtree; `path` is relative to the container's own group ("" is the group itself)."""
+
+    hierarchy: str  # "unified" or the v1 controllers, "cpu,cpuacct"
+    path: str
+    uid: int
+    gid: int
+    mode: int
+    values: tuple[tuple[str, str], ...]
+    owners: tuple[tuple[str, int, int], ...]  # files whose owner is not the host's root
+    xattrs: tuple[tuple[str, str], ...]  # name, hexadecimal value
+
+
+class Cgroups(Protocol):
+    """Cgroups by container id. Every method may be repeated after a crash; the result is the same."""
+
+    def create(self, container_id: ContainerId, limits: Limits, owner_id: int) -> None:
+        """Make the container's groups with `limits`, delegated to host id `owner_id` (0: not delegated).
+
+        Raises: LimosaError LIM-CGRP-001: a controller that a limit needs is not there; nothing is left of the attempt.
+        """
+
+    def procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
+        """Return the `cgroup.procs` files that a new process writes itself into to become a member of every group."""
+
+    def exec_procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
+        """The same for a process that joins later: a leaf group where v2 forbids processes beside child groups."""
+
+    def criu_root(self, container_id: ContainerId) -> tuple[str, ...]:
+        """Return CRIU's `--cgroup-root` values ("/limosa-…/ID", or "controllers:/limosa-…/ID" on v1)."""
+
+    def set_limits(self, container_id: ContainerId, limits: Limits) -> None:
+        """Make `limits` hold now; growing and shrinking both work while it runs.
+
+        Raises: LimosaError LIM-CGRP-002: the kernel refused one (named, with its reason); the others are as before.
+        """
+
+    def usage(self, container_id: ContainerId) -> CgroupUsage:
+        """Return what the container uses. All zero when its groups are gone."""
+
+    def processes(self, container_id: ContainerId) -> list[int]:
+        """Return the pids (host's pid namespace) of every process in the group and below, sorted."""
+
+    def freeze(self, container_id: ContainerId, timeout_s: float) -> None:
+        """Stop every process. Raises: TimeoutError: some would not stop; all are thawed again."""
+
+    def thaw(self, container_id: ContainerId) -> None:
+        """Let every process go on. Nothing happens if they are."""
+
+    def frozen(self, container_id: ContainerId) -> bool:
+        """Say whether the group is frozen."""
+
+    def kill(self, container_id: ContainerId) -> None:
+        """Send SIGKILL to every process in the group and below, frozen ones too, and wait until none is left (5 s)."""
+
+    def save_subtree(self, container_id: ContainerId) -> tuple[CgroupNode, ...]:
+        """Return the group and its child groups, top-down: owners, modes, xattrs and settable values."""
+
+    def restore_subtree(self, container_id: ContainerId, nodes: tuple[CgroupNode, ...]) -> None:
+        """Make the child groups of `nodes` again. CRIU's post-setup-namespaces is the moment (docs/adr/0003)."""
+
+    def destroy(self, container_id: ContainerId) -> None:
+        """Remove the groups and everything below. Nothing happens if they are gone.
+
+        Raises: LimosaError LIM-CGRP-003: a process is still in them.
+        """
+
+    def present(self) -> list[ContainerId]:
+        """Return the ids that have a group here, for `recover`."""

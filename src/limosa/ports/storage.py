@@ -1,0 +1,82 @@
+"""Where the writable files of containers live, and how they are copied in constant time."""
+
+from typing import NamedTuple, Protocol
+
+from limosa.model.ids import ContainerId
+
+
+class WritableFiles(NamedTuple):
+    """The two directories that overlayfs needs, on one file system, owned by inner id 0 = host id 0.
+
+    Files are stored under the container's *inner* ids; the mount maps them (idmapped mount), so that a copy
+    for a container with other host ids needs no chown.
+    """
+
+    upper: str
+    work: str
+
+
+class StorageUsage(NamedTuple):
+    """Bytes that the files take, and the limit (None: only the pool's size)."""
+
+    used_bytes: int
+    limit_bytes: int | None
+
+
+class Storage(Protocol):
+    """Writable files per container. Every method may be repeated after a crash; the result is the same."""
+
+    def prepare(self) -> None:
+        """Make the pool usable: create and mount what is missing. Cheap when everything is there.
+
+        Raises: LimosaError LIM-STOR-001: no file system with constant-time copies can be had here.
+        """
+
+    def create(self, container_id: ContainerId, disk_bytes: int | None) -> WritableFiles:
+        """Make empty writable files for a container. With `disk_bytes`, more than that is ENOSPC inside.
+
+        Raises: LimosaError LIM-STOR-002: the pool is full; nothing is left of the attempt.
+        """
+
+    def locate(self, container_id: ContainerId) -> WritableFiles:
+        """Return the directories of a container that exists, mounting its disk if it has one and it is not mounted."""
+
+    def release(self, container_id: ContainerId) -> None:
+        """Undo what `locate` mounted. The files stay. Nothing happens if nothing was mounted."""
+
+    def take_snapshot(self, container_id: ContainerId, label: str) -> str:
+        """Keep the files as they are now, read-only, under `label`, and return the snapshot's directory (its upper).
+
+        Takes the same time for 10 GB as for 10 MB, apart from writing back what is dirty. Memory-mapped stores made
+        before the call are in it. The caller has the container's processes frozen.
+        """
+
+    def snapshot(self, container_id: ContainerId, label: str) -> str:
+        """Return the directory of a snapshot that `take_snapshot` made. Raises: KeyError: there is none."""
+
+    def drop_snapshot(self, container_id: ContainerId, label: str) -> None:
+        """Remove a snapshot; nothing happens if it is not there."""
+
+    def clone(self, source: ContainerId, label: str, target: ContainerId, disk_bytes: int | None) -> WritableFiles:
+        """Make `target`'s files a writable copy of a snapshot of `source`, in constant time, with an empty work
+
+        Directory.
+        """
+
+    def revert(self, container_id: ContainerId, label: str) -> WritableFiles:
+        """Make the container's own files those of the snapshot again. The caller has unmounted the rootfs."""
+
+    def resize(self, container_id: ContainerId, disk_bytes: int) -> None:
+        """Change the disk limit of a running or stopped container.
+
+        Raises: LimosaError LIM-STOR-003: more is in use than the new limit, or it has no disk of its own.
+        """
+
+    def usage(self, container_id: ContainerId) -> StorageUsage:
+        """Return what the files take now."""
+
+    def destroy(self, container_id: ContainerId) -> None:
+        """Remove a container's files and snapshots. Nothing happens if they are gone."""
+
+    def present(self) -> list[ContainerId]:
+        """Return the ids that have files here, for `recover` to compare with the records."""

@@ -1,0 +1,1 @@
+"""limosa slice: turns one huge change into an ordered series of small commits that build."""
