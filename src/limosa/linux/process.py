@@ -1,0 +1,162 @@
+"""Start processes and wait for them: the only module that does.
+
+`subprocess` costs 8 ms to import and is loaded when a process is first started with captured output; `posix_spawn`
+serves the rest.  Nothing is ever passed to a shell.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, NoReturn
+
+
+class Finished(NamedTuple):
+    """A process that has ended. `status` is 0..255, or 128 + signal number."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class CommandFailed(Exception):
+    """A process ended with a status other than 0. The message has the command, the status and its last words."""
+
+    def __init__(self, finished: Finished) -> None:
+        words = finished.stderr.decode(errors="replace").strip() or finished.stdout.decode(errors="replace").strip()
+        super().__init__(f"{' '.join(finished.argv[:3])} … ended with {finished.status}: {words[-2000:]}")
+        self.finished = finished
+        self.words = words
+
+
+def exit_status(wait_status: int) -> int:
+    """Return a wait status as a shell would: 0..255, or 128 + the signal that ended the process. Source: wait(2)."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    return code if code >= 0 else 128 - code
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    timeout_s: float | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Finished:
+    """Run `argv` to its end and return its status and output.
+
+    Raises: FileNotFoundError: no such program. TimeoutError: it ran longer than `timeout_s` and was killed.
+    """
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            list(argv),
+            input=stdin,
+            capture_output=True,
+            env=env,
+            cwd=cwd,
+            timeout=timeout_s,
+            pass_fds=tuple(pass_fds),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        raise TimeoutError(f"{argv[0]} did not end within {timeout_s} s") from expired
+    status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+    return Finished(tuple(argv), status, done.stdout, done.stderr)
+
+
+def run(argv: Sequence[str], **options: object) -> bytes:
+    """Run `argv` as `capture` does and return its standard output. Raises: CommandFailed: its status is not 0."""
+    finished = capture(argv, **options)  # type: ignore[arg-type]
+    if finished.status != 0:
+        raise CommandFailed(finished)
+    return finished.stdout
+
+
+def stream(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> int:
+    """Run `argv`, give each line of its output (both streams, as they come) to `on_line`, and return its status.
+
+    If `on_line` raises, the process is killed and waited for.
+    """
+    import subprocess
+
+    with subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=env,
+        cwd=cwd,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                on_line(line.rstrip("\n"))
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def spawn(
+    argv: Sequence[str], *, env: Mapping[str, str], files: Sequence[tuple[int, int]] = (), session: bool = False
+) -> int:
+    """Start `argv` (an absolute path first) without waiting and return its pid.
+
+    `files` are (descriptor here, number there); standard streams not named stay as they are. `session` starts a new
+    session. Descriptors here stay close-on-exec unless named. Source: posix_spawn(3).
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, here, there) for here, there in files]
+    return os.posix_spawn(
+        argv[0],
+        list(argv),
+        dict(env),
+        file_actions=actions,
+        setsid=session,
+        setsigmask=[],
+        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ],
+    )
+
+
+def wait(pid: int) -> int:
+    """Wait for a child and return its exit status as `exit_status` gives it."""
+    return exit_status(os.waitpid(pid, 0)[1])
+
+
+def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Become `argv` (an absolute path first). Raises: OSError: it cannot be executed; this process goes on."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execve(argv[0], list(argv), dict(env))
+
+
+def start_ticks(pid: int) -> int:
+    """Return when `pid` started, in clock ticks after boot: with the pid, it names one process for good.
+
+    Raises: ProcessLookupError: there is no such process. Source: proc_pid_stat(5), field 22.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError) as gone:
+        raise ProcessLookupError(f"no process {pid}") from gone
+    return int(text.rsplit(b")", 1)[1].split()[19])
+
+
+def alive(pid: int, ticks: int) -> bool:
+    """Say whether the process that started at `ticks` still runs under `pid` (a zombie does not)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rsplit(b")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return int(fields[19]) == ticks and fields[0] not in (b"Z", b"X")
