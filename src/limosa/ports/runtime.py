@@ -14,12 +14,15 @@ class BundlePlan(NamedTuple):
     rootfs: str
     first_host_id: int
     argv: tuple[str, ...]
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
     env: tuple[tuple[str, str], ...]
     hosts_file: str
     resolv_conf: str
     hostname: str
     volume_sources: tuple[tuple[str, str], ...]  # volume name, host directory
-    proc_view: str  # lxcfs's mount, or empty
+    proc_view_files: tuple[tuple[str, str], ...]  # host file, path inside: the container's own /proc/meminfo, …
     generation_file: str
 
 

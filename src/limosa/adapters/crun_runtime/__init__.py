@@ -1,0 +1,1 @@
+"""The OCI runtime crun under the monitor conmon."""

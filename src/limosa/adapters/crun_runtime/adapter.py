@@ -1,0 +1,187 @@
+"""The `Runtime` port: crun under conmon."""
+
+import json
+import os
+import signal
+import stat
+
+from limosa.adapters.crun_runtime import monitor, spec
+from limosa.linux import process
+from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LimosaError
+from limosa.model.ids import ContainerId
+from limosa.ports.runtime import BundlePlan, Started
+
+_ENTER = os.path.join(os.path.dirname(__file__), "enter.sh")
+
+
+class CrunRuntime:
+    """Containers started by crun, watched by conmon.
+
+    On disk, below the run directory: `crun/<id>/` crun's own state, `bundles/<id>/` config.json and conmon's files.
+    """
+
+    def __init__(
+        self,
+        run_directory: str,
+        state_directory: str,
+        crun: str,
+        conmon: str,
+        exit_command: tuple[str, ...],
+        hidden_mount: str,
+    ) -> None:
+        """`hidden_mount` is what crun must not see (see enter.sh); `exit_command` gets the container's id appended."""
+        self._run = run_directory
+        self._state = state_directory
+        self._crun = crun
+        self._conmon = conmon
+        self._exit_command = exit_command
+        self._hidden_mount = hidden_mount
+
+    def bundle(self, container_id: ContainerId) -> str:
+        """Return the directory with config.json and conmon's files."""
+        return f"{self._run}/bundles/{container_id}"
+
+    def log_path(self, container_id: ContainerId) -> str:
+        """Return the log that conmon appends to, across starts and restores."""
+        return f"{self._state}/containers/{container_id}/console.log"
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ("--root", f"{self._run}/crun", "--cgroup-manager=disabled")
+
+    def create(self, plan: BundlePlan, procs_files: tuple[str, ...]) -> Started:
+        """See the port."""
+        bundle = self.write_bundle(plan)
+        env = {
+            "LIMOSA_PROCS": " ".join(procs_files),
+            "LIMOSA_HIDE": self._hidden_mount,
+            "LIMOSA_STDIN": "" if plan.config.terminal or plan.config.stdin_open else "none",
+            "LIMOSA_CRUN": self._crun,
+        }
+        try:
+            return self.watch(
+                plan.container_id, plan.config.terminal, plan.config.stdin_open, _ENTER, self._arguments(), env
+            )
+        except LimosaError as failed:
+            self.delete(plan.container_id)
+            raise _translated(failed, plan) from failed
+        finally:
+            del bundle
+
+    def write_bundle(self, plan: BundlePlan) -> str:
+        """Write config.json and return the bundle's directory."""
+        bundle = self.bundle(plan.container_id)
+        os.makedirs(bundle, mode=0o700, exist_ok=True)
+        with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
+            json.dump(spec.config(plan), file)
+        return bundle
+
+    def watch(
+        self,
+        container_id: ContainerId,
+        terminal: bool,
+        stdin_open: bool,
+        program: str,
+        arguments: tuple[str, ...],
+        env: dict[str, str],
+    ) -> Started:
+        """Start conmon over `program` (which leaves the first process orphaned, its pid in the pidfile)."""
+        bundle = self.bundle(container_id)
+        os.makedirs(f"{self._run}/crun", mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(self.log_path(container_id)), mode=0o700, exist_ok=True)
+        init_pid = monitor.start(
+            self._conmon,
+            monitor.MonitorPlan(
+                container_id=container_id,
+                bundle=bundle,
+                runtime=program,
+                runtime_args=arguments,
+                env=tuple(env.items()),
+                log_path=self.log_path(container_id),
+                terminal=terminal,
+                stdin_open=stdin_open,
+                exit_command=(*self._exit_command, container_id) if self._exit_command else (),
+            ),
+        )
+        return Started(init_pid, process.start_ticks(init_pid), monitor.pid(bundle))
+
+    def start(self, container_id: ContainerId) -> None:
+        """See the port."""
+        finished = process.capture([self._crun, *self._arguments(), "start", container_id])
+        if finished.status != 0:
+            words = finished.stderr.decode(errors="replace").strip()
+            raise LimosaError("LIM-RUN-001", "the program cannot be started", cause=words)
+
+    def adopt(self, container_id: ContainerId, started: Started) -> None:
+        """See the port. crun knows a container by `<root>/<id>/status`, which a restore by CRIU leaves to us."""
+        directory = f"{self._run}/crun/{container_id}"
+        bundle = self.bundle(container_id)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        with open(f"{bundle}/config.json", encoding="utf-8") as file:
+            config = json.load(file)
+        status = {
+            "pid": started.init_pid,
+            "process-start-time": started.init_start_ticks,
+            "cgroup-path": "",
+            "scope": None,
+            "intelrdt": None,
+            "rootfs": config["root"]["path"],
+            "systemd-cgroup": False,
+            "bundle": bundle,
+            "created": "1970-01-01T00:00:00.000000Z",
+            "owner": "root",
+            "detached": True,
+            "external_descriptors": "[]",
+        }
+        with open(f"{directory}/config.json", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        with open(f"{directory}/status.new", "w", encoding="utf-8") as file:
+            json.dump(status, file)
+        os.replace(f"{directory}/status.new", f"{directory}/status")
+
+    def signal(self, container_id: ContainerId, signal_number: int) -> None:
+        """See the port."""
+        raise NotImplementedError
+
+    def exit_status(self, container_id: ContainerId) -> int | None:
+        """See the port."""
+        return monitor.exit_status(self.bundle(container_id), container_id)
+
+    def delete(self, container_id: ContainerId) -> None:
+        """See the port."""
+        for directory in (f"{self._run}/crun/{container_id}", self.bundle(container_id)):
+            _remove_tree(directory)
+
+
+def _remove_tree(directory: str) -> None:
+    for place, _, names in os.walk(directory, topdown=False):
+        for name in names:
+            os.unlink(f"{place}/{name}")
+        os.rmdir(place)
+
+
+def _translated(failed: LimosaError, plan: BundlePlan) -> LimosaError:
+    words, command = failed.cause, plan.argv[0] if plan.argv else ""
+    if "executable file" in words and "not found" in words or "No such file or directory" in words and command in words:
+        return LimosaError(
+            "LIM-RUN-002",
+            f"there is no command {command!r} in the container",
+            cause=words,
+            hint=f"limosa exec or run with another command; limosa image inspect {plan.config.oci_image} shows its own",
+            exit_status=EXIT_NOT_FOUND,
+        )
+    if "Permission denied" in words or "Exec format error" in words:
+        return LimosaError(
+            "LIM-RUN-003",
+            f"{command!r} cannot be executed in the container",
+            cause=words,
+            hint="check its mode and its architecture",
+            exit_status=EXIT_NOT_EXECUTABLE,
+        )
+    return failed
+
+
+def _is_host_device(descriptor: int) -> bool:
+    return stat.S_ISCHR(os.fstat(descriptor).st_mode)
+
+
+_ = (signal, _is_host_device)

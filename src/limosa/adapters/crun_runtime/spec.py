@@ -1,0 +1,150 @@
+"""From a `BundlePlan` to the OCI runtime's config.json."""
+
+from typing import Any, Final
+
+from limosa.adapters.crun_runtime import seccomp
+from limosa.model import capabilities
+from limosa.model.container import SUBORDINATE_IDS, Mount
+from limosa.model.errors import LimosaError
+from limosa.ports.runtime import BundlePlan
+
+_MASKED: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+_READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+GENERATION_PATH: Final = "/run/.limosa-generation"
+"""Inside every container: a line that changes when it becomes a copy (a fork or a rewind)."""
+
+_DEVICES: Final = {
+    "tun": ("/dev/net/tun", 10, 200),
+    "fuse": ("/dev/fuse", 10, 229),
+    "kvm": ("/dev/kvm", 10, 232),
+    "loop-control": ("/dev/loop-control", 10, 237),
+}
+
+
+def config(plan: BundlePlan) -> dict[str, Any]:
+    """Return config.json as a value. Raises: LimosaError LIM-RUN-004: an option has a value that OCI has no word for."""
+    wanted = plan.config
+    caps = list(capabilities.effective(wanted.kind, wanted.security))
+    process: dict[str, Any] = {
+        "terminal": wanted.terminal,
+        "user": {"uid": plan.uid, "gid": plan.gid, "additionalGids": list(plan.groups)},
+        "args": list(plan.argv),
+        "env": [f"{name}={value}" for name, value in plan.env],
+        "cwd": wanted.cwd or "/",
+        "capabilities": {name: caps for name in ("bounding", "effective", "permitted")},
+        "noNewPrivileges": wanted.kind == "app" and not wanted.security.privileged,
+        "rlimits": [
+            {"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard} for name, soft, hard in wanted.ulimits
+        ],
+    }
+    return {
+        "ociVersion": "1.0.2",
+        "process": process,
+        "root": {"path": plan.rootfs, "readonly": wanted.security.read_only_rootfs},
+        "hostname": plan.hostname,
+        "mounts": mounts(plan),
+        "linux": _linux(plan, caps),
+        "annotations": {"org.limosa.container": plan.container_id, "run.oci.keep_original_groups": "0"},
+    }
+
+
+def _linux(plan: BundlePlan, caps: list[str]) -> dict[str, Any]:
+    security = plan.config.security
+    namespaces = [{"type": name} for name in ("pid", "ipc", "uts", "mount", "cgroup")]
+    if plan.config.network.network != "host":
+        namespaces.append({"type": "network"})
+    linux: dict[str, Any] = {
+        "namespaces": namespaces,
+        "devices": [_device(name) for name in plan.config.devices],
+        "sysctl": dict(plan.config.sysctls),
+        "rootfsPropagation": "private",
+    }
+    if plan.first_host_id:
+        namespaces.append({"type": "user"})
+        mapping = [{"containerID": 0, "hostID": plan.first_host_id, "size": SUBORDINATE_IDS}]
+        linux["uidMappings"] = linux["gidMappings"] = mapping
+    if not security.privileged:
+        linux["maskedPaths"] = list(_MASKED)
+        # An init configures its own network and kernel view; the user namespace keeps it to what is its own.
+        linux["readonlyPaths"] = list(_READ_ONLY) if plan.config.kind == "app" else ["/proc/bus", "/proc/fs"]
+        if security.seccomp != "unconfined":
+            linux["seccomp"] = seccomp.profile(security.seccomp, caps)
+    return linux
+
+
+def _device(name: str) -> dict[str, Any]:
+    if name not in _DEVICES:
+        raise LimosaError(
+            "LIM-RUN-004",
+            f"there is no device {name!r} for containers",
+            hint=f"--device takes one of {', '.join(sorted(_DEVICES))}",
+            exit_status=2,
+        )
+    path, major, minor = _DEVICES[name]
+    return {"type": "c", "path": path, "major": major, "minor": minor, "fileMode": 0o666, "uid": 0, "gid": 0}
+
+
+def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
+    """Return the mounts in the order in which they are made: kernel file systems, then limosa's files, then the owner's."""
+    network_own = plan.config.network.network != "host"
+    system = plan.config.kind == "system"
+    made = [
+        _mount("proc", "/proc", "proc", ("nosuid", "noexec", "nodev")),
+        _mount("tmpfs", "/dev", "tmpfs", ("nosuid", "noexec", "strictatime", "mode=755", "size=65536k")),
+        _mount(
+            "devpts", "/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
+        ),
+        _mount(
+            "tmpfs", "/dev/shm", "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={plan.config.shm_size_bytes}")
+        ),
+        _mount("mqueue", "/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+    ]
+    sys_options = ("nosuid", "noexec", "nodev", *(() if system or plan.config.security.privileged else ("ro",)))
+    if network_own:
+        made.append(_mount("sysfs", "/sys", "sysfs", sys_options))
+    else:  # sysfs belongs to the owner of the network namespace, which the container is not
+        made.append(_mount("bind", "/sys", "/sys", ("rbind", "nosuid", "noexec", "nodev", "ro")))
+    cgroup_options = ("nosuid", "noexec", "nodev", "relatime", *(() if system else ("ro",)))
+    made.append(_mount("cgroup", "/sys/fs/cgroup", "cgroup", cgroup_options))
+    if system:
+        made += [
+            _mount("tmpfs", "/run", "tmpfs", ("nosuid", "nodev", "mode=755")),
+            _mount("tmpfs", "/run/lock", "tmpfs", ("nosuid", "nodev", "noexec", "mode=1777", "size=5120k")),
+        ]
+    made += [_mount("bind", path, source, ("bind", "ro", "nosuid", "nodev")) for source, path in plan.proc_view_files]
+    for source, target in (
+        (plan.hosts_file, "/etc/hosts"),
+        (plan.resolv_conf, "/etc/resolv.conf"),
+        (plan.generation_file, GENERATION_PATH),
+    ):
+        if source:
+            options = ("bind", "nosuid", "nodev") + (("ro",) if target == GENERATION_PATH else ())
+            made.append(_mount("bind", target, source, options))
+    volumes = dict(plan.volume_sources)
+    made += [_owned(wanted, volumes) for wanted in sorted(plan.config.mounts, key=lambda item: item.target.count("/"))]
+    return made
+
+
+def _owned(wanted: Mount, volumes: dict[str, str]) -> dict[str, Any]:
+    if wanted.kind == "tmpfs":
+        return _mount("tmpfs", wanted.target, "tmpfs", ("nosuid", "nodev", *wanted.options))
+    source = volumes[wanted.source] if wanted.kind == "volume" else wanted.source
+    mode = ("ro",) if wanted.read_only else ("rw",)
+    return _mount("bind", wanted.target, source, ("rbind", "rprivate", *mode, *wanted.options))
+
+
+def _mount(kind: str, target: str, source: str, options: tuple[str, ...]) -> dict[str, Any]:
+    return {"destination": target, "type": kind, "source": source, "options": list(options)}
