@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import stat
 
 from limosa.adapters.crun_runtime import monitor, spec
 from limosa.linux import process
@@ -50,7 +49,7 @@ class CrunRuntime:
 
     def create(self, plan: BundlePlan, procs_files: tuple[str, ...]) -> Started:
         """See the port."""
-        bundle = self.write_bundle(plan)
+        self.write_bundle(plan)
         env = {
             "LIMOSA_PROCS": " ".join(procs_files),
             "LIMOSA_HIDE": self._hidden_mount,
@@ -64,8 +63,6 @@ class CrunRuntime:
         except LimosaError as failed:
             self.delete(plan.container_id)
             raise _translated(failed, plan) from failed
-        finally:
-            del bundle
 
     def write_bundle(self, plan: BundlePlan) -> str:
         """Write config.json and return the bundle's directory."""
@@ -140,7 +137,20 @@ class CrunRuntime:
 
     def signal(self, container_id: ContainerId, signal_number: int) -> None:
         """See the port."""
-        raise NotImplementedError
+        pid_file = f"{self.bundle(container_id)}/pidfile"
+        try:
+            with open(pid_file, encoding="ascii") as file:
+                pid = int(file.read())
+        except FileNotFoundError as never:
+            raise ProcessLookupError(f"{container_id} has no first process") from never
+        # The pidfd keeps the number from meaning another process between the look and the signal.
+        descriptor = os.pidfd_open(pid)
+        try:
+            if self.exit_status(container_id) is not None:
+                raise ProcessLookupError(f"the first process of {container_id} has ended")
+            signal.pidfd_send_signal(descriptor, signal_number)
+        finally:
+            os.close(descriptor)
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """See the port."""
@@ -161,7 +171,7 @@ def _remove_tree(directory: str) -> None:
 
 def _translated(failed: LimosaError, plan: BundlePlan) -> LimosaError:
     words, command = failed.cause, plan.argv[0] if plan.argv else ""
-    if "executable file" in words and "not found" in words or "No such file or directory" in words and command in words:
+    if command and command in words and ("not found" in words or "No such file or directory" in words):
         return LimosaError(
             "LIM-RUN-002",
             f"there is no command {command!r} in the container",
@@ -178,10 +188,3 @@ def _translated(failed: LimosaError, plan: BundlePlan) -> LimosaError:
             exit_status=EXIT_NOT_EXECUTABLE,
         )
     return failed
-
-
-def _is_host_device(descriptor: int) -> bool:
-    return stat.S_ISCHR(os.fstat(descriptor).st_mode)
-
-
-_ = (signal, _is_host_device)

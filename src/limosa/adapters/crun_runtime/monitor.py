@@ -68,16 +68,16 @@ def _started(argv: list[str], plan: MonitorPlan) -> int:
             os.close(descriptor)
     with os.fdopen(read_end, "rb") as sync:
         process.wait(pid)
-        return _first_pid(sync.read(), plan)
+        # One line: the pid, or -1 and the runtime's words. conmon keeps its end open for as long as it lives.
+        return _first_pid(sync.readline(), plan)
 
 
-def _first_pid(sync: bytes, plan: MonitorPlan) -> int:
-    words = ""
-    for line in sync.splitlines():
-        said = json.loads(line)
-        if said.get("data", said.get("pid", -1)) > 0:
-            return int(said.get("data", said.get("pid")))
-        words = said.get("message", "").strip()
+def _first_pid(line: bytes, plan: MonitorPlan) -> int:
+    said = json.loads(line) if line.strip() else {}
+    first = int(said.get("data", said.get("pid", -1)))
+    if first > 0:
+        return first
+    words = str(said.get("message", "")).strip()
     if not words:
         with open(f"{plan.bundle}/conmon.log", encoding="utf-8", errors="replace") as file:
             words = file.read()[-2000:].strip()

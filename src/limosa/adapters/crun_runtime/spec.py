@@ -35,7 +35,10 @@ _DEVICES: Final = {
 
 
 def config(plan: BundlePlan) -> dict[str, Any]:
-    """Return config.json as a value. Raises: LimosaError LIM-RUN-004: an option has a value that OCI has no word for."""
+    """Return config.json as a value.
+
+    Raises: LimosaError LIM-RUN-004: an option has a value that OCI has no word for.
+    """
     wanted = plan.config
     caps = list(capabilities.effective(wanted.kind, wanted.security))
     process: dict[str, Any] = {
@@ -44,7 +47,7 @@ def config(plan: BundlePlan) -> dict[str, Any]:
         "args": list(plan.argv),
         "env": [f"{name}={value}" for name, value in plan.env],
         "cwd": wanted.cwd or "/",
-        "capabilities": {name: caps for name in ("bounding", "effective", "permitted")},
+        "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
         "noNewPrivileges": wanted.kind == "app" and not wanted.security.privileged,
         "rlimits": [
             {"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard} for name, soft, hard in wanted.ulimits
@@ -98,7 +101,7 @@ def _device(name: str) -> dict[str, Any]:
 
 
 def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
-    """Return the mounts in the order in which they are made: kernel file systems, then limosa's files, then the owner's."""
+    """Return the mounts in the order in which they are made: kernel's file systems, limosa's files, the owner's."""
     network_own = plan.config.network.network != "host"
     system = plan.config.kind == "system"
     made = [
@@ -108,7 +111,8 @@ def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
             "devpts", "/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
         ),
         _mount(
-            "tmpfs", "/dev/shm", "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={plan.config.shm_size_bytes}")
+            "tmpfs",
+            "/dev/shm",  # noqa: S108 "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={plan.config.shm_size_bytes}")
         ),
         _mount("mqueue", "/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
     ]
