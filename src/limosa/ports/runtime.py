@@ -34,6 +34,14 @@ class Started(NamedTuple):
     monitor_pid: int
 
 
+class RestoreSeat(NamedTuple):
+    """A monitor that waits for criu to fill it."""
+
+    container_id: ContainerId
+    pid_file: str  # criu's driver writes the first process's pid there
+    sync_fd: int
+
+
 class Runtime(Protocol):
     """Processes of containers.
 
@@ -51,8 +59,26 @@ class Runtime(Protocol):
     def start(self, container_id: ContainerId) -> None:
         """Let the first process execute the program."""
 
-    def adopt(self, container_id: ContainerId, started: Started) -> None:
-        """Bring the runtime's own state in line with a first process that CRIU restored, so that exec and kill work."""
+    def standard_streams(self, container_id: ContainerId) -> tuple[str, str, str]:
+        """Return what the first process's descriptors 0..2 are, as /proc names them ("pipe:[7]"): a dump records it.
+
+        Raises: OSError: it has ended or closed one.
+        """
+
+    def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
+        """Start the monitor over `criu_argv`, which gets the container's streams as 0..2 and `connection` as 3.
+
+        The processes that it leaves are the monitor's, as those of `create` are.
+        """
+
+    def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
+        """Wait until criu has ended well, and bring the runtime's own state in line, so that exec and kill work.
+
+        Raises: LimosaError LIM-RUN-001: it did not; nothing is left.
+        """
+
+    def abandon_restore(self, seat: RestoreSeat) -> None:
+        """Take back what `begin_restore` made, when criu failed."""
 
     def signal(self, container_id: ContainerId, signal_number: int) -> None:
         """Signal the first process. Raises: ProcessLookupError: it is gone."""

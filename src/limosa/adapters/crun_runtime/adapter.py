@@ -3,14 +3,16 @@
 import json
 import os
 import signal
+from typing import Final
 
 from limosa.adapters.crun_runtime import monitor, spec
 from limosa.linux import process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LimosaError
 from limosa.model.ids import ContainerId
-from limosa.ports.runtime import BundlePlan, Started
+from limosa.ports.runtime import BundlePlan, RestoreSeat, Started
 
-_ENTER = os.path.join(os.path.dirname(__file__), "enter.sh")
+_ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.sh")
+_EXEC: Final = os.path.join(os.path.dirname(__file__), "exec.sh")
 
 
 class CrunRuntime:
@@ -49,7 +51,7 @@ class CrunRuntime:
 
     def create(self, plan: BundlePlan, procs_files: tuple[str, ...]) -> Started:
         """See the port."""
-        self.write_bundle(plan)
+        self._write_bundle(plan)
         env = {
             "LIMOSA_PROCS": " ".join(procs_files),
             "LIMOSA_HIDE": self._hidden_mount,
@@ -57,49 +59,62 @@ class CrunRuntime:
             "LIMOSA_CRUN": self._crun,
         }
         try:
-            return self.watch(
-                plan.container_id, plan.config.terminal, plan.config.stdin_open, _ENTER, self._arguments(), env
-            )
+            return self._started(self._watched(plan, _ENTER, self._arguments(), env))
         except LimosaError as failed:
             self.delete(plan.container_id)
             raise _translated(failed, plan) from failed
 
-    def write_bundle(self, plan: BundlePlan) -> str:
-        """Write config.json and return the bundle's directory."""
+    def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
+        """See the port."""
+        self._write_bundle(plan)
+        starting = self._watched(plan, _EXEC, (), {"LIMOSA_ARGV": "\n".join(criu_argv)}, connection)
+        return RestoreSeat(plan.container_id, f"{self.bundle(plan.container_id)}/pidfile", starting.sync_fd)
+
+    def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
+        """See the port."""
+        started = self._started(monitor.Starting(seat.sync_fd, self._monitor_plan(plan, _EXEC, (), {}, -1)))
+        self._adopt(plan.container_id, started)
+        return started
+
+    def abandon_restore(self, seat: RestoreSeat) -> None:
+        """See the port."""
+        os.close(seat.sync_fd)
+        self.delete(seat.container_id)
+
+    def _write_bundle(self, plan: BundlePlan) -> str:
         bundle = self.bundle(plan.container_id)
         os.makedirs(bundle, mode=0o700, exist_ok=True)
         with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
             json.dump(spec.config(plan), file)
         return bundle
 
-    def watch(
-        self,
-        container_id: ContainerId,
-        terminal: bool,
-        stdin_open: bool,
-        program: str,
-        arguments: tuple[str, ...],
-        env: dict[str, str],
-    ) -> Started:
-        """Start conmon over `program` (which leaves the first process orphaned, its pid in the pidfile)."""
-        bundle = self.bundle(container_id)
-        os.makedirs(f"{self._run}/crun", mode=0o700, exist_ok=True)
-        os.makedirs(os.path.dirname(self.log_path(container_id)), mode=0o700, exist_ok=True)
-        init_pid = monitor.start(
-            self._conmon,
-            monitor.MonitorPlan(
-                container_id=container_id,
-                bundle=bundle,
-                runtime=program,
-                runtime_args=arguments,
-                env=tuple(env.items()),
-                log_path=self.log_path(container_id),
-                terminal=terminal,
-                stdin_open=stdin_open,
-                exit_command=(*self._exit_command, container_id) if self._exit_command else (),
-            ),
+    def _monitor_plan(
+        self, plan: BundlePlan, program: str, arguments: tuple[str, ...], env: dict[str, str], passed_fd: int
+    ) -> monitor.MonitorPlan:
+        container_id = plan.container_id
+        return monitor.MonitorPlan(
+            container_id=container_id,
+            bundle=self.bundle(container_id),
+            runtime=program,
+            runtime_args=arguments,
+            env=tuple(env.items()),
+            log_path=self.log_path(container_id),
+            terminal=plan.config.terminal,
+            stdin_open=plan.config.stdin_open,
+            exit_command=(*self._exit_command, container_id) if self._exit_command else (),
+            passed_fd=passed_fd,
         )
-        return Started(init_pid, process.start_ticks(init_pid), monitor.pid(bundle))
+
+    def _watched(
+        self, plan: BundlePlan, program: str, arguments: tuple[str, ...], env: dict[str, str], passed_fd: int = -1
+    ) -> monitor.Starting:
+        os.makedirs(f"{self._run}/crun", mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(self.log_path(plan.container_id)), mode=0o700, exist_ok=True)
+        return monitor.start(self._conmon, self._monitor_plan(plan, program, arguments, env, passed_fd))
+
+    def _started(self, starting: monitor.Starting) -> Started:
+        init_pid = monitor.first_pid(starting)
+        return Started(init_pid, process.start_ticks(init_pid), monitor.pid(starting.plan.bundle))
 
     def start(self, container_id: ContainerId) -> None:
         """See the port."""
@@ -108,8 +123,8 @@ class CrunRuntime:
             words = finished.stderr.decode(errors="replace").strip()
             raise LimosaError("LIM-RUN-001", "the program cannot be started", cause=words)
 
-    def adopt(self, container_id: ContainerId, started: Started) -> None:
-        """See the port. crun knows a container by `<root>/<id>/status`, which a restore by CRIU leaves to us."""
+    def _adopt(self, container_id: ContainerId, started: Started) -> None:
+        """Write what crun knows a container by, `<root>/<id>/status`, so that its exec, state and kill work."""
         directory = f"{self._run}/crun/{container_id}"
         bundle = self.bundle(container_id)
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -134,6 +149,13 @@ class CrunRuntime:
         with open(f"{directory}/status.new", "w", encoding="utf-8") as file:
             json.dump(status, file)
         os.replace(f"{directory}/status.new", f"{directory}/status")
+
+    def standard_streams(self, container_id: ContainerId) -> tuple[str, str, str]:
+        """See the port."""
+        with open(f"{self.bundle(container_id)}/pidfile", encoding="ascii") as file:
+            pid = int(file.read())
+        names = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+        return names[0], names[1], names[2]
 
     def signal(self, container_id: ContainerId, signal_number: int) -> None:
         """See the port."""

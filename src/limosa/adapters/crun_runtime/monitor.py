@@ -6,13 +6,16 @@ bundle: `pidfile`, `conmon.pid`, `attach` (a SOCK_SEQPACKET socket), `ctl`, `win
 Source: conmon(8).
 """
 
+import fcntl
 import json
 import os
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from limosa.linux import process
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class MonitorPlan(NamedTuple):
@@ -27,13 +30,18 @@ class MonitorPlan(NamedTuple):
     terminal: bool
     stdin_open: bool
     exit_command: tuple[str, ...]
+    passed_fd: int = -1  # a descriptor that the runtime gets as 3
 
 
-def start(conmon: str, plan: MonitorPlan) -> int:
-    """Start conmon and wait until its runtime is done; return the pid of the container's first process.
+class Starting(NamedTuple):
+    """A conmon whose runtime is at work; `first_pid` waits for its end."""
 
-    Raises: LimosaError LIM-RUN-001: the runtime failed; the message has its words. conmon has ended then.
-    """
+    sync_fd: int
+    plan: MonitorPlan
+
+
+def start(conmon: str, plan: MonitorPlan) -> Starting:
+    """Start conmon in the background. Raises: OSError: it cannot be started; nothing is left."""
     bundle = plan.bundle
     os.makedirs(f"{bundle}/exit", mode=0o700, exist_ok=True)
     for stale in ("pidfile", "conmon.pid", f"exit/{plan.container_id}"):
@@ -51,28 +59,45 @@ def start(conmon: str, plan: MonitorPlan) -> int:
     return _started(argv, plan)
 
 
-def _started(argv: list[str], plan: MonitorPlan) -> int:
+def _started(argv: list[str], plan: MonitorPlan) -> Starting:
     read_end, write_end = os.pipe()
     null = os.open("/dev/null", os.O_RDWR)
     errors = os.open(f"{plan.bundle}/conmon.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
-        env = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "_OCI_SYNCPIPE": "3",
-            **dict(plan.env),
-        }
-        files = [(null, 0), (null, 1), (errors, 2), (write_end, 3)]
+        env = {"PATH": _PATH, "_OCI_SYNCPIPE": "4", **dict(plan.env)}
+        files = [(null, 0), (null, 1), (errors, 2)]
+        # Sources are moved above every target first, so that no target overwrites a source still needed.
+        high = [
+            fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 64)
+            for descriptor in (write_end, plan.passed_fd)
+            if descriptor >= 0
+        ]
+        files.append((high[0], 4))
+        if plan.passed_fd >= 0:
+            env["LISTEN_FDS"] = "1"  # newer conmons close whatever systemd's convention does not name
+            files.append((high[1], 3))
         pid = process.spawn(argv, env=env, files=files, session=True)
+        for descriptor in high:
+            os.close(descriptor)
+    except OSError:
+        os.close(read_end)
+        raise
     finally:
         for descriptor in (write_end, null, errors):
             os.close(descriptor)
-    with os.fdopen(read_end, "rb") as sync:
-        process.wait(pid)
+    process.wait(pid)
+    return Starting(read_end, plan)
+
+
+def first_pid(starting: Starting) -> int:
+    """Wait until conmon's runtime is done; return the pid of the container's first process.
+
+    Raises: LimosaError LIM-RUN-001: the runtime failed; the message has its words. conmon has ended then.
+    """
+    plan = starting.plan
+    with os.fdopen(starting.sync_fd, "rb") as sync:
         # One line: the pid, or -1 and the runtime's words. conmon keeps its end open for as long as it lives.
-        return _first_pid(sync.readline(), plan)
-
-
-def _first_pid(line: bytes, plan: MonitorPlan) -> int:
+        line = sync.readline()
     said = json.loads(line) if line.strip() else {}
     first = int(said.get("data", said.get("pid", -1)))
     if first > 0:

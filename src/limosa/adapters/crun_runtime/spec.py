@@ -26,6 +26,8 @@ _READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/s
 GENERATION_PATH: Final = "/run/.limosa-generation"
 """Inside every container: a line that changes when it becomes a copy (a fork or a rewind)."""
 
+_SHM: Final = "/dev/shm"  # noqa: S108 - the name inside the container
+
 _DEVICES: Final = {
     "tun": ("/dev/net/tun", 10, 200),
     "fuse": ("/dev/fuse", 10, 229),
@@ -110,10 +112,7 @@ def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
         _mount(
             "devpts", "/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
         ),
-        _mount(
-            "tmpfs",
-            "/dev/shm",  # noqa: S108 "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={plan.config.shm_size_bytes}")
-        ),
+        _mount("tmpfs", _SHM, "shm", ("nosuid", "noexec", "nodev", "mode=1777", f"size={plan.config.shm_size_bytes}")),
         _mount("mqueue", "/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
     ]
     sys_options = ("nosuid", "noexec", "nodev", *(() if system or plan.config.security.privileged else ("ro",)))

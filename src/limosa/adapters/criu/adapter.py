@@ -1,0 +1,125 @@
+"""The `Checkpointer` port over `criu swrk`."""
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from limosa.adapters.criu import log, rpc
+from limosa.linux import process
+from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, RestorePlan
+
+_LOG_LEVEL: Final = 2
+_GHOST_LIMIT_BYTES: Final = 1 << 30
+_ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+class Criu:
+    """CRIU, one process per dump or restore, spoken to over its RPC.
+
+    The network namespace is left empty (`--empty-ns net`) and filled by limosa in `setup-namespaces`; every mount that
+    is not the container's own is matched by itself on both sides (`mnt[]:ms`); see docs/adr/0003.
+    """
+
+    def __init__(self, program: str, run_directory: str) -> None:
+        self._program = program
+        self._config = f"{run_directory}/criu.conf"
+        os.makedirs(run_directory, exist_ok=True)
+        if not os.path.exists(self._config):
+            # RPC has a field for this too, but its number differs between versions; a configuration file does not.
+            with open(f"{self._config}.{os.getpid()}", "w", encoding="ascii") as file:
+                file.write("network-lock nftables\n")
+            os.replace(f"{self._config}.{os.getpid()}", self._config)
+
+    def swrk_argv(self, descriptor: int) -> tuple[str, ...]:
+        """See the port."""
+        return (self._program, "swrk", str(descriptor))
+
+    def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> None:
+        """See the port."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        null = os.open("/dev/null", os.O_RDWR)
+        try:
+            # 0..2 are a null device and 3 the connection: criu never sees a descriptor of the caller.
+            files = [(null, 0), (null, 1), (null, 2), (theirs.fileno(), 3)]
+            pid = process.spawn(self.swrk_argv(3), env=_ENV, files=files)
+        finally:
+            theirs.close()
+            os.close(null)
+        options = {
+            **self._common(plan.rootfs, plan.own_network),
+            "pid": plan.init_pid,
+            "leave_running": plan.leave_running,
+            "tcp_established": True,
+            "log_file": "dump.log",
+            "ghost_limit": _GHOST_LIMIT_BYTES,
+            "irmap_scan_paths": list(plan.irmap_paths),
+        }
+        try:
+            self._call(ours, rpc.DUMP, options, plan.criu_images, lambda script, _: on_moment(cast(Any, script)))
+        finally:
+            ours.close()  # criu takes this as its end
+            process.wait(pid)
+
+    def restore(self, plan: RestorePlan, connection: int, on_moment: OnRestoreMoment) -> int:
+        """See the port."""
+        pids = [0]
+
+        def notified(script: str, pid: int) -> None:
+            pids[0] = pid or pids[0]
+            if script == "post-restore":
+                with open(plan.pid_file, "w", encoding="ascii") as file:
+                    file.write(str(pids[0]))
+            on_moment(cast(Any, script), pids[0])
+
+        with socket.socket(fileno=os.dup(connection)) as ours:
+            options = {
+                **self._common(plan.rootfs, plan.own_network),
+                "tcp_established": plan.keep_connections,
+                "tcp_close": not plan.keep_connections,
+                "log_file": "restore.log",
+                "rst_sibling": True,
+                "inherit_fd": [{"key": key, "fd": descriptor} for key, descriptor in plan.inherited],
+                "cg_root": [{"ctrl": c, "path": path} if c else {"path": path} for c, path in plan.cgroup_roots],
+            }
+            answer = self._call(ours, rpc.RESTORE, options, plan.criu_images, notified)
+        return int(answer.get("restore", {}).get("pid", pids[0]))
+
+    def _common(self, rootfs: str, own_network: bool) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "root": rootfs,
+            "log_level": _LOG_LEVEL,
+            "notify_scripts": True,
+            "file_locks": True,
+            "link_remap": True,
+            "ext_unix_sk": True,
+            "manage_cgroups_mode": rpc.CGROUPS_SOFT,
+            "external": ["mnt[]:ms"],
+            "config_file": self._config,
+        }
+        if own_network:
+            options["empty_ns"] = rpc.CLONE_NEWNET
+        return options
+
+    def _call(
+        self,
+        connection: socket.socket,
+        kind: int,
+        options: dict[str, Any],
+        criu_images: str,
+        on_notify: Callable[[str, int], None],
+    ) -> dict[str, Any]:
+        # criu opens /proc/PID/fd/NUMBER of the process that made the socket pair, which is this one.
+        directory = os.open(criu_images, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return rpc.call(connection, kind, {"images_dir_fd": directory, **options}, on_notify)
+        except rpc.RpcFailed as failed:
+            path = f"{criu_images}/{options['log_file']}"
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    text = file.read()
+            except FileNotFoundError:
+                text = f"Error (rpc): {failed}"
+            raise log.translated("dump" if kind == rpc.DUMP else "restore", text, path) from failed
+        finally:
+            os.close(directory)

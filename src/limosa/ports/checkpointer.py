@@ -1,0 +1,57 @@
+"""Dump and restore of process trees: what the engine needs from CRIU."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol
+
+DumpMoment = Literal["pre-dump", "network-lock", "network-unlock", "post-dump"]
+RestoreMoment = Literal[
+    "pre-restore", "setup-namespaces", "post-setup-namespaces", "post-restore", "pre-resume", "post-resume"
+]
+
+
+class DumpPlan(NamedTuple):
+    """What to dump and how."""
+
+    init_pid: int
+    criu_images: str  # directory, exists, empty
+    rootfs: str  # where the container's root is mounted on the host
+    leave_running: bool
+    own_network: bool = True  # the network namespace is left empty and rebuilt by us on restore
+    irmap_paths: tuple[str, ...] = ()  # directories (inside) to search for files that inotify watches
+
+
+class RestorePlan(NamedTuple):
+    """What to restore and into what."""
+
+    criu_images: str
+    rootfs: str
+    cgroup_roots: tuple[tuple[str, str], ...]  # (v1 controllers or "", path): where the container's group is now
+    inherited: tuple[tuple[str, int], ...]  # (what the dump called it, descriptor of the runtime), e.g. ("pipe:[7]", 1)
+    pid_file: str  # written before criu ends, for the monitor
+    keep_connections: bool = True
+    own_network: bool = True
+
+
+OnDumpMoment = Callable[[DumpMoment], None]
+OnRestoreMoment = Callable[[RestoreMoment, int], None]
+"""(moment, pid of the first process or 0). An exception makes CRIU give up and is raised again by the method."""
+
+
+class Checkpointer(Protocol):
+    """CRIU, or something as able."""
+
+    def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> None:
+        """Write the processes' state into `criu_images`. In `post-dump` every process is still stopped.
+
+        Raises: LimosaError LIM-CRIU-…: it cannot be dumped; the processes run as before.
+        """
+
+    def restore(self, plan: RestorePlan, connection: int, on_moment: OnRestoreMoment) -> int:
+        """Drive a `criu swrk` at the other end of `connection` through a restore; return the first process's pid.
+
+        criu was started by the monitor, so the restored first process is the monitor's child.
+        Raises: LimosaError LIM-CRIU-…: it cannot be restored; no process is left.
+        """
+
+    def swrk_argv(self, descriptor: int) -> tuple[str, ...]:
+        """Return the command line of a criu that takes its orders from `descriptor`."""
