@@ -1,0 +1,51 @@
+"""Enter a namespace for a moment, with setns(2) by way of the C library (os.setns exists only from Python 3.12)."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+CLONE_NEWNET: Final = 0x40000000
+CLONE_NEWUSER: Final = 0x10000000
+_NAMES: Final = {CLONE_NEWNET: "net"}
+
+
+def setns(descriptor: int, flag: int) -> None:
+    """Move the calling thread into the namespace that `descriptor` names.
+
+    Raises: OSError: EINVAL for another kind than `flag`, EPERM without CAP_SYS_ADMIN over it. Source: setns(2).
+    """
+    if hasattr(os, "setns"):
+        os.setns(descriptor, flag)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, flag) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"setns: {os.strerror(number)}")
+
+
+@contextmanager
+def entered(descriptor: int, flag: int = CLONE_NEWNET) -> Iterator[None]:
+    """Be in another network namespace for the time of a `with` block; only this thread changes.
+
+    Raises: OSError as `setns` does; the thread is then where it was. Sockets made inside stay in that namespace, and
+    /proc/sys/net is read and written there.
+    """
+    own = os.open(f"/proc/thread-self/ns/{_NAMES[flag]}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(descriptor, flag)
+        try:
+            yield
+        finally:
+            setns(own, flag)
+    finally:
+        os.close(own)
+
+
+def open_network(pid: int) -> int:
+    """Return a descriptor of the network namespace of `pid`. Raises: ProcessLookupError: there is no such process."""
+    try:
+        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as gone:
+        raise ProcessLookupError(f"no process {pid}") from gone
