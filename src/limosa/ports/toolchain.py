@@ -1,6 +1,6 @@
 """How criu, crun and Debian's packages reach a machine (docs/adr/0001)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 # Where a tool can come from, in the order in which they are tried. The first that passes its functional probe is taken.
@@ -45,5 +45,5 @@ class Toolchain(Protocol):
     def selected(self, name: str) -> Tool | None:
         """Return the tool that limosa uses now, or None if none was selected or its file is gone."""
 
-    def select(self, tool: Tool) -> None:
-        """Make `tool` the one that limosa uses from now on, in one step."""
+    def select(self, tools: Sequence[Tool]) -> None:
+        """Make `tools` the ones that limosa uses from now on, all in one step; earlier choices are forgotten."""
