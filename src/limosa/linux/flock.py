@@ -1,5 +1,6 @@
-"""Advisory file locks: the kernel drops them with their owner, however it dies."""
+"""Locks between processes that the kernel releases when their holder dies."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -7,16 +8,23 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def locked(path: str, exclusive: bool = True, blocking: bool = True) -> Iterator[None]:
-    """Hold a lock on the file at `path` (made if missing) for the time of a `with` block.
+def locked(path: str, *, exclusive: bool = True, blocking: bool = True) -> Iterator[None]:
+    """Hold a lock on the file `path` (made if it is missing) for the time of a `with` block.
 
-    Raises: BlockingIOError: not `blocking`, and somebody else holds it. State: the file stays; it is never removed,
-    since a lock on a removed file excludes nobody. Source: flock(2).
+    The holder's pid stands in the file, for messages. Raises: BlockingIOError: another process has it (only without
+    `blocking`); its `filename2` is that process's pid. Source: flock(2).
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        operation = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        fcntl.flock(descriptor, operation if blocking else operation | fcntl.LOCK_NB)
+        mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        try:
+            fcntl.flock(descriptor, mode | (0 if blocking else fcntl.LOCK_NB))
+        except BlockingIOError as busy:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            raise BlockingIOError(errno.EWOULDBLOCK, "locked by another process", path, None, holder) from busy
+        if exclusive:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

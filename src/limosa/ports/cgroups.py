@@ -51,8 +51,8 @@ class Cgroups(Protocol):
     def exec_procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
         """The same for a process that joins later: a leaf group where v2 forbids processes beside child groups."""
 
-    def criu_root(self, container_id: ContainerId) -> tuple[str, ...]:
-        """Return CRIU's `--cgroup-root` values ("/limosa-…/ID", or "controllers:/limosa-…/ID" on v1)."""
+    def criu_root(self, container_id: ContainerId) -> tuple[tuple[str, str], ...]:
+        """Return CRIU's `--cgroup-root` values: (v1 controllers or "", path from the hierarchy's root)."""
 
     def set_limits(self, container_id: ContainerId, limits: Limits) -> None:
         """Make `limits` hold now; growing and shrinking both work while it runs.

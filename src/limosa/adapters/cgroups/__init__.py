@@ -1,0 +1,1 @@
+"""Cgroups v2 and hybrid v1 behind one port."""
