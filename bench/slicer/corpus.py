@@ -1,0 +1,125 @@
+"""The real series: reading them, splitting them in a tuning and a reporting half, and who wrote which hunk.
+
+A half is decided by a hash, so nobody chooses. Series that share a commit go to the same half together.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from limosa_slice.model.change import Atom, Change, Role
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series that a person wrote: `commits` in order, from `base` to `head`."""
+
+    repository: str
+    base: str
+    head: str
+    commits: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """A short name that is the same everywhere."""
+        return f"{self.repository}-{self.base[:8]}-{self.head[:8]}"
+
+
+def load(source: str, name: str) -> list[Series]:
+    """Return all series of NAME.json in the folder `source`."""
+    with open(os.path.join(source, f"{name}.json")) as file:
+        listed = json.load(file)["series"]
+    return [Series(name, s["base"], s["head"], tuple(s["commits"])) for s in listed]
+
+
+def halves(all_series: list[Series]) -> tuple[list[Series], list[Series]]:
+    """Return the tuning and the reporting half."""
+    parent: dict[str, str] = {}
+
+    def root(item: str) -> str:
+        while parent.setdefault(item, item) != item:
+            item = parent[item]
+        return item
+
+    for series in all_series:
+        for commit in series.commits[1:]:
+            parent[root(commit)] = root(series.commits[0])
+    least: dict[str, str] = {}
+    for commit in parent:
+        least[root(commit)] = min(commit, least.get(root(commit), commit))
+    tuning, reporting = [], []
+    for series in all_series:
+        name = least[root(series.commits[0])]
+        chosen = reporting if hashlib.sha256(name.encode()).digest()[0] & 1 else tuning
+        chosen.append(series)
+    return tuning, reporting
+
+
+def bare_clone(source: str, name: str, into: str) -> str:
+    """Return the git directory of NAME.bundle, cloned under `into` if it is not there yet."""
+    place = os.path.join(into, f"{name}.git")
+    if not os.path.isdir(place):
+        subprocess.run(["git", "clone", "-q", "--bare", os.path.join(source, f"{name}.bundle"), place], check=True)
+    return place
+
+
+def _git(git_dir: str, *args: str) -> bytes:
+    return subprocess.run(["git", "--git-dir", git_dir, *args], capture_output=True, check=False).stdout
+
+
+def _blame(git_dir: str, path: str, *args: str) -> list[str]:
+    """Return the commit of each line of `path`; empty if git has none."""
+    out = _git(git_dir, "blame", "--incremental", *args, "--", path)
+    owner: dict[int, str] = {}
+    for line in out.split(b"\n"):
+        parts = line.split(b" ")
+        if len(parts) == 4 and len(parts[0]) == 40 and parts[3].isdigit():
+            for number in range(int(parts[2]), int(parts[2]) + int(parts[3])):
+                owner[number] = parts[0].decode()
+    return [owner.get(number, "") for number in range(1, max(owner, default=0) + 1)]
+
+
+class Truth:
+    """The commit of the person that each line of a change belongs to."""
+
+    def __init__(self, git_dir: str, series: Series, change: Change) -> None:
+        self._git_dir, self._series, self._change = git_dir, series, change
+        self._position = {commit: n for n, commit in enumerate(series.commits)}
+        self._new: dict[int, list[str]] = {}
+        self._old: dict[int, list[str]] = {}
+
+    def votes(self, atom: Atom) -> Counter[int]:
+        """Return how many lines of `atom` belong to each commit, by the commit's number in the series."""
+        span = f"{self._series.base}..{self._series.head}"
+        delta, hunk = self._change.files[atom.file], atom.hunk
+        if atom.role in (Role.EDIT, Role.WHOLE) and (hunk.old_count or hunk.new_count):
+            found: Counter[int] = Counter()
+            if hunk.new_count and delta.new_path:
+                if atom.file not in self._new:
+                    self._new[atom.file] = _blame(self._git_dir, delta.new_path, span)
+                for owner in self._new[atom.file][hunk.new_start : hunk.new_start + hunk.new_count]:
+                    found.update([self._position[owner]] if owner in self._position else [])
+            if hunk.old_count and delta.old_path:
+                if atom.file not in self._old:
+                    self._old[atom.file] = _blame(self._git_dir, delta.old_path, "--reverse", span)
+                for seen in self._old[atom.file][hunk.old_start : hunk.old_start + hunk.old_count]:
+                    found.update(self._deleter(seen))
+            return found
+        paths = [p for p in (delta.old_path, delta.new_path) if p]
+        last = _git(self._git_dir, "log", "--no-merges", "--format=%H", span, "--", *paths).decode().split()
+        return Counter([self._position[c] for c in last if c in self._position][:1])
+
+    def _deleter(self, seen: str) -> Iterator[int]:
+        if seen == self._series.base:
+            yield 0
+        elif seen in self._position and self._position[seen] + 1 < len(self._series.commits):
+            yield self._position[seen] + 1
+
+
+def hunk_key(atom: Atom) -> tuple[int, int, bool]:
+    """Return which hunk of `git diff -U0 base head` an atom came from."""
+    return (atom.file, atom.ordinal, atom.role in (Role.EDIT, Role.WHOLE))

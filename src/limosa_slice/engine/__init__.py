@@ -1,0 +1,1 @@
+"""The use cases of the slicer: plan, apply, check, explain."""

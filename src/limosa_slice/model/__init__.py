@@ -1,0 +1,1 @@
+"""Values and pure rules of the slicer: atoms, edges, series, plan text, errors."""

@@ -1,0 +1,1 @@
+"""What the slicer's engine needs from the world."""
