@@ -6,12 +6,15 @@ again: the overlay holds its own private clones of them.
 """
 
 import os
+from typing import Final
 
-from limosa.linux import mount, user_namespace
+from limosa.linux import files, mount, user_namespace
 from limosa.model.container import SUBORDINATE_IDS
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import WritableFiles
+
+_MOST_BYTES: Final = 16 << 20
 
 
 class OverlayRootfs:
@@ -25,7 +28,7 @@ class OverlayRootfs:
         return f"{self._base}/{container_id}/merged"
 
     def mount(
-        self, container_id: ContainerId, layers: tuple[str, ...], files: WritableFiles, first_host_id: int
+        self, container_id: ContainerId, layers: tuple[str, ...], writable: WritableFiles, first_host_id: int
     ) -> str:
         """See the port."""
         target = self.path(container_id)
@@ -33,7 +36,7 @@ class OverlayRootfs:
             return target
         os.makedirs(target, mode=0o711, exist_ok=True)
         try:
-            self._mount(container_id, layers, files, first_host_id)
+            self._mount(container_id, layers, writable, first_host_id)
         except OSError as refused:
             self.unmount(container_id)
             raise LimosaError(
@@ -45,12 +48,12 @@ class OverlayRootfs:
         return target
 
     def _mount(
-        self, container_id: ContainerId, layers: tuple[str, ...], files: WritableFiles, first_host_id: int
+        self, container_id: ContainerId, layers: tuple[str, ...], writable: WritableFiles, first_host_id: int
     ) -> None:
         binds = f"{self._base}/{container_id}/layers"
         os.makedirs(binds, mode=0o700, exist_ok=True)
         # work and upper must be on one mount, so their parent is bound; a lower layer is bound by itself.
-        above = os.path.dirname(files.upper)
+        above = os.path.dirname(writable.upper)
         sources = [*layers, above]
         userns_fd = -1
         if first_host_id:
@@ -63,8 +66,8 @@ class OverlayRootfs:
             options = [
                 ("source", "limosa"),
                 ("lowerdir", ":".join(reversed(lower))),
-                ("upperdir", f"{top}/{os.path.basename(files.upper)}"),
-                ("workdir", f"{top}/{os.path.basename(files.work)}"),
+                ("upperdir", f"{top}/{os.path.basename(writable.upper)}"),
+                ("workdir", f"{top}/{os.path.basename(writable.work)}"),
                 # A layer is never changed behind the overlay's back, and a copied-up file keeps its inode number.
                 ("xino", "on"),
             ]
@@ -93,6 +96,11 @@ class OverlayRootfs:
     def _unbind(self, binds: str) -> None:
         for point in mount.mount_points(binds):
             mount.umount(point, lazy=True)
+
+    def read(self, container_id: ContainerId, path: str) -> bytes:
+        """See the port."""
+        with open(files.open_below(self.path(container_id), path), "rb") as file:
+            return file.read(_MOST_BYTES)
 
     def unmount(self, container_id: ContainerId) -> None:
         """See the port."""

@@ -160,3 +160,24 @@ def alive(pid: int, ticks: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return int(fields[19]) == ticks and fields[0] not in (b"Z", b"X")
+
+
+def ended(pid: int, ticks: int, timeout_s: float | None) -> bool:
+    """Wait until the process that started at `ticks` (0: whichever has the pid) has ended; say whether it has.
+
+    It need not be a child. Source: pidfd_open(2): a pidfd is readable once the process has ended.
+    """
+    import select
+
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if ticks and not alive(pid, ticks):
+            return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(None if timeout_s is None else max(0, int(timeout_s * 1000))))
+    finally:
+        os.close(descriptor)

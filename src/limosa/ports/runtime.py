@@ -34,6 +34,17 @@ class Started(NamedTuple):
     monitor_pid: int
 
 
+class ExecRequest(NamedTuple):
+    """One more program in a running container."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    cwd: str = ""
+    uid: int = 0
+    gid: int = 0
+    terminal: bool = False
+
+
 class RestoreSeat(NamedTuple):
     """A monitor that waits for criu to fill it."""
 
@@ -82,6 +93,18 @@ class Runtime(Protocol):
 
     def signal(self, container_id: ContainerId, signal_number: int) -> None:
         """Signal the first process. Raises: ProcessLookupError: it is gone."""
+
+    def wait(self, container_id: ContainerId, started: Started, timeout_s: float | None) -> int | None:
+        """Wait until the first process has ended and return its status; None if `timeout_s` went by first.
+
+        A process that ended without its monitor's word (both were killed) has status 137.
+        """
+
+    def attach(self, container_id: ContainerId, *, stdin: bool) -> None:
+        """Copy the container's output to this process's (and its input, with `stdin`) until the container ends."""
+
+    def exec_argv(self, container_id: ContainerId, request: ExecRequest) -> tuple[str, ...]:
+        """Return the command line of the runtime that executes a program inside."""
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """Return the status that the monitor noted, or None while the program runs or if none was noted."""

@@ -5,14 +5,18 @@ import os
 import signal
 from typing import Final
 
-from limosa.adapters.crun_runtime import monitor, spec
+from limosa.adapters.crun_runtime import attach, monitor, spec
 from limosa.linux import process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LimosaError
 from limosa.model.ids import ContainerId
-from limosa.ports.runtime import BundlePlan, RestoreSeat, Started
+from limosa.ports.runtime import BundlePlan, ExecRequest, RestoreSeat, Started
 
 _ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.sh")
 _EXEC: Final = os.path.join(os.path.dirname(__file__), "exec.sh")
+
+_STATUS_STEPS: Final = 200
+_STATUS_STEP_SECONDS: Final = 0.01
+_KILLED: Final = 137
 
 
 class CrunRuntime:
@@ -173,6 +177,31 @@ class CrunRuntime:
             signal.pidfd_send_signal(descriptor, signal_number)
         finally:
             os.close(descriptor)
+
+    def wait(self, container_id: ContainerId, started: Started, timeout_s: float | None) -> int | None:
+        """See the port."""
+        if not process.ended(started.init_pid, started.init_start_ticks, timeout_s):
+            return None
+        # conmon writes the status a moment after it has reaped the process.
+        for _ in range(_STATUS_STEPS):
+            status = self.exit_status(container_id)
+            if status is not None:
+                return status
+            process.ended(started.monitor_pid, 0, _STATUS_STEP_SECONDS)
+        return _KILLED
+
+    def attach(self, container_id: ContainerId, *, stdin: bool) -> None:
+        """See the port."""
+        attach.relay(self.bundle(container_id), stdin=stdin)
+
+    def exec_argv(self, container_id: ContainerId, request: ExecRequest) -> tuple[str, ...]:
+        """See the port."""
+        argv = [self._crun, *self._arguments(), "exec", "--user", f"{request.uid}:{request.gid}"]
+        argv += ["--tty"] if request.terminal else []
+        argv += ["--cwd", request.cwd] if request.cwd else []
+        for name, value in request.env:
+            argv += ["--env", f"{name}={value}"]
+        return (*argv, container_id, *request.argv)
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """See the port."""

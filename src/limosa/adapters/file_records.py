@@ -1,0 +1,208 @@
+"""The `ContainerRecords` and `CommitRecords` ports over plain files.
+
+<root>/containers/<id>/record.json   one container; `lock` beside it
+<root>/names/<name>                  the id that has the name
+<root>/id-ranges/<slot>              the id that has host ids FIRST + slot * 65536 and up
+<root>/commits/<id>/record.json      one commit; criu's images in `criu/`; in `<id>.new` until it is kept
+"""
+
+import json
+import os
+from contextlib import AbstractContextManager
+from typing import Final
+
+from limosa.linux import files, flock
+from limosa.model import codec
+from limosa.model.commit import CommitId, CommitRecord
+from limosa.model.container import SUBORDINATE_IDS, ContainerRecord
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId, looks_like_id
+
+_FIRST_HOST_ID: Final = 1 << 29  # above what adduser and systemd hand out by themselves
+_SLOTS: Final = 16384
+
+
+class FileContainerRecords:
+    """Containers as files."""
+
+    def __init__(self, root: str) -> None:
+        self._containers = f"{root}/containers"
+        self._names = f"{root}/names"
+        self._ranges = f"{root}/id-ranges"
+
+    def _directory(self, container_id: str) -> str:
+        return f"{self._containers}/{container_id}"
+
+    def add(self, record: ContainerRecord) -> None:
+        """See the port."""
+        directory = self._directory(record.container_id)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self.save(record)
+        try:
+            _claim(self._names, record.config.name, record.container_id)
+        except FileExistsError as taken:
+            files.remove_tree(directory)
+            raise LimosaError(
+                "LIM-NAME-002",
+                f"the name {record.config.name!r} is in use",
+                cause="another container has it",
+                hint=f"limosa rm {record.config.name}, or choose another --name",
+                exit_status=125,
+            ) from taken
+
+    def save(self, record: ContainerRecord) -> None:
+        """See the port."""
+        text = json.dumps(codec.to_jsonable(record), indent=1)
+        files.write_durably(f"{self._directory(record.container_id)}/record.json", text.encode())
+
+    def load(self, container_id: ContainerId) -> ContainerRecord:
+        """See the port."""
+        path = f"{self._directory(container_id)}/record.json"
+        try:
+            with open(path, encoding="utf-8") as file:
+                return codec.from_jsonable(ContainerRecord, json.load(file))
+        except FileNotFoundError as missing:
+            raise _no_such(container_id) from missing
+        except ValueError as damaged:
+            raise LimosaError(
+                "LIM-NAME-005", f"the record {path} is damaged", cause=str(damaged), hint="limosa recover"
+            ) from damaged
+
+    def find(self, reference: str) -> ContainerRecord:
+        """See the port."""
+        if "/" not in reference and reference not in ("", ".", ".."):
+            try:
+                with open(f"{self._names}/{reference}", encoding="ascii") as file:
+                    return self.load(ContainerId(file.read()))
+            except FileNotFoundError:
+                pass
+        return self.load(ContainerId(_abbreviated(self._containers, reference, "container")))
+
+    def all(self) -> list[ContainerRecord]:
+        """See the port."""
+        found = []
+        for name in _entries(self._containers):
+            try:
+                found.append(self.load(ContainerId(name)))
+            except LimosaError as gone:
+                if gone.code != "LIM-NAME-003":
+                    raise
+        return sorted(found, key=lambda record: record.created_ns)
+
+    def remove(self, container_id: ContainerId) -> None:
+        """See the port."""
+        for base in (self._names, self._ranges):
+            for name in _entries(base):
+                if _content(f"{base}/{name}") == container_id:
+                    os.unlink(f"{base}/{name}")
+        files.remove_tree(self._directory(container_id))
+
+    def locked(self, container_id: ContainerId) -> AbstractContextManager[None]:
+        """See the port."""
+        directory = self._directory(container_id)
+        if not os.path.isdir(directory):
+            raise _no_such(container_id)
+        return flock.locked(f"{directory}/lock")
+
+    def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
+        """See the port."""
+        used = set(_entries(self._ranges))
+        for slot in range(_SLOTS):
+            first = _FIRST_HOST_ID + slot * SUBORDINATE_IDS
+            if str(slot) in used or first in in_use:
+                continue
+            try:
+                _claim(self._ranges, str(slot), container_id)
+            except FileExistsError:
+                continue
+            return first
+        raise LimosaError("LIM-NAME-006", "no range of host ids is left", hint="remove containers")
+
+
+class FileCommitRecords:
+    """Commits as files."""
+
+    def __init__(self, root: str) -> None:
+        self._commits = f"{root}/commits"
+
+    def begin(self, commit_id: CommitId) -> str:
+        """See the port."""
+        directory = f"{self._commits}/{commit_id}.new/criu"
+        os.makedirs(directory, mode=0o700)
+        return directory
+
+    def keep(self, record: CommitRecord) -> None:
+        """See the port."""
+        place = f"{self._commits}/{record.commit_id}"
+        text = json.dumps(codec.to_jsonable(record), indent=1)
+        files.write_durably(f"{place}.new/record.json", text.encode())
+        os.rename(f"{place}.new", place)
+
+    def abandon(self, commit_id: CommitId) -> None:
+        """See the port."""
+        files.remove_tree(f"{self._commits}/{commit_id}.new")
+
+    def find(self, reference: str) -> CommitRecord:
+        """See the port."""
+        return self._load(_abbreviated(self._commits, reference, "commit"))
+
+    def _load(self, name: str) -> CommitRecord:
+        with open(f"{self._commits}/{name}/record.json", encoding="utf-8") as file:
+            return codec.from_jsonable(CommitRecord, json.load(file))
+
+    def all(self) -> list[CommitRecord]:
+        """See the port."""
+        found = [self._load(name) for name in _entries(self._commits) if not name.endswith(".new")]
+        return sorted(found, key=lambda record: record.created_ns)
+
+    def criu_images(self, commit_id: CommitId) -> str:
+        """See the port."""
+        return f"{self._commits}/{commit_id}/criu"
+
+    def remove(self, commit_id: CommitId) -> None:
+        """See the port."""
+        files.remove_tree(f"{self._commits}/{commit_id}")
+
+
+def _entries(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
+def _content(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _claim(directory: str, name: str, owner: str) -> None:
+    """Make `directory/name` with `owner` in it, whole from the first moment. Raises: FileExistsError."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    unfinished = f"{directory}/.{owner}"
+    with open(unfinished, "w", encoding="ascii") as file:
+        file.write(owner)
+    try:
+        os.link(unfinished, f"{directory}/{name}")
+    finally:
+        os.unlink(unfinished)
+
+
+def _abbreviated(directory: str, reference: str, what: str) -> str:
+    if looks_like_id(reference):
+        found = [name for name in _entries(directory) if name.startswith(reference) and not name.endswith(".new")]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            code = "LIM-NAME-004" if what == "container" else "LIM-COMM-002"
+            raise LimosaError(code, f"{reference!r} means {len(found)} {what}s", hint="give more digits of the id")
+    if what == "container":
+        raise _no_such(reference)
+    raise LimosaError("LIM-COMM-001", f"there is no commit {reference!r}", hint="limosa log lists them")
+
+
+def _no_such(reference: str) -> LimosaError:
+    return LimosaError("LIM-NAME-003", f"there is no container {reference!r}", hint="limosa ps -a lists them")

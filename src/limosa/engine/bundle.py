@@ -1,0 +1,53 @@
+"""From a container's record to what the OCI runtime has to be told."""
+
+from limosa.engine.host import Host
+from limosa.model import users
+from limosa.model.container import ContainerRecord
+from limosa.model.ids import short
+from limosa.ports.runtime import BundlePlan
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def account(host: Host, record: ContainerRecord, text: str) -> users.User:
+    """Return who `text` is in the container, whose rootfs is mounted. Raises: LimosaError LIM-RUN-005."""
+    return users.resolved(text, _text(host, record, "/etc/passwd"), _text(host, record, "/etc/group"))
+
+
+def _text(host: Host, record: ContainerRecord, path: str) -> str:
+    try:
+        return host.rootfs.read(record.container_id, path).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
+    """Return the plan of a start or restore; the rootfs is mounted."""
+    config = record.config
+    user = account(host, record, config.user)
+    env = {"PATH": PATH, "HOME": user.home, "HOSTNAME": hostname(record), "container": "limosa", **dict(config.env)}
+    if config.terminal:
+        env.setdefault("TERM", "xterm")
+    networked = config.network.network not in ("none", "host")
+    return BundlePlan(
+        container_id=record.container_id,
+        config=config,
+        rootfs=rootfs,
+        first_host_id=record.first_host_id,
+        argv=config.args,
+        uid=user.uid,
+        gid=user.gid,
+        groups=user.groups,
+        env=tuple(env.items()),
+        hosts_file=host.networks.hosts_file(record.container_id) if networked else "",
+        resolv_conf="",
+        hostname=hostname(record),
+        volume_sources=(),
+        proc_view_files=(),
+        generation_file="",
+    )
+
+
+def hostname(record: ContainerRecord) -> str:
+    """Return the container's host name: as asked for, or the short id, as docker does."""
+    return record.config.hostname or short(record.container_id)

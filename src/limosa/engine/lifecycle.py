@@ -1,0 +1,236 @@
+"""Containers: create, start, stop, kill, remove, and what happens when the program ends.
+
+A record's phase is written before anything is acquired and every acquired thing has a name that follows from the
+container's id, so that whoever finds a transitional phase of a dead command can take everything back.
+"""
+
+from contextlib import ExitStack
+from typing import Final
+
+from limosa.engine import bundle
+from limosa.engine.host import Host
+from limosa.model.container import ContainerConfig, ContainerRecord, ExitState
+from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.ids import ContainerId
+from limosa.model.signals import number_of
+from limosa.ports.runtime import Started
+
+_SIGKILL: Final = 9
+_KILL_SECONDS: Final = 10.0
+
+
+def create(host: Host, config: ContainerConfig) -> ContainerRecord:
+    """Make a container that does not run yet.
+
+    Raises: LimosaError: the image is missing, the name or a port is in use, …; nothing is left of the attempt.
+    """
+    oci_image = host.oci_images.resolve(config.oci_image)
+    command = config.args or (*oci_image.entrypoint, *oci_image.cmd)
+    if not command:
+        raise LimosaError(
+            "LIM-CONT-001",
+            f"there is nothing to run in {config.oci_image}",
+            cause="neither the image nor the command line names a command",
+            hint=f"limosa run {config.oci_image} COMMAND",
+            exit_status=EXIT_RUN_FAILED,
+        )
+    container_id = host.new_id()
+    env = {**dict(oci_image.env), **dict(config.env)}
+    config = config._replace(
+        args=command,
+        env=tuple(env.items()),
+        name=config.name or f"c-{container_id[:8]}",
+        user=config.user or oci_image.user,
+        cwd=config.cwd if config.cwd not in ("", "/") else oci_image.cwd or "/",
+    )
+    host.storage.prepare()
+    with ExitStack() as undo:
+        undo.callback(host.containers.remove, container_id)
+        record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, oci_image.layers)
+        host.containers.add(record)
+        if not config.security.privileged:
+            in_use = frozenset(other.first_host_id for other in host.containers.all())
+            record = record._replace(first_host_id=host.containers.take_id_range(container_id, in_use))
+        undo.callback(host.storage.destroy, container_id)
+        host.storage.create(container_id, config.limits.disk_bytes)
+        if networked(config):
+            undo.callback(host.networks.forget, container_id)
+            addresses = host.networks.reserve(container_id, config.name, config.network, config.ports)
+            record = record._replace(addresses=addresses)
+        record = record._replace(phase="created")
+        host.containers.save(record)
+        undo.pop_all()
+    return record
+
+
+def networked(config: ContainerConfig) -> bool:
+    """Say whether the container is on a network of limosa."""
+    return config.network.network not in ("none", "host")
+
+
+def start(host: Host, container_id: ContainerId) -> ContainerRecord:
+    """Start a container that does not run. Raises: LimosaError; it is stopped, as before, then."""
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        if record.phase == "running":
+            return record
+        host.storage.prepare()
+        with ExitStack() as undo:
+            before = record
+            undo.callback(host.containers.save, before)
+            host.containers.save(record._replace(phase="starting"))
+            rootfs = acquire(host, record, undo)
+            plan = bundle.plan(host, record, rootfs)
+            undo.callback(host.runtime.delete, container_id)
+            started = host.runtime.create(plan, host.cgroups.procs_files(container_id))
+            undo.callback(host.cgroups.kill, container_id)
+            if networked(record.config):
+                host.networks.connect(container_id, started.init_pid)
+            host.runtime.start(container_id)
+            record = running(host, record, started)
+            undo.pop_all()
+        return record
+
+
+def acquire(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
+    """Make cgroups and mount the rootfs, with their undoing on `undo`; return the rootfs."""
+    container_id = record.container_id
+    undo.callback(host.cgroups.destroy, container_id)
+    host.cgroups.create(container_id, record.config.limits, record.first_host_id)
+    layers = host.oci_images.layer_directories(record.layers)
+    undo.callback(host.rootfs.unmount, container_id)
+    if networked(record.config):
+        undo.callback(host.networks.disconnect, container_id)
+    return host.rootfs.mount(container_id, layers, host.storage.locate(container_id), record.first_host_id)
+
+
+def running(host: Host, record: ContainerRecord, started: Started) -> ContainerRecord:
+    """Record that a container runs, and return the record."""
+    record = record._replace(
+        phase="running",
+        init_pid=started.init_pid,
+        init_start_ticks=started.init_start_ticks,
+        monitor_pid=started.monitor_pid,
+        started_ns=host.now_ns(),
+        exit=None,
+        stopped_by_user=False,
+    )
+    host.containers.save(record)
+    return record
+
+
+def process_of(record: ContainerRecord) -> Started:
+    """Return the first process of a record that has one."""
+    return Started(record.init_pid, record.init_start_ticks, record.monitor_pid)
+
+
+def require_running(record: ContainerRecord, verb: str) -> None:
+    """Raise LimosaError LIM-CONT-002 unless the container runs."""
+    if record.phase != "running":
+        name = record.config.name
+        raise LimosaError(
+            "LIM-CONT-002",
+            f'cannot {verb} "{name}": it does not run',
+            state=f'"{name}" is {record.phase}; nothing changed',
+            hint=f"limosa start {name}",
+        )
+
+
+def stop(host: Host, container_id: ContainerId, timeout_s: float | None = None) -> ContainerRecord:
+    """Ask the program to end, and kill it when `timeout_s` (its own setting by default) has gone by."""
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        if record.phase != "running":
+            return record
+        record = record._replace(stopped_by_user=True)
+        host.containers.save(record)
+        try:
+            host.runtime.signal(container_id, number_of(record.config.stop_signal))
+            seconds = record.config.stop_timeout_s if timeout_s is None else timeout_s
+            status = host.runtime.wait(container_id, process_of(record), seconds)
+            if status is None:
+                host.runtime.signal(container_id, _SIGKILL)
+                status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
+        except ProcessLookupError:
+            status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
+        return settle(host, record, status)
+
+
+def signal(host: Host, container_id: ContainerId, signal_name: str) -> None:
+    """Signal the first process. Raises: LimosaError LIM-CONT-002."""
+    record = host.containers.load(container_id)
+    require_running(record, "signal")
+    try:
+        host.runtime.signal(container_id, number_of(signal_name))
+    except ProcessLookupError:
+        return
+
+
+def wait(host: Host, container_id: ContainerId) -> int:
+    """Wait until the container has ended and return its status."""
+    record = host.containers.load(container_id)
+    if record.phase == "running":
+        host.runtime.wait(container_id, process_of(record), None)
+        record = on_exit(host, container_id)
+    return record.exit.status if record.exit else 0
+
+
+def on_exit(host: Host, container_id: ContainerId) -> ContainerRecord:
+    """Take back what a container held whose program has ended; nothing happens if that was done.
+
+    This is what the monitor calls, so that no limosa command has to be running.
+    """
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        if record.phase != "running":
+            return record
+        status = host.runtime.wait(container_id, process_of(record), 0)
+        if status is None:
+            return record
+        return settle(host, record, status)
+
+
+def settle(host: Host, record: ContainerRecord, status: int | None) -> ContainerRecord:
+    """Release everything of a container whose first process has ended; the caller holds its lock."""
+    container_id = record.container_id
+    oom_killed = host.cgroups.usage(container_id).oom_kills > 0
+    release(host, record)
+    code = 128 + _SIGKILL if status is None else status
+    record = record._replace(
+        phase="stopped", init_pid=0, init_start_ticks=0, exit=ExitState(code, host.now_ns(), oom_killed)
+    )
+    host.containers.save(record)
+    return record
+
+
+def release(host: Host, record: ContainerRecord) -> None:
+    """Take processes, network, mounts, cgroups and the runtime's state away; files and reservations stay."""
+    container_id = record.container_id
+    host.cgroups.kill(container_id)
+    if networked(record.config):
+        host.networks.disconnect(container_id)
+    host.rootfs.unmount(container_id)
+    host.cgroups.destroy(container_id)
+    host.runtime.delete(container_id)
+    host.storage.release(container_id)
+
+
+def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> None:
+    """Remove a container with its files and commits. Raises: LimosaError LIM-CONT-003: it runs, without `force`."""
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        if record.phase == "running" and not force:
+            raise LimosaError(
+                "LIM-CONT-003",
+                f'cannot remove "{record.config.name}": it runs',
+                state=f'"{record.config.name}" is running; nothing changed',
+                hint=f"limosa stop {record.config.name} first, or rm --force",
+            )
+        host.containers.save(record._replace(phase="removing"))
+        release(host, record)
+        for commit in host.commits.all():
+            if commit.container.container_id == container_id:
+                host.commits.remove(commit.commit_id)
+        host.networks.forget(container_id)
+        host.storage.destroy(container_id)
+        host.containers.remove(container_id)

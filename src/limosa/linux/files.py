@@ -1,0 +1,60 @@
+"""Files that are whole or not there, and paths that stay below a directory."""
+
+import ctypes
+import os
+from typing import Final
+
+_SYS_OPENAT2: Final = 437
+_RESOLVE_IN_ROOT: Final = 0x10
+_RESOLVE_NO_MAGICLINKS: Final = 0x02
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def write_durably(path: str, data: bytes) -> None:
+    """Replace `path` by a file with `data`, in one step; both file and name are on disk afterwards.
+
+    A crash leaves the old file or the new one. Source: rename(2), fsync(2).
+    """
+    unfinished = f"{path}.{os.getpid()}.new"
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(unfinished, path)
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def open_below(root: str, path: str) -> int:
+    """Open `path` for reading as if `root` were "/": no link and no ".." leads out of it.
+
+    Raises: OSError as open(2). Source: openat2(2), RESOLVE_IN_ROOT.
+    """
+    how = (ctypes.c_uint64 * 3)(os.O_RDONLY | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        size = ctypes.c_size_t(ctypes.sizeof(how))
+        found = _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
+        if found < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+        return int(found)
+    finally:
+        os.close(directory)
+
+
+def remove_tree(directory: str) -> None:
+    """Remove a directory and all below it, following no link. Nothing happens if it is gone."""
+    for place, directories, names in os.walk(directory, topdown=False):
+        for name in names:
+            os.unlink(f"{place}/{name}")
+        for name in directories:
+            path = f"{place}/{name}"
+            os.unlink(path) if os.path.islink(path) else os.rmdir(path)
+    if os.path.isdir(directory):
+        os.rmdir(directory)

@@ -1,0 +1,67 @@
+"""What limosa remembers: containers, their names and id ranges, and commits."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from limosa.model.commit import CommitId, CommitRecord
+from limosa.model.container import ContainerRecord
+from limosa.model.ids import ContainerId
+
+
+class ContainerRecords(Protocol):
+    """The records of one limosa root. A record is replaced in one step and is on disk when the method returns."""
+
+    def add(self, record: ContainerRecord) -> None:
+        """Keep a new record and take its name. Raises: LimosaError LIM-NAME-002: the name is in use."""
+
+    def save(self, record: ContainerRecord) -> None:
+        """Replace a record. The caller holds its lock."""
+
+    def load(self, container_id: ContainerId) -> ContainerRecord:
+        """Return a record. Raises: LimosaError LIM-NAME-003: there is none."""
+
+    def find(self, reference: str) -> ContainerRecord:
+        """Return the record that a name, an id or an unambiguous abbreviation of one means.
+
+        Raises: LimosaError LIM-NAME-003: none; LIM-NAME-004: several.
+        """
+
+    def all(self) -> list[ContainerRecord]:
+        """Return every record, oldest first."""
+
+    def remove(self, container_id: ContainerId) -> None:
+        """Forget a container and give its name and id range back. Nothing happens if it is gone."""
+
+    def locked(self, container_id: ContainerId) -> AbstractContextManager[None]:
+        """Hold the container for one command; waits for another command that has it."""
+
+    def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
+        """Return the first of 65536 host ids that no other container of this root has, until `remove`.
+
+        `in_use` are ranges that records name though they own none (a fork shares its source's).
+        """
+
+
+class CommitRecords(Protocol):
+    """The commits of one limosa root."""
+
+    def begin(self, commit_id: CommitId) -> str:
+        """Return an empty directory for criu's images of a commit to be. It does not exist for others until `keep`."""
+
+    def keep(self, record: CommitRecord) -> None:
+        """Make a commit exist, in one step; it is on disk when the method returns."""
+
+    def abandon(self, commit_id: CommitId) -> None:
+        """Take back what `begin` made."""
+
+    def find(self, reference: str) -> CommitRecord:
+        """Return the commit that an id or an unambiguous abbreviation means. Raises: LimosaError LIM-COMM-001, -002."""
+
+    def all(self) -> list[CommitRecord]:
+        """Return every commit, oldest first."""
+
+    def criu_images(self, commit_id: CommitId) -> str:
+        """Return the directory with criu's images."""
+
+    def remove(self, commit_id: CommitId) -> None:
+        """Forget a commit. Nothing happens if it is gone."""
