@@ -131,6 +131,8 @@ class DebianToolchain:
 
     def _built(self, name: str, report: Callable[[str], None]) -> str:
         files = tuple(pin for pin in pins.pins("source", archive.architecture()) if pin.package == name)
+        if not files or name not in build.RECIPES:
+            raise ToolUnavailable(f"no source of {name} is pinned")
 
         def fill(directory: str, final: str) -> None:
             work = f"{directory}/fetched"

@@ -117,8 +117,8 @@ def fetch_newest(names: Sequence[str], directory: str, report: Callable[[str], N
 
 
 def _failure(said: Sequence[str]) -> str:
-    errors = [line for line in said if line.startswith(("E:", "Err:"))]
-    return (errors or [*said, "apt said nothing"])[-1]
+    errors = [line for line in said if line.startswith("E:") and line != "E: Download Failed"]
+    return (errors or [*said, "apt said nothing"])[0]
 
 
 def _verify(pin: Pin, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Build criu and crun from their pinned source, in a throw-away Debian tree of the machine's own suite.
+"""Build CRIU from its pinned source, in a throw-away Debian tree of the machine's own suite.
 
 mmdebstrap makes the tree, runs the build in it and takes the result out, so no compiler and no header reaches the
 machine itself.  The program comes with the libraries that it was linked with.
@@ -40,11 +40,6 @@ RECIPES: Final = {
         ),
         "make -j$(nproc) V=0 criu/criu",
         "criu/criu",
-    ),
-    "crun": Recipe(
-        (*_COMMON, "libcap-dev", "libseccomp-dev", "libjson-c-dev", "libyajl-dev", "libsystemd-dev", "libtool"),
-        "./configure --disable-criu && make -j$(nproc) crun",
-        "crun",
     ),
 }
 # Runs in the throw-away tree: unpack, build, collect the program and what the loader maps for it.
