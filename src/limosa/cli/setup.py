@@ -1,0 +1,48 @@
+"""`limosa setup`: bring this machine to the point where limosa can work."""
+
+import argparse
+from typing import Any
+
+from limosa.engine import prepare
+
+SUMMARY = "install Debian packages, criu and crun, the boot unit and shell completion"
+EXAMPLES = """examples:
+  limosa setup              everything that is not there yet
+  limosa setup --tools      only criu and crun, for a machine whose packages somebody else keeps
+  limosa setup --refresh    choose criu and crun anew, after the machine got a new kernel or a new criu
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb to argparse's subparsers."""
+    parser = subparsers.add_parser(
+        "setup",
+        help=SUMMARY,
+        description=SUMMARY,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--tools", action="store_true", help="only criu and crun")
+    parser.add_argument("--refresh", action="store_true", help="choose criu and crun anew")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry the verb out and return the exit status."""
+    from limosa import wiring
+
+    wiring.require_root("set a machine up")
+    toolchain = wiring.toolchain()
+    if not arguments.tools:
+        prepare.install_packages(toolchain, "run", _report)
+    for tool in prepare.select_tools(toolchain, wiring.probes(), _report, refresh=arguments.refresh):
+        _report(f"{tool.name}: {tool.path} ({tool.source})")
+    if not arguments.tools:
+        integration = wiring.host_integration()
+        unit = integration.install_boot_unit()
+        _report(f"containers with --onboot: {unit or 'no systemd here: run `limosa start --onboot` at boot'}")
+    return 0
+
+
+def _report(line: str) -> None:
+    print(f"setup: {line}", flush=True)
