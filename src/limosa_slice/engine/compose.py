@@ -19,7 +19,7 @@ class FileState:
 
 
 def file_state(change: Change, file: int, applied: Collection[int]) -> FileState | None:
-    """Return what file number `file` is when exactly the atoms in `applied` are carried out; None: it does not exist."""
+    """Return what file `file` is when exactly the atoms in `applied` are carried out; None: it does not exist."""
     delta = change.files[file]
     here = [change.atoms[a] for a in change.by_file[file] if a in applied]
     if not here or len(here) == len(change.by_file[file]):

@@ -1,0 +1,28 @@
+"""Where a tree is built and tested. A fork of a warm container is to be another one of these."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a command said about a tree; `flaky` when it failed first and passed when run again."""
+
+    passed: bool
+    output: str
+    seconds: float
+    cached: bool = False
+    flaky: bool = False
+
+
+class Workspace(Protocol):
+    """A place to try trees in."""
+
+    def attempt(self, tree: str, command: str, *, again: int = 0) -> Verdict:
+        """Run `command` (a line for the shell, from the user) in a checkout of `tree`; retry a failure `again` times.
+
+        State: nothing of the repository changes but its objects; `close` removes the place.
+        """
+
+    def close(self) -> None:
+        """Remove what was made. Safe to repeat."""
