@@ -34,9 +34,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry the verb out and return the exit status."""
-    from limosa import wiring
+    from limosa import wiring_setup
 
-    findings = doctor.diagnose(wiring.probes(), wiring.finding_cache(), time.time, refresh=arguments.refresh)
+    findings = doctor.diagnose(
+        wiring_setup.probes(), wiring_setup.finding_cache(), time.time, refresh=arguments.refresh
+    )
     print(json.dumps(as_json(findings), indent=2) if arguments.json else table(findings))
     return 0 if doctor.able(findings) else 1
 

@@ -29,16 +29,16 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry the verb out and return the exit status."""
-    from limosa import wiring
+    from limosa import wiring_setup
 
-    wiring.require_root("set a machine up")
-    toolchain = wiring.toolchain()
+    wiring_setup.require_root("set a machine up")
+    toolchain = wiring_setup.toolchain()
     if not arguments.tools:
         prepare.install_packages(toolchain, "run", _report)
-    for tool in prepare.select_tools(toolchain, wiring.probes(), _report, refresh=arguments.refresh):
+    for tool in prepare.select_tools(toolchain, wiring_setup.probes(), _report, refresh=arguments.refresh):
         _report(f"{tool.name}: {tool.path} ({tool.source})")
     if not arguments.tools:
-        integration = wiring.host_integration()
+        integration = wiring_setup.host_integration()
         unit = integration.install_boot_unit()
         _report(f"containers with --onboot: {unit or 'no systemd here: run `limosa start --onboot` at boot'}")
     return 0

@@ -1,0 +1,151 @@
+"""What every test relies on: a skip must be earned, and the host's device nodes stay as they were.
+
+A test that needs something that not every platform has says so: `@pytest.mark.needs("cgroup v2")`.  It is skipped only
+where that is really absent.  Any other skip fails the run, so that a green run means that everything that can be shown
+on this platform was shown.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+import pytest
+
+_DEVICES = (
+    "null",
+    "zero",
+    "full",
+    "random",
+    "urandom",
+    "tty",
+    "ptmx",
+    "console",
+    "fuse",
+    "loop-control",
+    "net/tun",
+    "kmsg",
+)
+
+
+def _cgroup_v2() -> bool:
+    return os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+
+
+def _soft_dirty() -> bool:
+    from limosa.adapters.probes import isolated
+
+    return isolated.attempt("soft-dirty", ()).status == "works"
+
+
+def _outer_network() -> bool:
+    return "LIMOSA_TEST_OUTER_NET" in os.environ
+
+
+# What a test can need -> whether it is here.
+NEEDS: dict[str, Callable[[], bool]] = {
+    "root": lambda: os.geteuid() == 0,
+    "cgroup v2": _cgroup_v2,
+    "hybrid cgroups": lambda: not _cgroup_v2(),
+    "soft-dirty": _soft_dirty,
+    "an outer network": _outer_network,
+    "systemd": lambda: os.path.isdir("/run/systemd/system"),
+}
+_known: dict[str, bool] = {}
+
+
+def _here(need: str) -> bool:
+    if need not in _known:
+        _known[need] = NEEDS[need]()
+    return _known[need]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(what): skipped where the platform lacks it; see tests/conftest.py")
+    config.pluginmanager.register(_Guard(), "limosa-guard")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run here: what a `needs` marker names, and privileged tests without root."""
+    for item in items:
+        needs = [mark.args[0] for mark in item.iter_markers("needs")]
+        if item.get_closest_marker("privileged"):
+            needs.append("root")
+        for need in needs:
+            if need not in NEEDS:
+                raise pytest.UsageError(f"{item.nodeid}: nobody knows the need {need!r}")
+            if not _here(need):
+                item.add_marker(pytest.mark.skip(reason=f"needs {need}"))
+
+
+class _Guard:
+    """Fails the run for a skip that was not earned and for a device node of the host that a test changed."""
+
+    def __init__(self) -> None:
+        self._unearned: list[str] = []
+        self._changed: list[str] = []
+        self._before = _device_nodes()
+
+    def _judge(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        need = reason.removeprefix("Skipped: ").removeprefix("needs ")
+        if need not in NEEDS or _here(need):
+            self._unearned.append(f"{report.nodeid}: {reason}")
+
+    pytest_runtest_logreport = _judge
+    pytest_collectreport = _judge
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        after = _device_nodes()
+        self._changed = [
+            f"/dev/{name}: {self._before.get(name)} became {after.get(name)}"
+            for name in sorted(self._before.keys() | after.keys())
+            if self._before.get(name) != after.get(name)
+        ]
+        if (self._unearned or self._changed) and session.exitstatus in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for title, lines in (
+            ("skipped although this platform can run it: a failure", self._unearned),
+            ("device nodes of the host were changed: a failure", self._changed),
+        ):
+            if lines:
+                terminalreporter.section(title, red=True, bold=True)
+                for line in lines:
+                    terminalreporter.line(line)
+
+
+def _device_nodes() -> dict[str, tuple[str, int, int]]:
+    found = {}
+    for name in _DEVICES:
+        try:
+            status = os.stat(f"/dev/{name}")
+        except OSError:
+            continue
+        found[name] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid)
+    return found
+
+
+@pytest.fixture
+def no_residue() -> Iterator[None]:
+    """The test leaves no mount, no process of ours in a cgroup, and no cgroup, network interface or namespace file."""
+    before = _residue()
+    yield
+    left = {kind: sorted(after - before[kind]) for kind, after in _residue().items() if after - before[kind]}
+    assert not left, f"the test left {left}"
+
+
+def _residue() -> dict[str, set[str]]:
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        mounts = {line.split()[4] for line in file}
+    with open("/proc/net/dev", encoding="ascii") as file:
+        interfaces = {line.split(":")[0].strip() for line in file if ":" in line}
+    groups = set()
+    for here, below, _ in os.walk("/sys/fs/cgroup"):
+        groups |= {f"{here}/{name}" for name in below if name.startswith("limosa")}
+    return {"mounts": mounts, "interfaces": interfaces, "cgroups": groups}
