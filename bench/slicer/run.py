@@ -2,8 +2,8 @@
 
     PYTHONPATH=src bench/slicer/run.py SERIES_FOLDER WORK_FOLDER tuning|reporting
 
-One line per repository and method: mean ARI over -U0 hunks, median slices per commit of the person, median and 90th percentile
-of changed lines per slice, and of `limosa slice` whether the last tree was the input's. Mode-only changes are not hunks.
+Per repository and method: mean ARI over -U0 hunks and median slices per commit of the person; for `limosa slice` also
+the changed lines of a slice and whether the last tree was the input's. Mode-only changes are not hunks.
 """
 
 import statistics
@@ -79,7 +79,7 @@ def main() -> None:
         same = sum(measure(repository, series, rows, lines) for series in chosen)
         tenths = statistics.quantiles(lines, n=10)
         print(
-            f"{name} {half}: {len(chosen)} series, {same} with the input's tree, {time.monotonic() - start:.0f} s in all;",
+            f"{name} {half}: {len(chosen)} series, {same} with the input's tree, {time.monotonic() - start:.0f} s in all;",  # noqa: E501
             end=" ",
         )
         print(f"lines per slice: median {statistics.median(lines):.0f}, 90th percentile {tenths[8]:.0f}", flush=True)

@@ -104,7 +104,7 @@ class Session:
             self.repository.set_branch(options.branch, written.commits[-1], force=options.force)
         print(table)
         print(
-            f"{len(written.commits)} commits, the last is {written.commits[-1]}; its tree is the input's, {self.head_tree}"
+            f"{len(written.commits)} commits up to {written.commits[-1]}, with the tree of the input, {self.head_tree}"
         )
         return int(any(s.built is False or s.tested is False for s in written.slices))
 

@@ -86,7 +86,7 @@ def welds(change: Change) -> list[list[int]]:
 
 
 def rank(change: Change, atoms: list[int]) -> tuple[int, float]:
-    """Return where a group belongs when nothing forces it: moves and modes first, documents last, else as in the tree."""
+    """Return where a group belongs when nothing forces it: moves first, documents last, else as in the tree."""
     roles = {change.atoms[a].role for a in atoms}
     paths = [change.path(change.atoms[a]) for a in atoms]
     if roles <= {Role.RENAME, Role.MODE}:
