@@ -47,7 +47,7 @@ def host(root: str) -> Host:
         storage=btrfs_pool.BtrfsPool(root),
         rootfs=overlay_rootfs.OverlayRootfs(run),
         cgroups=cgroups.ContainerCgroups(_tag(root), run),
-        networks=BridgeNetworks(root, run),
+        networks=BridgeNetworks(root, default_root=root == DEFAULT_ROOT),
         runtime=crun.CrunRuntime(
             run,
             root,

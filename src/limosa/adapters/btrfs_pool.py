@@ -39,7 +39,7 @@ class BtrfsPool:
                 os.makedirs(f"{self._pool}/{name}", mode=0o711, exist_ok=True)
 
     def _usable(self) -> bool:
-        return process.capture(["stat", "-f", "-c", "%T", self._pool]).stdout.strip() == b"btrfs"
+        return btrfs.is_btrfs(self._pool)
 
     def _mount_loop_file(self) -> None:
         path = f"{self._root}/pool.btrfs"

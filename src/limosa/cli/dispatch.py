@@ -1,8 +1,108 @@
-"""Find the verb, parse its arguments, run it, and turn an error into a message and a status."""
+"""Find the verb, parse its arguments, run it, and turn an error into a message and a status.
 
+A verb is a module of this package with `SUMMARY`, `configure(parser)` and `run(args)`; only the one that is asked for
+is imported.
+"""
+
+import argparse
+import json
+import os
+import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from limosa import __version__
+from limosa.model.errors import EXIT_OK, EXIT_USAGE, LimosaError
+
+# verb -> (module, what it does)
+VERBS: Final = {
+    "run": ("run", "make a container and start it"),
+    "create": ("create", "make a container that does not run yet"),
+    "start": ("start", "start containers"),
+    "stop": ("stop", "ask containers to end, then end them"),
+    "kill": ("kill", "signal containers"),
+    "wait": ("wait", "wait until containers have ended and print their statuses"),
+    "rm": ("rm", "remove containers"),
+    "ps": ("ps", "list containers"),
+    "inspect": ("inspect", "show everything about a container"),
+    "logs": ("logs", "show what a container printed"),
+    "exec": ("exec", "execute a program in a running container"),
+    "checkpoint": ("checkpoint", "commit a running container: memory, files and configuration"),
+    "log": ("log", "list commits"),
+    "restore": ("restore", "bring a commit back as the container that it was"),
+    "fork": ("fork", "start running copies of a commit or a container"),
+    "forget": ("forget", "remove commits"),
+    "image": ("image", "import, list and remove images"),
+    "internal-exited": ("internal_exited", ""),  # what the monitor calls
+}
+_EXIT_STATUSES: Final = """\
+exit status:
+  0 done · 1 failed · 2 wrong usage · run and exec pass the program's own status on, and use
+  125 limosa failed · 126 the command cannot be executed · 127 there is no such command
+
+`limosa VERB --help` has options and examples."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
-    raise NotImplementedError(argv)
+    as_json = "--json" in argv
+    try:
+        return _run(list(argv))
+    except LimosaError as error:
+        print(json.dumps(error.as_json()) if as_json else error, file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output is gone: end like any other program in a pipeline, without a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(argv: list[str]) -> int:
+    root, rest = _root_option(argv)
+    if not rest or rest[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return EXIT_OK if rest else EXIT_USAGE
+    if rest[0] in ("-V", "--version", "version"):
+        print(f"limosa {__version__}")
+        return EXIT_OK
+    verb, *arguments = rest
+    if verb not in VERBS:
+        raise LimosaError("LIM-CLI-001", f"there is no command {verb!r}", hint=_nearest(verb), exit_status=EXIT_USAGE)
+    module_name, summary = VERBS[verb]
+    module = import_module(f"limosa.cli.{module_name}")
+    parser = argparse.ArgumentParser(
+        prog=f"limosa {verb}",
+        description=summary,
+        epilog=module.EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    args = parser.parse_args(arguments)
+    args.root = root
+    status: int = module.run(args)
+    return status
+
+
+def _root_option(argv: list[str]) -> tuple[str | None, list[str]]:
+    if argv[:1] == ["--root"] and len(argv) > 1:
+        return argv[1], argv[2:]
+    if argv and argv[0].startswith("--root="):
+        return argv[0].removeprefix("--root="), argv[1:]
+    return None, argv
+
+
+def _overview() -> str:
+    lines = ["usage: limosa [--root DIR] VERB …", "", "verbs:"]
+    lines += [f"  {verb:<12} {summary}" for verb, (_, summary) in VERBS.items() if summary]
+    return "\n".join([*lines, "", _EXIT_STATUSES])
+
+
+def _nearest(verb: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(verb, [name for name, (_, summary) in VERBS.items() if summary], n=1)
+    return f"did you mean: limosa {near[0]}" if near else "limosa --help lists the commands"

@@ -8,7 +8,7 @@ from limosa.model.ids import ContainerId
 from limosa.ports.cgroups import Cgroups
 from limosa.ports.checkpointer import Checkpointer
 from limosa.ports.network import Networks
-from limosa.ports.oci_images import OciImages
+from limosa.ports.oci_images import ImportedImages
 from limosa.ports.records import CommitRecords, ContainerRecords
 from limosa.ports.rootfs import Rootfs
 from limosa.ports.runtime import Runtime
@@ -20,7 +20,7 @@ class Host(NamedTuple):
 
     containers: ContainerRecords
     commits: CommitRecords
-    oci_images: OciImages
+    oci_images: ImportedImages
     storage: Storage
     rootfs: Rootfs
     cgroups: Cgroups

@@ -4,6 +4,7 @@ A record's phase is written before anything is acquired and every acquired thing
 container's id, so that whoever finds a transitional phase of a dead command can take everything back.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
@@ -68,8 +69,11 @@ def networked(config: ContainerConfig) -> bool:
     return config.network.network not in ("none", "host")
 
 
-def start(host: Host, container_id: ContainerId) -> ContainerRecord:
-    """Start a container that does not run. Raises: LimosaError; it is stopped, as before, then."""
+def start(host: Host, container_id: ContainerId, before_program: Callable[[], None] | None = None) -> ContainerRecord:
+    """Start a container that does not run; `before_program` is called when all is there but the program's start.
+
+    Raises: LimosaError; it is stopped, as before, then.
+    """
     with host.containers.locked(container_id):
         record = host.containers.load(container_id)
         if record.phase == "running":
@@ -86,6 +90,8 @@ def start(host: Host, container_id: ContainerId) -> ContainerRecord:
             undo.callback(host.cgroups.kill, container_id)
             if networked(record.config):
                 host.networks.connect(container_id, started.init_pid)
+            if before_program is not None:
+                before_program()
             host.runtime.start(container_id)
             record = running(host, record, started)
             undo.pop_all()
@@ -234,3 +240,30 @@ def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> Non
         host.networks.forget(container_id)
         host.storage.destroy(container_id)
         host.containers.remove(container_id)
+
+
+def run_attached(host: Host, container_id: ContainerId, *, stdin: bool) -> int:
+    """Start a container, copy its output until it has ended, and return its status; `--rm` is honoured here.
+
+    Raises: LimosaError: it cannot be started; with `--rm` nothing is left of it.
+    """
+    connections: list[int] = []
+    remove_after = host.containers.load(container_id).config.remove_when_stopped
+    try:
+        record = start(host, container_id, lambda: connections.append(host.runtime.connect(container_id)))
+        host.runtime.relay(connections[0], stdin=stdin)
+        status = host.runtime.wait(container_id, process_of(record), None)
+        _unless_gone(lambda: on_exit(host, container_id))
+    finally:
+        if remove_after:
+            _unless_gone(lambda: remove(host, container_id))
+    return 0 if status is None else status
+
+
+def _unless_gone(action: Callable[[], object]) -> None:
+    """Do `action`; the monitor's own command may have removed the container first."""
+    try:
+        action()
+    except LimosaError as error:
+        if error.code != "LIM-NAME-003":
+            raise

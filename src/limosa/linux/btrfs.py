@@ -9,6 +9,7 @@ _SUBVOL_CREATE: Final = 0x5000940E
 _SNAP_DESTROY: Final = 0x5000940F
 _SNAP_CREATE_V2: Final = 0x50009417
 _SYNC: Final = 0x9408
+_FS_INFO: Final = 0x8400941F
 _RDONLY: Final = 1 << 1
 _NAME_BYTES: Final = 4087
 _ARGS: Final = struct.Struct("=q4088s")
@@ -18,7 +19,7 @@ _ARGS_V2: Final = struct.Struct("=qQQ4Q4040s")
 def _on_parent(path: str, request: int, argument: bytes) -> None:
     parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.ioctl(parent, request, argument)
+        fcntl.ioctl(parent, request, bytearray(argument))  # bytes may have 1024 at most
     finally:
         os.close(parent)
 
@@ -28,6 +29,18 @@ def _name(path: str) -> bytes:
     if not name or len(name) > _NAME_BYTES:
         raise ValueError(f"no name for a subvolume: {path!r}")
     return name
+
+
+def is_btrfs(path: str) -> bool:
+    """Say whether `path` is on btrfs. Raises: FileNotFoundError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.ioctl(descriptor, _FS_INFO, bytes(1024))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def create_subvolume(path: str) -> None:

@@ -1,6 +1,7 @@
 """Dump and restore of process trees: what the engine needs from CRIU."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 DumpMoment = Literal["pre-dump", "network-lock", "network-unlock", "post-dump"]
@@ -32,6 +33,14 @@ class RestorePlan(NamedTuple):
     own_network: bool = True
 
 
+class Session(NamedTuple):
+    """A connection to a criu that somebody else starts, with `remote_fd` as its descriptor 3."""
+
+    argv: tuple[str, ...]
+    local_fd: int
+    remote_fd: int
+
+
 OnDumpMoment = Callable[[DumpMoment], None]
 OnRestoreMoment = Callable[[RestoreMoment, int], None]
 """(moment, pid of the first process or 0). An exception makes CRIU give up and is raised again by the method."""
@@ -46,12 +55,12 @@ class Checkpointer(Protocol):
         Raises: LimosaError LIM-CRIU-…: it cannot be dumped; the processes run as before.
         """
 
-    def restore(self, plan: RestorePlan, connection: int, on_moment: OnRestoreMoment) -> int:
-        """Drive a `criu swrk` at the other end of `connection` through a restore; return the first process's pid.
+    def session(self) -> AbstractContextManager[Session]:
+        """Return a connection for one restore; it is closed, and criu with it, at the end of the `with` block."""
 
-        criu was started by the monitor, so the restored first process is the monitor's child.
+    def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment) -> int:
+        """Drive the criu that the monitor started with `session.argv` through a restore; return the first pid.
+
+        The monitor is the parent of criu, and so of the restored first process.
         Raises: LimosaError LIM-CRIU-…: it cannot be restored; no process is left.
         """
-
-    def swrk_argv(self, descriptor: int) -> tuple[str, ...]:
-        """Return the command line of a criu that takes its orders from `descriptor`."""

@@ -4,23 +4,33 @@ A container's network namespace belongs to its user namespace, so the OCI runtim
 and limosa fills it: a veth pair, addresses, routes (docs/adr/0004).
 """
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from limosa.model.container import Addresses, NetworkRequest, PublishedPort
 from limosa.model.ids import ContainerId
 
+DEFAULT_NETWORK = "default"
+NO_NETWORK = ("none", "host")
+"""Names that a `NetworkRequest` may have and that are no networks: only a loopback, and the host's own namespace."""
+
 
 class Network(NamedTuple):
     """One network of this limosa host. `kind` bridge: an own bridge with NAT; uplink: bridged to a host interface;
-    routed: an address of the host's own network that the host answers for (OpenVZ's venet)."""
+    routed: an address of the host's own network that the host answers for (OpenVZ's venet).
+
+    The subnets of an uplink or routed network are what addresses are handed out of, so they may be a part of the
+    segment's; without one, only a fixed address is possible (or, on an uplink, the container's own DHCP client).
+    """
 
     name: str
-    kind: str = "bridge"  # "bridge" | "uplink" | "routed"
-    ipv4_subnet: str = ""  # "10.88.0.0/16"
+    kind: Literal["bridge", "uplink", "routed"] = "bridge"
+    ipv4_subnet: str = ""  # "10.88.0.0/20"
     ipv6_subnet: str = ""  # "fd…::/64"
     uplink: str = ""
     internal: bool = False  # no way out
     labels: tuple[tuple[str, str], ...] = ()
+    ipv4_gateway: str = ""  # chosen by `create` where it is empty
+    ipv6_gateway: str = ""
 
 
 class Attachment(NamedTuple):
@@ -31,19 +41,21 @@ class Attachment(NamedTuple):
     network: str
     addresses: Addresses
     ports: tuple[PublishedPort, ...] = ()
+    hostname: str = ""
 
 
 class Networks(Protocol):
     """Networks and attachments. Every method may be repeated after a crash; the result is the same."""
 
     def create(self, network: Network) -> Network:
-        """Record a network, with subnets chosen where none are given.
+        """Record a network and build it, with subnets and gateways chosen where none are given.
 
-        Raises: LimosaError LIM-NET-001: name or subnet in use.
+        Raises: LimosaError LIM-NET-001: name or subnet in use; LIM-NET-008: a subnet or gateway that cannot be;
+                LIM-NET-009: the uplink is not there. Nothing is left of the attempt.
         """
 
     def remove(self, name: str) -> None:
-        """Remove a network, its bridge and its rules.
+        """Remove a network, its bridge and its rules; an uplink gets back the addresses and routes of the bridge.
 
         Raises: LimosaError LIM-NET-002: a container is attached; LIM-NET-003: none such.
         """
@@ -57,35 +69,72 @@ class Networks(Protocol):
         container_name: str,
         request: NetworkRequest,
         ports: tuple[PublishedPort, ...],
+        hostname: str = "",
     ) -> Addresses:
         """Hand out addresses and host ports and keep them until `forget`, also while the container is stopped.
 
-        Raises: LimosaError LIM-NET-004: address or MAC in use; LIM-NET-005: host port in use (says by whom).
+        A port with `host_port` 0 gets a free one (`attachments` tells which). Repeating it with another name, other
+        ports or another network changes the reservation and keeps the addresses where it can.
+        Raises: LimosaError LIM-NET-003: no such network; LIM-NET-004: address or MAC in use, or none left;
+                LIM-NET-005: host port in use (says by whom); LIM-NET-006: ports cannot be published there;
+                LIM-NET-007: this network needs a fixed address; LIM-NET-008: an address that cannot be.
         """
 
-    def connect(self, container_id: ContainerId, init_pid: int) -> None:
-        """Build the container's interface (eth0, lo up, routes) in the namespace of `init_pid`, and publish its ports.
+    def prepare(self, container_id: ContainerId) -> None:
+        """Do what `connect` needs on the host's side, so that inside a frozen time only `connect` is left.
 
-        This is inside the frozen time of a restore: a few milliseconds. Nothing is left of a failed attempt.
+        Optional: `connect` does it where it was not done.
+        Raises: LimosaError LIM-NET-009: the uplink is not there; LIM-NET-010: the host cannot do it (its reason).
         """
+
+    def connect(self, container_id: ContainerId, init_pid: int, *, names_later: bool = False) -> None:
+        """Build the container's interface (eth0, lo up, routes) in the namespace of `init_pid`, publish its ports,
+        and tell the segment where its addresses are now.
+
+        This is inside the frozen time of a restore: a few milliseconds. With `names_later` the hosts files, whose
+        number grows with the containers, wait for `refresh_names`. Nothing is left of a failed attempt.
+        Raises: LimosaError as `prepare`; LIM-NET-003: nothing was reserved; ProcessLookupError: no such process.
+        """
+
+    def refresh_names(self, container_id: ContainerId) -> None:
+        """Bring the hosts files of the container and its neighbours in line with who runs now."""
 
     def disconnect(self, container_id: ContainerId) -> None:
         """Remove interface and published ports; addresses stay reserved. Nothing happens if they are gone."""
 
-    def set_ports(self, container_id: ContainerId, ports: tuple[PublishedPort, ...]) -> None:
-        """Publish exactly `ports` from now on (`limosa set -p`, `port`). Raises LIM-NET-005."""
+    def silence(self, container_id: ContainerId) -> None:
+        """Cut the container off without taking anything from it: its interface only loses its carrier.
+
+        For a migration: from before the freeze on, its sockets must neither send nor acknowledge here.
+        """
+
+    def unsilence(self, container_id: ContainerId, init_pid: int) -> None:
+        """Undo `silence` and announce the addresses again. Nothing happens if it was not silenced."""
+
+    def set_ports(self, container_id: ContainerId, ports: tuple[PublishedPort, ...]) -> tuple[PublishedPort, ...]:
+        """Publish exactly `ports` from now on (`limosa set -p`, `port`), and return them with host ports chosen.
+
+        Raises: LimosaError LIM-NET-003, LIM-NET-005, LIM-NET-006; the ports are as before.
+        """
 
     def forget(self, container_id: ContainerId) -> None:
-        """Give back addresses and ports. Nothing happens if there are none."""
+        """Disconnect, and give back addresses and ports. Nothing happens if there are none."""
 
     def attachments(self) -> list[Attachment]:
-        """Return every reservation of this host."""
+        """Return every reservation of this host, also those of containers with network none or host."""
 
     def hosts_file(self, container_id: ContainerId) -> str:
-        """Return the path of the container's /etc/hosts: itself and the running containers of its network, kept
+        """Return the path of the container's /etc/hosts: itself and the running containers of its network.
 
-        Current.
+        The file is rewritten in place as long as the reservation lasts, so that it can be bind-mounted.
         """
+
+    def resolv_conf(self, container_id: ContainerId) -> str:
+        """Return the path of the container's /etc/resolv.conf, brought in line with the host's: servers on the
+        host's loopback, which no container reaches, are replaced by those behind them."""
 
     def present(self) -> list[ContainerId]:
         """Return the ids that have an interface or rule on the host, for `recover`."""
+
+    def tidy(self) -> None:
+        """Remove bridges and rules that no container uses, for `recover`: a crash may have left them."""

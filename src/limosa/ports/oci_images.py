@@ -28,6 +28,25 @@ class OciImage(NamedTuple):
     labels: tuple[tuple[str, str], ...]
 
 
+class ImportedImages(Protocol):
+    """The part of `OciImages` that needs no registry: what containers are made from."""
+
+    def resolve(self, reference: str) -> OciImage:
+        """See `OciImages.resolve`."""
+
+    def all(self) -> list[OciImage]:
+        """See `OciImages.all`."""
+
+    def layer_directories(self, image_layers: tuple[Digest, ...]) -> tuple[str, ...]:
+        """See `OciImages.layer_directories`."""
+
+    def import_archive(self, path: str, reference: str, progress: Progress) -> OciImage:
+        """See `OciImages.import_archive`."""
+
+    def remove(self, reference: str, layers_in_use: frozenset[Digest], force: bool) -> list[str]:
+        """See `OciImages.remove`."""
+
+
 class OciImages(Protocol):
     """The images of one limosa host.
 

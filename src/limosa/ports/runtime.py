@@ -43,6 +43,7 @@ class ExecRequest(NamedTuple):
     uid: int = 0
     gid: int = 0
     terminal: bool = False
+    stdin_open: bool = False
 
 
 class RestoreSeat(NamedTuple):
@@ -100,11 +101,20 @@ class Runtime(Protocol):
         A process that ended without its monitor's word (both were killed) has status 137.
         """
 
-    def attach(self, container_id: ContainerId, *, stdin: bool) -> None:
-        """Copy the container's output to this process's (and its input, with `stdin`) until the container ends."""
+    def connect(self, container_id: ContainerId) -> int:
+        """Return a connection to the container's streams; what is printed from now on comes through it."""
 
-    def exec_argv(self, container_id: ContainerId, request: ExecRequest) -> tuple[str, ...]:
-        """Return the command line of the runtime that executes a program inside."""
+    def relay(self, connection: int, *, stdin: bool) -> None:
+        """Copy between `connection` and this process's streams until the container has ended; closes it."""
+
+    def execute(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> int:
+        """Execute a program inside, with this process's standard streams, and return its status.
+
+        It joins the cgroups of `procs_files`. 126 and 127 are its own or: it cannot be executed, there is none.
+        """
+
+    def log_path(self, container_id: ContainerId) -> str:
+        """Return the file that the monitor appends to, in the k8s-file format, across starts and restores."""
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """Return the status that the monitor noted, or None while the program runs or if none was noted."""

@@ -5,11 +5,11 @@ import signal
 import time
 from typing import Final
 
-from limosa.adapters.cgroups import layout, limits
+from limosa.adapters.cgroups import layout, limits, subtree
 from limosa.model.container import Limits
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
-from limosa.ports.cgroups import CgroupUsage
+from limosa.ports.cgroups import CgroupNode, CgroupUsage
 
 _DELEGATED_V2: Final = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "memory.oom.group")
 _OPTIONAL: Final = ("memory.memsw.limit_in_bytes", "memory.swap.max")
@@ -194,6 +194,19 @@ class ContainerCgroups:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(pids)} processes of {container_id} do not end")
             time.sleep(_STEP_SECONDS)
+
+    def save_subtree(self, container_id: ContainerId) -> tuple[CgroupNode, ...]:
+        """See the port."""
+        found = []
+        for item in self._hierarchies():
+            found += subtree.saved(item.controllers, item.directory(f"{self._group}/{container_id}"))
+        return tuple(found)
+
+    def restore_subtree(self, container_id: ContainerId, nodes: tuple[CgroupNode, ...]) -> None:
+        """See the port."""
+        for item in self._hierarchies():
+            own = [node for node in nodes if node.hierarchy == item.controllers]
+            subtree.recreate(own, item.directory(f"{self._group}/{container_id}"))
 
     def destroy(self, container_id: ContainerId) -> None:
         """See the port."""

@@ -2,12 +2,13 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from limosa.adapters.criu import log, rpc
 from limosa.linux import process
-from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, RestorePlan
+from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, RestorePlan, Session
 
 _LOG_LEVEL: Final = 2
 _GHOST_LIMIT_BYTES: Final = 1 << 30
@@ -31,9 +32,15 @@ class Criu:
                 file.write("network-lock nftables\n")
             os.replace(f"{self._config}.{os.getpid()}", self._config)
 
-    def swrk_argv(self, descriptor: int) -> tuple[str, ...]:
+    def _argv(self) -> tuple[str, ...]:
+        return (self._program, "swrk", "3")
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
         """See the port."""
-        return (self._program, "swrk", str(descriptor))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            yield Session(self._argv(), ours.fileno(), theirs.fileno())
 
     def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> None:
         """See the port."""
@@ -42,7 +49,7 @@ class Criu:
         try:
             # 0..2 are a null device and 3 the connection: criu never sees a descriptor of the caller.
             files = [(null, 0), (null, 1), (null, 2), (theirs.fileno(), 3)]
-            pid = process.spawn(self.swrk_argv(3), env=_ENV, files=files)
+            pid = process.spawn(self._argv(), env=_ENV, files=files)
         finally:
             theirs.close()
             os.close(null)
@@ -61,7 +68,7 @@ class Criu:
             ours.close()  # criu takes this as its end
             process.wait(pid)
 
-    def restore(self, plan: RestorePlan, connection: int, on_moment: OnRestoreMoment) -> int:
+    def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment) -> int:
         """See the port."""
         pids = [0]
 
@@ -72,7 +79,7 @@ class Criu:
                     file.write(str(pids[0]))
             on_moment(cast(Any, script), pids[0])
 
-        with socket.socket(fileno=os.dup(connection)) as ours:
+        with socket.socket(fileno=os.dup(session.local_fd)) as ours:
             options = {
                 **self._common(plan.rootfs, plan.own_network),
                 "tcp_established": plan.keep_connections,

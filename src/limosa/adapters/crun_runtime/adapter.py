@@ -5,7 +5,7 @@ import os
 import signal
 from typing import Final
 
-from limosa.adapters.crun_runtime import attach, monitor, spec
+from limosa.adapters.crun_runtime import attach, monitor, spec, streams
 from limosa.linux import process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LimosaError
 from limosa.model.ids import ContainerId
@@ -190,18 +190,32 @@ class CrunRuntime:
             process.ended(started.monitor_pid, 0, _STATUS_STEP_SECONDS)
         return _KILLED
 
-    def attach(self, container_id: ContainerId, *, stdin: bool) -> None:
+    def connect(self, container_id: ContainerId) -> int:
         """See the port."""
-        attach.relay(self.bundle(container_id), stdin=stdin)
+        return attach.connect(self.bundle(container_id))
 
-    def exec_argv(self, container_id: ContainerId, request: ExecRequest) -> tuple[str, ...]:
+    def relay(self, connection: int, *, stdin: bool) -> None:
         """See the port."""
-        argv = [self._crun, *self._arguments(), "exec", "--user", f"{request.uid}:{request.gid}"]
+        attach.relay(connection, stdin=stdin)
+
+    def execute(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> int:
+        """See the port."""
+        argv = [_ENTER, *self._arguments(), "exec", "--user", f"{request.uid}:{request.gid}"]
         argv += ["--tty"] if request.terminal else []
         argv += ["--cwd", request.cwd] if request.cwd else []
         for name, value in request.env:
             argv += ["--env", f"{name}={value}"]
-        return (*argv, container_id, *request.argv)
+        argv += [container_id, *request.argv]
+        env = {
+            "PATH": monitor.PATH,
+            "LIMOSA_PROCS": " ".join(procs_files),
+            "LIMOSA_HIDE": self._hidden_mount,
+            "LIMOSA_CRUN": self._crun,
+        }
+        if request.terminal:
+            env["TERM"] = os.environ.get("TERM", "xterm")
+            return process.wait(process.spawn(argv, env=env))
+        return streams.run(argv, env, stdin=request.stdin_open)
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """See the port."""

@@ -10,8 +10,8 @@ _STDERR: Final = 3
 _PACKET_BYTES: Final = 8193
 
 
-def relay(bundle: str, *, stdin: bool) -> None:
-    """Copy output, and input with `stdin`, between this process and the container until the container ends."""
+def connect(bundle: str) -> int:
+    """Return a connection to conmon's attach socket. Raises: OSError: conmon has ended."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY)
     try:
@@ -19,14 +19,19 @@ def relay(bundle: str, *, stdin: bool) -> None:
         connection.connect(f"/proc/self/fd/{directory}/attach")
     finally:
         os.close(directory)
-    with connection:
+    return connection.detach()
+
+
+def relay(descriptor: int, *, stdin: bool) -> None:
+    """Copy output, and input with `stdin`, between this process and the container until the container ends."""
+    with socket.socket(fileno=descriptor) as connection:
         poll = select.poll()
         poll.register(connection, select.POLLIN)
         if stdin:
             poll.register(0, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
-                if descriptor == 0:
+            for ready, _ in poll.poll():
+                if ready == 0:
                     _forward_input(connection, poll)
                 elif not _forward_output(connection):
                     return

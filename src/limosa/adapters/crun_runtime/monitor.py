@@ -15,7 +15,7 @@ from limosa.linux import process
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 
-_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class MonitorPlan(NamedTuple):
@@ -52,7 +52,7 @@ def start(conmon: str, plan: MonitorPlan) -> Starting:
     argv += ["--exit-dir", f"{bundle}/exit", "--full-attach", "-l", f"k8s-file:{plan.log_path}", "--log-level", "error"]
     argv += ["--no-sync-log"]
     argv += [f"--runtime-arg={argument}" for argument in plan.runtime_args]
-    argv += (["-t"] if plan.terminal else []) + (["-i", "--leave-stdin-open"] if plan.stdin_open else [])
+    argv += (["-t"] if plan.terminal else []) + (["-i"] if plan.stdin_open else [])
     if plan.exit_command:
         argv += ["--exit-command", plan.exit_command[0]]
         argv += [f"--exit-command-arg={argument}" for argument in plan.exit_command[1:]]
@@ -64,7 +64,7 @@ def _started(argv: list[str], plan: MonitorPlan) -> Starting:
     null = os.open("/dev/null", os.O_RDWR)
     errors = os.open(f"{plan.bundle}/conmon.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     try:
-        env = {"PATH": _PATH, "_OCI_SYNCPIPE": "4", **dict(plan.env)}
+        env = {"PATH": PATH, "_OCI_SYNCPIPE": "4", **dict(plan.env)}
         files = [(null, 0), (null, 1), (errors, 2)]
         # Sources are moved above every target first, so that no target overwrites a source still needed.
         high = [

@@ -1,0 +1,25 @@
+"""limosa inspect"""
+
+import argparse
+import json
+
+from limosa import wiring
+from limosa.model import codec
+
+EXAMPLES = """\
+examples:
+  limosa inspect web"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--json", action="store_true", help="accepted: the answer is JSON anyway")
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    found = [codec.to_jsonable(host.containers.find(reference)) for reference in args.containers]
+    print(json.dumps(found, indent=1))
+    return 0

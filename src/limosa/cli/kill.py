@@ -1,0 +1,26 @@
+"""limosa kill"""
+
+import argparse
+
+from limosa import wiring
+from limosa.engine import lifecycle
+
+EXAMPLES = """\
+examples:
+  limosa kill -s HUP web"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("-s", "--signal", default="SIGKILL", metavar="SIGNAL")
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    for reference in args.containers:
+        record = host.containers.find(reference)
+        lifecycle.signal(host, record.container_id, args.signal)
+        print(reference)
+    return 0

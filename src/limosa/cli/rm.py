@@ -1,0 +1,26 @@
+"""limosa rm"""
+
+import argparse
+
+from limosa import wiring
+from limosa.engine import lifecycle
+
+EXAMPLES = """\
+examples:
+  limosa rm -f web"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("-f", "--force", action="store_true", help="end it first if it runs")
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    for reference in args.containers:
+        record = host.containers.find(reference)
+        lifecycle.remove(host, record.container_id, force=args.force)
+        print(reference)
+    return 0

@@ -1,0 +1,26 @@
+"""limosa stop"""
+
+import argparse
+
+from limosa import wiring
+from limosa.engine import lifecycle
+
+EXAMPLES = """\
+examples:
+  limosa stop -t 30 web"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("-t", "--time", type=float, metavar="SECONDS", help="wait so long before the kill")
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    for reference in args.containers:
+        record = host.containers.find(reference)
+        lifecycle.stop(host, record.container_id, args.time)
+        print(reference)
+    return 0

@@ -1,0 +1,168 @@
+"""Commits: memory, files and configuration of a container at one instant, and what comes back from them.
+
+The files are captured in CRIU's post-dump, while every process is still stopped: memory and files are of one moment.
+"""
+
+from contextlib import ExitStack
+
+from limosa.engine import bundle, lifecycle
+from limosa.engine.host import Host
+from limosa.model.commit import CommitId, CommitRecord
+from limosa.model.container import ContainerConfig, ContainerRecord
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId, checked_name
+from limosa.ports.checkpointer import DumpMoment, DumpPlan, RestoreMoment, RestorePlan
+from limosa.ports.runtime import Started
+
+
+def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop: bool = False) -> CommitRecord:
+    """Commit a running container, which goes on running unless `stop`.
+
+    Raises: LimosaError LIM-CONT-002: it does not run; LIM-CRIU-…: it cannot be dumped; LIM-CRIU-020: an exec session
+    runs. The container runs as before then, and nothing is left of the attempt.
+    """
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        lifecycle.require_running(record, "checkpoint")
+        commit_id = CommitId(host.new_id())
+        moments: dict[str, int] = {}
+        with ExitStack() as undo:
+            undo.callback(host.commits.abandon, commit_id)
+            directory = host.commits.begin(commit_id)
+            streams = host.runtime.standard_streams(container_id)
+            undo.callback(host.storage.drop_snapshot, container_id, commit_id)
+
+            def on_moment(moment: DumpMoment) -> None:
+                moments[moment] = host.now_ns()
+                if moment == "post-dump":
+                    host.storage.take_snapshot(container_id, commit_id)
+                    moments["captured"] = host.now_ns()
+
+            rootfs = host.rootfs.path(container_id)
+            plan = DumpPlan(record.init_pid, directory, rootfs, not stop, lifecycle.networked(record.config))
+            host.checkpointer.dump(plan, on_moment)
+            commit = CommitRecord(
+                commit_id=commit_id,
+                container=record,
+                created_ns=moments.get("post-dump", host.now_ns()),
+                streams=streams,
+                message=message,
+                frozen_ns=moments.get("captured", 0) - moments.get("network-lock", moments.get("captured", 0)),
+                stopped=stop,
+            )
+            host.commits.keep(commit)
+            undo.pop_all()
+        if stop:
+            status = host.runtime.wait(container_id, lifecycle.process_of(record), 10)
+            lifecycle.settle(host, record._replace(stopped_by_user=True), status)
+        return commit
+
+
+def restore(host: Host, commit: CommitRecord) -> ContainerRecord:
+    """Bring a commit back as the container that it was.
+
+    Raises: LimosaError LIM-CONT-005: that container lives; LIM-CRIU-…: it cannot be restored. Its present files are
+    lost only once nothing else can fail before criu.
+    """
+    container_id = commit.container.container_id
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        if record.phase == "running":
+            name = record.config.name
+            raise LimosaError(
+                "LIM-CONT-005",
+                f'cannot restore "{name}": it runs',
+                state=f'"{name}" is running; nothing changed',
+                cause="one identity is alive at most once",
+                hint=f"limosa stop {name} first, or limosa fork {commit.commit_id[:12]} for a copy",
+            )
+        host.storage.prepare()
+        lifecycle.release(host, record)
+        with ExitStack() as undo:
+            undo.callback(host.containers.save, record)
+            host.containers.save(record._replace(phase="starting"))
+            host.storage.revert(container_id, commit.commit_id)
+            return _revive(host, record, commit, undo, keep_connections=commit.stopped)
+
+
+def fork(host: Host, commit: CommitRecord, names: list[str]) -> list[ContainerRecord]:
+    """Start a running copy of a commit per name ("" for a made-up one), each with its own identity and address.
+
+    Raises: LimosaError; the copies made before the one that failed run on, of the failed one nothing is left.
+    """
+    host.storage.prepare()
+    return [_fork_one(host, commit, name) for name in names]
+
+
+def _fork_one(host: Host, commit: CommitRecord, name: str) -> ContainerRecord:
+    source = commit.container
+    container_id = host.new_id()
+    config = _config_of_copy(source.config, name or f"{source.config.name}-{container_id[:6]}")
+    with ExitStack() as undo:
+        undo.callback(host.containers.remove, container_id)
+        record = ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers)
+        host.containers.add(record)
+        with host.containers.locked(container_id):
+            undo.callback(host.storage.destroy, container_id)
+            host.storage.clone(source.container_id, commit.commit_id, container_id, config.limits.disk_bytes)
+            if lifecycle.networked(config):
+                undo.callback(host.networks.forget, container_id)
+                record = record._replace(
+                    addresses=host.networks.reserve(container_id, config.name, config.network, config.ports)
+                )
+            return _revive(host, record, commit, undo, keep_connections=False)
+
+
+def _config_of_copy(config: ContainerConfig, name: str) -> ContainerConfig:
+    """Published ports and fixed addresses stay with the original."""
+    network = config.network._replace(ipv4="", ipv6="", mac="")
+    return config._replace(name=checked_name(name), ports=(), network=network)
+
+
+def _revive(
+    host: Host, record: ContainerRecord, commit: CommitRecord, undo: ExitStack, *, keep_connections: bool
+) -> ContainerRecord:
+    """Let CRIU fill a container whose files are in place; on success `undo` is emptied and it runs."""
+    container_id = record.container_id
+    rootfs = lifecycle.acquire(host, record, undo)
+    plan = bundle.plan(host, record, rootfs)
+    undo.callback(host.runtime.delete, container_id)
+    undo.callback(host.cgroups.kill, container_id)
+    networked = lifecycle.networked(record.config)
+
+    def on_moment(moment: RestoreMoment, init_pid: int) -> None:
+        if moment == "setup-namespaces" and networked:
+            host.networks.connect(container_id, init_pid)
+
+    with host.checkpointer.session() as session:
+        seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
+        try:
+            host.checkpointer.restore(
+                session,
+                RestorePlan(
+                    criu_images=host.commits.criu_images(commit.commit_id),
+                    rootfs=rootfs,
+                    cgroup_roots=host.cgroups.criu_root(container_id),
+                    inherited=_inherited(commit),
+                    pid_file=seat.pid_file,
+                    keep_connections=keep_connections,
+                    own_network=networked,
+                ),
+                on_moment,
+            )
+        except BaseException:
+            host.runtime.abandon_restore(seat)
+            raise
+    started: Started = host.runtime.finish_restore(plan, seat)
+    record = lifecycle.running(host, record, started)
+    undo.pop_all()
+    return record
+
+
+def _inherited(commit: CommitRecord) -> tuple[tuple[str, int], ...]:
+    """Standard input is inherited only where it was kept open; otherwise it is a pipe at its end, criu's own."""
+    first = 0 if commit.container.config.stdin_open else 1
+    seen: dict[str, int] = {}
+    for descriptor in range(first, 3):
+        seen.setdefault(commit.streams[descriptor], descriptor)
+    return tuple(seen.items())
