@@ -23,6 +23,7 @@ _ALL_NODES_MAC: Final = b"\x33\x33\x00\x00\x00\x01"
 def packet_socket() -> socket.socket:
     """Return a socket that sends whole Ethernet frames in the current network namespace and receives none.
 
+    Closing it takes 10 to 20 ms (packet_release in the kernel waits for a read-copy-update grace period).
     Raises: PermissionError without CAP_NET_RAW over that namespace.
     """
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)

@@ -80,6 +80,18 @@ def attributes(body: bytes, offset: int = 0) -> dict[int, bytes]:
     return found
 
 
+def first_attribute(body: bytes, offset: int, wanted: int) -> bytes:
+    """Return the first attribute of a type, without looking at those after it; empty if there is none."""
+    while offset + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if kind & _NLA_TYPE_MASK == wanted:
+            return body[offset + _ATTRIBUTE.size : offset + length]
+        if length < _ATTRIBUTE.size:
+            break
+        offset += (length + 3) & ~3
+    return b""
+
+
 def as_text(value: bytes) -> str:
     """Return a string attribute's value without its final zero."""
     return value.rstrip(b"\0").decode(errors="replace")

@@ -24,6 +24,7 @@ RTM_DELROUTE: Final = 25
 RTM_GETROUTE: Final = 26
 RTM_NEWNEIGH: Final = 28
 RTM_DELNEIGH: Final = 29
+RTM_GETNEIGH: Final = 30
 RT_SCOPE_UNIVERSE: Final = 0
 RT_SCOPE_LINK: Final = 253
 RT_SCOPE_HOST: Final = 254
@@ -47,13 +48,12 @@ _RTN_UNICAST: Final = 1
 _RTM_F_CLONED: Final = 0x200
 _RTNH_F_ONLINK: Final = 4
 _NDA_DST: Final = 1
-_NDA_LLADDR: Final = 2
 _NTF_PROXY: Final = 0x08
 _NUD_PERMANENT: Final = 0x80
 
 _IFADDR: Final = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, index
 _RTMSG: Final = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
-_NDMSG: Final = struct.Struct("=BxHiHBB")  # family, index, state, flags, type
+_NDMSG: Final = struct.Struct("=B3xiHBB")  # family, index, state, flags, type
 
 
 class Address(NamedTuple):
@@ -206,8 +206,12 @@ def delete_proxy_neighbour(route: RouteSocket, index: int, address: str) -> None
             raise
 
 
-def put_neighbour(route: RouteSocket, index: int, address: str, mac: bytes) -> None:
-    """Tell the kernel the MAC address of a neighbour for good."""
-    body = _NDMSG.pack(family_of(address), index, _NUD_PERMANENT, 0, 0)
-    body += attribute(_NDA_DST, packed(address)) + attribute(_NDA_LLADDR, mac)
-    route.change(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body)
+def proxy_neighbours(route: RouteSocket) -> set[str]:
+    """Return the addresses that the host answers for on behalf of others, on any interface."""
+    found = set()
+    for message in route.dump(RTM_GETNEIGH, _NDMSG.pack(socket.AF_UNSPEC, 0, 0, _NTF_PROXY, 0)):
+        family = _NDMSG.unpack_from(message.body)[0]
+        value = attributes(message.body, _NDMSG.size).get(_NDA_DST)
+        if family in (socket.AF_INET, socket.AF_INET6) and value:
+            found.add(_unpacked(family, value))
+    return found

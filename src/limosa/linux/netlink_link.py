@@ -13,6 +13,7 @@ from limosa.linux.netlink import (
     as_u32,
     attribute,
     attributes,
+    first_attribute,
     nested,
     text,
     u32,
@@ -36,6 +37,8 @@ _IFLA_LINKINFO: Final = 18
 _IFLA_IFALIAS: Final = 20
 _IFLA_GROUP: Final = 27
 _IFLA_NET_NS_FD: Final = 28
+_IFLA_EXT_MASK: Final = 29
+_RTEXT_FILTER_SKIP_STATS: Final = 1 << 3
 _IFLA_INFO_KIND: Final = 1
 _IFLA_INFO_DATA: Final = 2
 _IFLA_BR_FORWARD_DELAY: Final = 1
@@ -97,6 +100,14 @@ def _decoded(body: bytes) -> Link:
 def links(route: RouteSocket) -> list[Link]:
     """Return every interface of the socket's namespace."""
     return [_decoded(message.body) for message in route.dump(RTM_GETLINK, _ifinfo())]
+
+
+def link_names(route: RouteSocket) -> set[str]:
+    """Return the names of every interface: a small part of the work of `links`, for those who need no more."""
+    found = set()
+    for message in route.dump(RTM_GETLINK, _ifinfo() + u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)):
+        found.add(as_text(first_attribute(message.body, _IFINFO.size, _IFLA_IFNAME)))
+    return found
 
 
 def find_link(route: RouteSocket, name: str) -> Link | None:

@@ -1,0 +1,379 @@
+"""The `Networks` port: reservations in a file, interfaces and rules in the kernel, names derived from ids."""
+
+import os
+from typing import Final
+
+from limosa.adapters.bridge_network import endpoint, fabric, host_ports, name_files, reservation
+from limosa.adapters.bridge_network.host_side import HostSide, impossible
+from limosa.adapters.bridge_network.state import Book, Lease, State
+from limosa.linux import namespaces
+from limosa.linux import netlink_address as addr
+from limosa.linux import netlink_link as link
+from limosa.linux.flock import locked
+from limosa.model import network as names
+from limosa.model.container import Addresses, NetworkRequest, PublishedPort
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId, checked_name
+from limosa.ports.network import DEFAULT_NETWORK, NO_NETWORK, Attachment, Network
+
+_ALIAS: Final = "limosa:"
+
+
+class BridgeNetworks:
+    """The networks of the limosa host whose state is under `root`.
+
+    The host is the network namespace in which an object is first used. `default_root` is the one whose table is
+    called "limosa" and whose default network has the first subnet of the pool.
+    """
+
+    def __init__(self, root: str, *, default_root: bool = False) -> None:
+        self._tag = names.host_tag(os.path.realpath(root))
+        self._default_root = default_root
+        table = "limosa" if default_root else f"limosa_{self._tag}"
+        self._book = Book(f"{root}/networks")
+        self._host = HostSide(self._book, self._tag, table)
+
+    # -- networks
+
+    def create(self, network: Network) -> Network:
+        """See the port."""
+        if network.name in NO_NETWORK:
+            raise LimosaError(
+                "LIM-NET-001",
+                f"{network.name!r} cannot be the name of a network",
+                cause="it means no network of limosa",
+            )
+        checked_name(network.name, "network")
+        with self._book.changing() as state:
+            if network.name in state.values["networks"]:
+                raise LimosaError("LIM-NET-001", f"there is a network called {network.name!r} already")
+            chosen = self._record(state, network)
+        if chosen.kind == "uplink":
+            self._build_or_undo(chosen)
+        return chosen
+
+    def _record(self, state: State, network: Network) -> Network:
+        """Put a network with everything chosen into `state`."""
+        if network.kind != "bridge":
+            network = fabric.with_uplink(self._host.route, network)
+        first = int(names.bridge_name(self._tag, network.name)[3:], 16)
+        if self._default_root and network.name == DEFAULT_NETWORK:
+            first = 0
+        ipv6 = ""
+        if os.path.exists("/proc/sys/net/ipv6"):
+            machine = name_files.read_or_empty("/etc/machine-id").strip()
+            ipv6 = names.ipv6_subnet(machine, self._tag, network.name)
+        routes = fabric.host_routes(self._host.route)
+        chosen = reservation.with_subnets(network, state.networks(), routes, first, ipv6)
+        state.put_network(chosen)
+        return chosen
+
+    def _build_or_undo(self, network: Network) -> None:
+        try:
+            self._host.prepare(network, rules_needed=False)
+        except BaseException:
+            self.remove(network.name)
+            raise
+
+    def remove(self, name: str) -> None:
+        """See the port."""
+        with self._book.changing() as state:
+            network = state.network(name)
+            users = [lease["container_name"] for lease in state.raw_leases().values() if lease["network"] == name]
+            if users:
+                raise LimosaError(
+                    "LIM-NET-002",
+                    f"network {name!r} is in use",
+                    cause=f"attached: {', '.join(sorted(users))}",
+                    hint="limosa rm or limosa set --network them first",
+                )
+            self._host.remove(network)
+            state.drop_network(name)
+
+    def all(self) -> list[Network]:
+        """See the port."""
+        state = self._book.read()
+        if DEFAULT_NETWORK not in state.values["networks"]:
+            with self._book.changing() as state:
+                self._network(state, DEFAULT_NETWORK)
+        return state.networks()
+
+    def _network(self, state: State, name: str) -> Network:
+        """Return a network, recording the default one when it is first needed."""
+        if name == DEFAULT_NETWORK and name not in state.values["networks"]:
+            return self._record(state, Network(DEFAULT_NETWORK))
+        return state.network(name)
+
+    # -- reservations
+
+    def reserve(
+        self,
+        container_id: ContainerId,
+        container_name: str,
+        request: NetworkRequest,
+        ports: tuple[PublishedPort, ...],
+        hostname: str = "",
+    ) -> Addresses:
+        """See the port."""
+        with self._book.changing() as state:
+            network = None if request.network in NO_NETWORK else self._network(state, request.network)
+            if ports:
+                _refuse_unpublishable(network, request.network)
+            addresses = Addresses()
+            if network is not None:
+                segment, host_has = fabric.segment_of(self._host.route, self._tag, network)
+                addresses = reservation.addresses_for(state, network, request, container_id, segment, host_has)
+            held = state.lease(container_id)
+            chosen = self._chosen_ports(state, container_id, ports)
+            attachment = Attachment(container_id, container_name, request.network, addresses, chosen, hostname)
+            withdrawn = tuple(port for port in held.every_port if port not in chosen) if held else ()
+            state.put_lease(Lease(attachment, withdrawn))
+        for kind in ("hosts", "resolv"):
+            os.makedirs(f"{self._book.directory}/{kind}", mode=0o700, exist_ok=True)
+        self._write_hosts(request.network)
+        return addresses
+
+    def _chosen_ports(
+        self, state: State, container_id: ContainerId, ports: tuple[PublishedPort, ...]
+    ) -> tuple[PublishedPort, ...]:
+        if not ports:
+            return ()
+        held = state.lease(container_id)
+        others = {
+            f"container {lease.attachment.container_name!r}": lease.attachment.ports
+            for lease in state.leases()
+            if lease.attachment.container_id != container_id
+        }
+        everybody = {**others, **self._host.published_elsewhere()}
+        return host_ports.chosen(ports, held.attachment.ports if held else (), everybody)
+
+    def set_ports(self, container_id: ContainerId, ports: tuple[PublishedPort, ...]) -> tuple[PublishedPort, ...]:
+        """See the port."""
+        with self._book.changing() as state:
+            lease = _reserved(state, container_id)
+            attachment = lease.attachment
+            network = None if attachment.network in NO_NETWORK else state.network(attachment.network)
+            if ports:
+                _refuse_unpublishable(network, attachment.network)
+            chosen = self._chosen_ports(state, container_id, ports)
+            withdrawn = tuple(port for port in lease.every_port if port not in chosen)
+            state.put_lease(Lease(attachment._replace(ports=chosen), withdrawn))
+        if network is not None and self._host.veth(container_id) is not None:
+            self._host.prepare(network, rules_needed=True)
+            self._host.publish(Lease(attachment._replace(ports=chosen), withdrawn), network)
+        with self._book.changing() as state:
+            current = state.lease(container_id)
+            if current is not None and current.attachment.ports == chosen:
+                state.put_lease(Lease(current.attachment))
+        return chosen
+
+    def forget(self, container_id: ContainerId) -> None:
+        """See the port."""
+        self.disconnect(container_id)
+        with self._book.changing() as state:
+            state.drop_lease(container_id)
+        name_files.remove(self._book.directory, container_id)
+
+    def attachments(self) -> list[Attachment]:
+        """See the port."""
+        return [lease.attachment for lease in self._book.read().leases()]
+
+    # -- interfaces
+
+    def prepare(self, container_id: ContainerId) -> None:
+        """See the port."""
+        state = self._book.read()
+        attachment = _reserved(state, container_id).attachment
+        if attachment.network not in NO_NETWORK:
+            network = state.network(attachment.network)
+            self._host.prepare(network, rules_needed=_needs_rules(network, attachment))
+
+    def connect(self, container_id: ContainerId, init_pid: int, *, names_later: bool = False) -> None:
+        """See the port."""
+        state = self._book.read()
+        lease = _reserved(state, container_id)
+        attachment = lease.attachment
+        if attachment.network == "host":
+            return
+        namespace = namespaces.open_network(init_pid)
+        try:
+            if attachment.network == "none":
+                endpoint.raise_loopback(namespace)
+                return
+            self._connect(state, lease, namespace)
+        finally:
+            os.close(namespace)
+        if not names_later:
+            self._write_hosts(attachment.network)
+
+    def _connect(self, state: State, lease: Lease, namespace: int) -> None:
+        network = state.network(lease.attachment.network)
+        try:
+            with locked(f"{self._book.directory}/use.lock", exclusive=False):
+                try:
+                    self._build(network, lease, namespace)
+                except OSError:
+                    # The bridge that was prepared may be gone: whoever disconnected last took it away.
+                    self._host.forget_prepared()
+                    self._build(network, lease, namespace)
+        except BaseException as failure:
+            self._take_down(state, lease)
+            self._host.leave_idle(network)
+            if isinstance(failure, OSError):
+                raise impossible(failure) from failure
+            raise
+
+    def _build(self, network: Network, lease: Lease, namespace: int) -> None:
+        attachment = lease.attachment
+        bridge_ifindex = self._host.prepared(network, rules_needed=_needs_rules(network, attachment))
+        plan = self._plan(network, attachment, bridge_ifindex)
+        endpoint.build(self._host.route, plan, namespace)
+        if lease.every_port:
+            self._host.publish(lease, network)
+
+    def _plan(self, network: Network, attachment: Attachment, bridge_ifindex: int) -> endpoint.Plan:
+        container_id = attachment.container_id
+        name = self._host.bridge(network) or network.uplink
+        segment = link.find_link(self._host.route, name)
+        return endpoint.Plan(
+            host_name=names.veth_name(self._tag, container_id),
+            host_mac=names.veth_mac(container_id),
+            mtu=segment.mtu if segment else fabric.DEFAULT_MTU,
+            group=fabric.group_of(self._tag),
+            alias=_ALIAS + container_id,
+            addresses=attachment.addresses,
+            gateway4=network.ipv4_gateway,
+            gateway6=network.ipv6_gateway,
+            bridge_ifindex=bridge_ifindex,
+            uplink=network.uplink,
+        )
+
+    def disconnect(self, container_id: ContainerId) -> None:
+        """See the port."""
+        state = self._book.read()
+        lease = state.lease(container_id)
+        if lease is None:
+            link.delete_link(self._host.route, names.veth_name(self._tag, container_id))
+            self._host.withdraw_found(container_id)
+            return
+        if lease.attachment.network in NO_NETWORK:
+            return
+        self._take_down(state, lease)
+        self._host.leave_idle(state.network(lease.attachment.network))
+        self._write_hosts(lease.attachment.network)
+
+    def _take_down(self, state: State, lease: Lease) -> None:
+        attachment = lease.attachment
+        network = state.network(attachment.network)
+        if network.kind == "routed":
+            endpoint.stop_answering(self._host.route, network.uplink, attachment.addresses)
+        self._host.withdraw(lease)
+        link.delete_link(self._host.route, names.veth_name(self._tag, attachment.container_id))
+
+    def silence(self, container_id: ContainerId) -> None:
+        """See the port."""
+        state = self._book.read()
+        lease = _reserved(state, container_id)
+        found = self._host.veth(container_id)
+        if found is None:
+            return
+        link.set_link(self._host.route, found.ifindex, up=False)
+        network = state.network(lease.attachment.network)
+        if network.kind == "routed":
+            endpoint.stop_answering(self._host.route, network.uplink, lease.attachment.addresses)
+
+    def unsilence(self, container_id: ContainerId, init_pid: int) -> None:
+        """See the port."""
+        state = self._book.read()
+        lease = _reserved(state, container_id)
+        found = self._host.veth(container_id)
+        if found is None or found.up:
+            return
+        network = state.network(lease.attachment.network)
+        plan = self._plan(network, lease.attachment, found.master)
+        link.set_link(self._host.route, found.ifindex, up=True)
+        if network.kind == "routed":
+            endpoint.raise_routed(self._host.route, plan, found.ifindex)
+            return
+        namespace = namespaces.open_network(init_pid)
+        try:
+            endpoint.announce_inner(plan, namespace)
+        finally:
+            os.close(namespace)
+
+    # -- names
+
+    def hosts_file(self, container_id: ContainerId) -> str:
+        """See the port."""
+        return f"{self._book.directory}/hosts/{container_id}"
+
+    def refresh_names(self, container_id: ContainerId) -> None:
+        """See the port."""
+        self._write_hosts(_reserved(self._book.read(), container_id).attachment.network)
+
+    def _write_hosts(self, network: str) -> None:
+        """Bring the hosts files of a network's containers in line with who runs now."""
+        with locked(f"{self._book.directory}/hosts.lock"):
+            leases = [one for one in self._book.read().raw_leases().values() if one["network"] == network]
+            present = link.link_names(self._host.route)
+            running = [one for one in leases if names.veth_name(self._tag, one["container_id"]) in present]
+            for lease in leases:
+                path = f"{self._book.directory}/hosts/{lease['container_id']}"
+                if network == "host":
+                    name_files.write_in_place(path, name_files.read_or_empty("/etc/hosts"))
+                else:
+                    name_files.write_in_place(path, name_files.hosts_text(lease, running))
+
+    def resolv_conf(self, container_id: ContainerId) -> str:
+        """See the port."""
+        lease = _reserved(self._book.read(), container_id)
+        path = f"{self._book.directory}/resolv/{container_id}"
+        text = name_files.read_or_empty(name_files.RESOLV_CONF)
+        if lease.attachment.network != "host":
+            text = name_files.resolv_text(text, name_files.read_or_empty(name_files.RESOLVED_CONF))
+        name_files.write_in_place(path, text)
+        return path
+
+    # -- recovery
+
+    def present(self) -> list[ContainerId]:
+        """See the port."""
+        interfaces = link.links(self._host.route)
+        marked = [one for one in interfaces if one.group == fabric.group_of(self._tag) and one.kind == "veth"]
+        found = {one.alias.removeprefix(_ALIAS) for one in marked if one.alias.startswith(_ALIAS)}
+        state = self._book.read()
+        there = {one.name for one in interfaces}
+        found |= {one for one in state.raw_leases() if names.veth_name(self._tag, ContainerId(one)) in there}
+        answered = addr.proxy_neighbours(self._host.route)
+        for lease in state.leases():
+            mine = (lease.attachment.addresses.ipv4, lease.attachment.addresses.ipv6)
+            if lease.attachment.network not in NO_NETWORK and answered & {one.partition("/")[0] for one in mine}:
+                found.add(lease.attachment.container_id)
+        return sorted(ContainerId(one) for one in found | self._host.published())
+
+    def tidy(self) -> None:
+        """See the port."""
+        for network in self._book.read().networks():
+            self._host.leave_idle(network)
+
+
+def _needs_rules(network: Network, attachment: Attachment) -> bool:
+    return network.kind == "bridge" or bool(attachment.ports)
+
+
+def _reserved(state: State, container_id: ContainerId) -> Lease:
+    lease = state.lease(container_id)
+    if lease is None:
+        raise LimosaError("LIM-NET-003", f"container {container_id[:12]} has no reservation on any network")
+    return lease
+
+
+def _refuse_unpublishable(network: Network | None, name: str) -> None:
+    if network is not None and network.kind != "uplink":
+        return
+    cause = "it uses the host's own ports" if name == "host" else "it has no way in"
+    if network is not None:
+        cause = "a container there has an address of the uplink's own segment, and all its ports are reachable"
+    raise LimosaError(
+        "LIM-NET-006", f"no port can be published on network {name!r}", cause=cause, hint="leave out -p", exit_status=2
+    )

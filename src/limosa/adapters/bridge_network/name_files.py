@@ -1,0 +1,94 @@
+"""The /etc/hosts and /etc/resolv.conf of containers. They are bind-mounted, so they are always written in place."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from limosa.model.ids import ContainerId
+
+RESOLV_CONF: Final = "/etc/resolv.conf"
+RESOLVED_CONF: Final = "/run/systemd/resolve/resolv.conf"
+_LOOPBACK: Final = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+
+def write_in_place(path: str, text: str) -> None:
+    """Make `text` the content of the file, which stays the same file. Nothing happens if it has it already.
+
+    A reader at the wrong moment sees the new text followed by the end of a longer old one, never an empty file.
+    """
+    data = text.encode()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        before = os.fstat(descriptor).st_size
+        if before != len(data) or os.pread(descriptor, before, 0) != data:
+            os.pwrite(descriptor, data, 0)
+            if before > len(data):
+                os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
+
+
+def hosts_text(own: Mapping[str, Any], running: Iterable[Mapping[str, Any]]) -> str:
+    """Return the hosts file of the container whose lease is `own`, beside those of `running`."""
+    lines = [_LOOPBACK, *_entries(own, [own["hostname"], own["container_name"]])]
+    if not own["addresses"]["ipv4"] and not own["addresses"]["ipv6"]:
+        lines.append(f"127.0.1.1\t{' '.join(_names(own['hostname'], own['container_name']))}\n")
+    for lease in running:
+        if lease["container_id"] != own["container_id"]:
+            lines += _entries(lease, [lease["container_name"], lease["hostname"]])
+    return "".join(lines)
+
+
+def _names(*names: str) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _entries(lease: Mapping[str, Any], names: list[str]) -> list[str]:
+    words = " ".join(_names(*names))
+    addresses = (lease["addresses"][kind].partition("/")[0] for kind in ("ipv4", "ipv6"))
+    return [f"{address}\t{words}\n" for address in addresses if address]
+
+
+def resolv_text(host_text: str, behind_loopback: str) -> str:
+    """Return a resolv.conf without servers on the host's loopback.
+
+    `behind_loopback` is the file that names the servers a local resolver asks itself; they take its place.
+    """
+    if not _servers(host_text):
+        host_text = host_text + "\n".join(f"nameserver {server}" for server in _servers(behind_loopback)) + "\n"
+    lines = [line for line in host_text.splitlines() if not _is_loopback_server(line)]
+    return "\n".join(line for line in lines if line.strip()) + "\n"
+
+
+def _servers(text: str) -> list[str]:
+    found = [line.split() for line in text.splitlines()]
+    lines = [words[1] for words in found if len(words) > 1 and words[0] == "nameserver"]
+    return [server for server in lines if not _is_loopback_server(f"nameserver {server}")]
+
+
+def _is_loopback_server(line: str) -> bool:
+    words = line.split()
+    return len(words) > 1 and words[0] == "nameserver" and (words[1].startswith("127.") or words[1] == "::1")
+
+
+def read_or_empty(path: str) -> str:
+    """Return a file's text, or nothing when there is no such file."""
+    try:
+        with open(path, errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def remove(directory: str, container_id: ContainerId) -> None:
+    """Remove both files of a container."""
+    for kind in ("hosts", "resolv"):
+        try:
+            os.unlink(f"{directory}/{kind}/{container_id}")
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,149 @@
+"""What is reserved, in one file, so that each change is one atomic step.
+
+    <root>/networks/
+        state.json      {"version", "networks": {name: Network}, "leases": {id: Attachment + "withdrawn"},
+                         "cursors": {network: offset of the address handed out last}}
+        state.lock      held while state.json is changed (readers need no lock: it is replaced whole)
+        build.lock      held while bridges and the table of rules are made or removed
+        hosts.lock      held while the hosts files are written
+        hosts/ID        the container's /etc/hosts, written in place
+        resolv/ID       its /etc/resolv.conf, likewise
+
+It is read as plain values: with 200 containers, turning every lease into a record would cost more than a connect.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from limosa.linux import atomic_file
+from limosa.linux.flock import locked
+from limosa.model.codec import from_jsonable, to_jsonable
+from limosa.model.container import PublishedPort
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId
+from limosa.ports.network import Attachment, Network
+
+VERSION: Final = 1
+
+
+class Lease(NamedTuple):
+    """A reservation, and the ports of it that were given up but may still have a rule."""
+
+    attachment: Attachment
+    withdrawn: tuple[PublishedPort, ...] = ()
+
+    @property
+    def every_port(self) -> tuple[PublishedPort, ...]:
+        """The ports that may have a rule."""
+        return self.attachment.ports + self.withdrawn
+
+
+class State:
+    """The content of state.json at one moment; changes hold when `Book.changing` ends without an exception."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def network(self, name: str) -> Network:
+        """Return a network. Raises: LimosaError LIM-NET-003."""
+        found = self.values["networks"].get(name)
+        if found is None:
+            raise LimosaError(
+                "LIM-NET-003", f"there is no network called {name!r}", hint="limosa network ls shows them"
+            )
+        return from_jsonable(Network, found)
+
+    def networks(self) -> list[Network]:
+        """Return all networks by name."""
+        return [from_jsonable(Network, value) for _, value in sorted(self.values["networks"].items())]
+
+    def put_network(self, network: Network) -> None:
+        """Add or replace a network."""
+        self.values["networks"][network.name] = to_jsonable(network)
+
+    def drop_network(self, name: str) -> None:
+        """Remove a network."""
+        self.values["networks"].pop(name, None)
+        for key in (name, f"{name}/6"):
+            self.values["cursors"].pop(key, None)
+
+    def lease(self, container_id: ContainerId) -> Lease | None:
+        """Return the reservation of a container, or None."""
+        found = self.values["leases"].get(container_id)
+        return None if found is None else _lease(found)
+
+    def leases(self) -> list[Lease]:
+        """Return all reservations."""
+        return [_lease(found) for found in self.values["leases"].values()]
+
+    def raw_leases(self) -> dict[str, dict[str, Any]]:
+        """Return the reservations as plain values by container id, to look through many of them."""
+        leases: dict[str, dict[str, Any]] = self.values["leases"]
+        return leases
+
+    def put_lease(self, lease: Lease) -> None:
+        """Add or replace a reservation."""
+        value = to_jsonable(lease.attachment)
+        value["withdrawn"] = to_jsonable(lease.withdrawn)
+        self.values["leases"][lease.attachment.container_id] = value
+
+    def drop_lease(self, container_id: ContainerId) -> None:
+        """Remove a reservation."""
+        self.values["leases"].pop(container_id, None)
+
+
+def _lease(value: dict[str, Any]) -> Lease:
+    withdrawn = tuple(from_jsonable(PublishedPort, port) for port in value.get("withdrawn", ()))
+    return Lease(from_jsonable(Attachment, value), withdrawn)
+
+
+class Book:
+    """Reads and changes state.json."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._path = f"{directory}/state.json"
+
+    def read(self) -> State:
+        """Return what is reserved now. Raises: LimosaError LIM-NET-011: the file is damaged."""
+        try:
+            with open(self._path, "rb") as file:
+                values = json.loads(file.read())
+        except FileNotFoundError:
+            values = {"version": VERSION, "networks": {}, "leases": {}, "cursors": {}}
+        except ValueError as damage:
+            raise _damaged(self._path, str(damage)) from damage
+        if not isinstance(values, dict) or values.get("version") != VERSION:
+            raise _damaged(self._path, f"it is not of version {VERSION}")
+        return State(values)
+
+    @contextmanager
+    def changing(self) -> Iterator[State]:
+        """Yield the state under its lock, and keep it for good when the block ends without an exception."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        with locked(f"{self.directory}/state.lock"):
+            state = self.read()
+            before = json.dumps(state.values)
+            yield state
+            after = json.dumps(state.values)
+            if after != before:
+                atomic_file.replace(self._path, after.encode())
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Hold the lock under which bridges and rules are made."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        with locked(f"{self.directory}/build.lock"):
+            yield
+
+
+def _damaged(path: str, cause: str) -> LimosaError:
+    return LimosaError(
+        "LIM-NET-011",
+        "what containers have reserved on their networks cannot be read",
+        cause=f"{path}: {cause}",
+        hint="put back the file from a backup; running containers keep their addresses",
+    )
