@@ -3,12 +3,10 @@
 import argparse
 import json
 import time
-from typing import Any
 
 from limosa.engine import doctor
 from limosa.ports.probes import Finding, Outcome, Subject
 
-SUMMARY = "show what this machine can do and how to mend what it cannot"
 EXAMPLES = """examples:
   limosa doctor             a table; what worked before is remembered per kernel and program
   limosa doctor --refresh   try everything again
@@ -18,18 +16,10 @@ exit status: 0 if everything that limosa requires works, 1 otherwise
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the verb to argparse's subparsers."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help=SUMMARY,
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--refresh", action="store_true", help="try again what worked before")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

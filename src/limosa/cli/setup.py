@@ -1,11 +1,9 @@
 """`limosa setup`: bring this machine to the point where limosa can work."""
 
 import argparse
-from typing import Any
 
 from limosa.engine import prepare
 
-SUMMARY = "install Debian packages, criu and crun, the boot unit and shell completion"
 EXAMPLES = """examples:
   limosa setup              everything that is not there yet
   limosa setup --tools      only criu and crun, for a machine whose packages somebody else keeps
@@ -13,23 +11,16 @@ EXAMPLES = """examples:
 """
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the verb to argparse's subparsers."""
-    parser = subparsers.add_parser(
-        "setup",
-        help=SUMMARY,
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--tools", action="store_true", help="only criu and crun")
     parser.add_argument("--refresh", action="store_true", help="choose criu and crun anew")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry the verb out and return the exit status."""
     from limosa import wiring_setup
+    from limosa.cli import completion
 
     wiring_setup.require_root("set a machine up")
     toolchain = wiring_setup.toolchain()
@@ -39,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         _report(f"{tool.name}: {tool.path} ({tool.source})")
     if not arguments.tools:
         integration = wiring_setup.host_integration()
+        _report(f"shell completion: {integration.install_completion(completion.script())}")
         unit = integration.install_boot_unit()
         _report(f"containers with --onboot: {unit or 'no systemd here: run `limosa start --onboot` at boot'}")
     return 0
