@@ -128,7 +128,11 @@ class FileCommitRecords:
     def begin(self, commit_id: CommitId) -> str:
         """See the port."""
         directory = f"{self._commits}/{commit_id}.new/criu"
-        os.makedirs(directory, mode=0o700)
+        os.makedirs(self._commits, mode=0o700, exist_ok=True)
+        os.makedirs(directory)
+        # criu's restorer opens images by descriptor when it is already the container's root, who is nobody here; the
+        # directory above keeps everybody else out.
+        os.chmod(directory, 0o711)
         return directory
 
     def keep(self, record: CommitRecord) -> None:

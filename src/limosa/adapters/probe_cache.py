@@ -30,7 +30,7 @@ class JsonFindingCache:
             with open(fresh, "w", encoding="utf-8") as file:
                 json.dump({name: (key, *entry) for name, (key, *entry) in self._loaded().items()}, file)
             os.rename(fresh, self._path)
-        except PermissionError:
+        except OSError:
             return
 
     def _loaded(self) -> dict[str, tuple[str, Outcome, float]]:
@@ -40,6 +40,6 @@ class JsonFindingCache:
                 with open(self._path, encoding="utf-8") as file:
                     read = json.load(file)
                 self._entries = {name: (key, Outcome(*outcome), at) for name, (key, outcome, at) in read.items()}
-            except (OSError, ValueError, TypeError):
+            except (OSError, ValueError, TypeError, AttributeError):
                 pass  # no file, or not one of ours: everything is tried anew
         return self._entries

@@ -40,7 +40,7 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
         groups=user.groups,
         env=tuple(env.items()),
         hosts_file=host.networks.hosts_file(record.container_id) if networked else "",
-        resolv_conf="",
+        resolv_conf=host.networks.resolv_conf(record.container_id) if networked else "",
         hostname=hostname(record),
         volume_sources=(),
         proc_view_files=(),
@@ -51,3 +51,13 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
 def hostname(record: ContainerRecord) -> str:
     """Return the container's host name: as asked for, or the short id, as docker does."""
     return record.config.hostname or short(record.container_id)
+
+
+def external_mounts(plan: BundlePlan) -> tuple[tuple[str, str], ...]:
+    """Return (path inside, host path) of every file and directory that a container gets from outside."""
+    volumes = dict(plan.volume_sources)
+    found = [("/etc/hosts", plan.hosts_file), ("/etc/resolv.conf", plan.resolv_conf)]
+    for wanted in plan.config.mounts:
+        if wanted.kind != "tmpfs":
+            found.append((wanted.target, volumes.get(wanted.source, wanted.source)))
+    return tuple((inside, outside) for inside, outside in found if outside)

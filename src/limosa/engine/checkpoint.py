@@ -39,7 +39,14 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
                     moments["captured"] = host.now_ns()
 
             rootfs = host.rootfs.path(container_id)
-            plan = DumpPlan(record.init_pid, directory, rootfs, not stop, lifecycle.networked(record.config))
+            plan = DumpPlan(
+                init_pid=record.init_pid,
+                criu_images=directory,
+                rootfs=rootfs,
+                leave_running=not stop,
+                own_network=lifecycle.networked(record.config),
+                external_mounts=bundle.external_mounts(bundle.plan(host, record, rootfs)),
+            )
             host.checkpointer.dump(plan, on_moment)
             commit = CommitRecord(
                 commit_id=commit_id,
@@ -147,6 +154,7 @@ def _revive(
                     pid_file=seat.pid_file,
                     keep_connections=keep_connections,
                     own_network=networked,
+                    external_mounts=bundle.external_mounts(plan),
                 ),
                 on_moment,
             )

@@ -18,6 +18,7 @@ class DumpPlan(NamedTuple):
     rootfs: str  # where the container's root is mounted on the host
     leave_running: bool
     own_network: bool = True  # the network namespace is left empty and rebuilt by us on restore
+    external_mounts: tuple[tuple[str, str], ...] = ()  # (path inside, host path) of what is bind-mounted from outside
     irmap_paths: tuple[str, ...] = ()  # directories (inside) to search for files that inotify watches
 
 
@@ -31,6 +32,7 @@ class RestorePlan(NamedTuple):
     pid_file: str  # written before criu ends, for the monitor
     keep_connections: bool = True
     own_network: bool = True
+    external_mounts: tuple[tuple[str, str], ...] = ()  # the same paths inside as at the dump, with today's host paths
 
 
 class Session(NamedTuple):

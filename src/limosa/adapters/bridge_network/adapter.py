@@ -129,7 +129,7 @@ class BridgeNetworks:
             withdrawn = tuple(port for port in held.every_port if port not in chosen) if held else ()
             state.put_lease(Lease(attachment, withdrawn))
         for kind in ("hosts", "resolv"):
-            os.makedirs(f"{self._book.directory}/{kind}", mode=0o700, exist_ok=True)
+            os.makedirs(f"{self._book.directory}/{kind}", mode=0o711, exist_ok=True)
         self._write_hosts(request.network)
         return addresses
 
@@ -158,8 +158,11 @@ class BridgeNetworks:
             chosen = self._chosen_ports(state, container_id, ports)
             withdrawn = tuple(port for port in lease.every_port if port not in chosen)
             state.put_lease(Lease(attachment._replace(ports=chosen), withdrawn))
-        if network is not None and self._host.veth(container_id) is not None:
+        interface = self._host.veth(container_id)
+        if network is not None and interface is not None:
             self._host.prepare(network, rules_needed=True)
+            if interface.master and chosen:
+                endpoint.reach_itself(self._host.route, interface.ifindex)
             self._host.publish(Lease(attachment._replace(ports=chosen), withdrawn), network)
         with self._book.changing() as state:
             current = state.lease(container_id)
@@ -246,6 +249,7 @@ class BridgeNetworks:
             gateway6=network.ipv6_gateway,
             bridge_ifindex=bridge_ifindex,
             uplink=network.uplink,
+            hairpin=bool(attachment.ports),
         )
 
     def disconnect(self, container_id: ContainerId) -> None:

@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     gateway6: str
     bridge_ifindex: int = 0  # 0: routed
     uplink: str = ""  # routed: the interface that answers for the addresses
+    hairpin: bool = False  # see `reach_itself`
 
 
 def split(address: str) -> tuple[str, int]:
@@ -71,6 +72,8 @@ def build(route: RouteSocket, plan: Plan, namespace: int) -> None:
         link.set_link(route, host_ifindex, up=True, master=master, alias=plan.alias)
         if not plan.bridge_ifindex:
             _route_to(route, plan, host_ifindex)
+        elif plan.hairpin:
+            reach_itself(route, host_ifindex)
         link.sync_carrier(control, INNER_NAME)
         _add_default_routes(inner, plan, ifindex)
         if plan.bridge_ifindex:
@@ -160,6 +163,16 @@ def announce_routed(route: RouteSocket, plan: Plan) -> None:
     with arp.packet_socket() as frames:
         for address in _given(plan.addresses):
             arp.announce(frames, plan.uplink, link.mac_bytes(uplink.mac), split(address)[0])
+
+
+def reach_itself(route: RouteSocket, host_ifindex: int) -> None:
+    """Let a container reach the ports that it publishes by the host's address, too.
+
+    With bridge-nf-call-iptables on (the kernel's default), a translated packet goes from port to port inside the
+    bridge, which sends nothing back out of the port that it came in by unless the port is a hairpin. Such a port also
+    echoes broadcasts, so only those who publish get it.
+    """
+    link.set_hairpin(route, host_ifindex, True)
 
 
 def raise_routed(route: RouteSocket, plan: Plan, host_ifindex: int) -> None:

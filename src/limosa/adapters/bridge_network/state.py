@@ -123,7 +123,7 @@ class Book:
     @contextmanager
     def changing(self) -> Iterator[State]:
         """Yield the state under its lock, and keep it for good when the block ends without an exception."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        os.makedirs(self.directory, mode=0o711, exist_ok=True)
         with locked(f"{self.directory}/state.lock"):
             state = self.read()
             before = json.dumps(state.values)
@@ -135,7 +135,7 @@ class Book:
     @contextmanager
     def building(self) -> Iterator[None]:
         """Hold the lock under which bridges and rules are made."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        os.makedirs(self.directory, mode=0o711, exist_ok=True)
         with locked(f"{self.directory}/build.lock"):
             yield
 

@@ -14,6 +14,8 @@ _LOG_LEVEL: Final = 2
 _GHOST_LIMIT_BYTES: Final = 1 << 30
 _ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
+_OTHER_MOUNTS: Final = "mnt[]:ms"  # device nodes and the like: found again by where they are mounted
+
 
 class Criu:
     """CRIU, one process per dump or restore, spoken to over its RPC.
@@ -55,6 +57,7 @@ class Criu:
             os.close(null)
         options = {
             **self._common(plan.rootfs, plan.own_network),
+            "external": [f"mnt[{inside}]:{_cookie(inside)}" for inside, _ in plan.external_mounts] + [_OTHER_MOUNTS],
             "pid": plan.init_pid,
             "leave_running": plan.leave_running,
             "tcp_established": True,
@@ -82,6 +85,8 @@ class Criu:
         with socket.socket(fileno=os.dup(session.local_fd)) as ours:
             options = {
                 **self._common(plan.rootfs, plan.own_network),
+                "external": [f"mnt[{_cookie(inside)}]:{outside}" for inside, outside in plan.external_mounts]
+                + [_OTHER_MOUNTS],
                 "tcp_established": plan.keep_connections,
                 "tcp_close": not plan.keep_connections,
                 "log_file": "restore.log",
@@ -101,7 +106,6 @@ class Criu:
             "link_remap": True,
             "ext_unix_sk": True,
             "manage_cgroups_mode": rpc.CGROUPS_SOFT,
-            "external": ["mnt[]:ms"],
             "config_file": self._config,
         }
         if own_network:
@@ -130,3 +134,7 @@ class Criu:
             raise log.translated("dump" if kind == rpc.DUMP else "restore", text, path) from failed
         finally:
             os.close(directory)
+
+
+def _cookie(inside: str) -> str:
+    return f"limosa{inside.replace('/', '%')}"

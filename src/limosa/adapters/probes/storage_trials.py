@@ -11,7 +11,7 @@ _SIZE_BYTES = 256 << 20
 
 def btrfs_loop() -> Outcome:
     """Make a btrfs in a loop file, mount it, take a snapshot of a subvolume, and write to both."""
-    version = process.run(["mkfs.btrfs", "--version"]).decode().split()[-1]
+    version = process.run(["mkfs.btrfs", "--version"]).decode().splitlines()[0].split()[-1]
     _mount_btrfs()
     process.run(["btrfs", "subvolume", "create", "disk/a"])
     _write("disk/a/file", "a")
