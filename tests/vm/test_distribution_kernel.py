@@ -1,0 +1,49 @@
+"""What only a distribution kernel can show: cgroup v2, soft-dirty, and Debian 13's own criu passing its trial."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.slow,
+    pytest.mark.privileged,
+    pytest.mark.needs("an outer network"),  # QEMU and the guest's packages may still have to be fetched
+    pytest.mark.timeout(1800),
+]
+HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def in_vm(command: str, out: str, *files: str) -> int:
+    """Run `command` in the virtual machine; its output is in `out`/stdout, what it put into ./out in `out`/out."""
+    argv = ["nsenter", f"--net={os.environ['LIMOSA_TEST_OUTER_NET']}", f"{HERE}/tools/vm.py", "run", "--out", out]
+    for path in files:
+        argv += ["--file", path]
+    return subprocess.run([*argv, "--", command], check=False, stdin=subprocess.DEVNULL).returncode
+
+
+def said(out: str) -> str:
+    with open(os.path.join(out, "stdout"), encoding="utf-8") as file:
+        return file.read()
+
+
+def test_setup_takes_debians_own_criu_and_the_doctor_finds_everything(tmp_path) -> None:
+    out = os.path.join(tmp_path, "result")
+    status = in_vm("limosa setup --tools >out/setup && limosa doctor --refresh --json", out)
+    assert status == 0, said(out)
+    value = json.loads(said(out))
+    assert value["able"] is True
+    found = {finding["name"]: finding for finding in value["findings"]}
+    assert {name for name, finding in found.items() if finding["status"] != "works"} == set()
+    assert "cgroup v2" in found["cgroups"]["detail"]
+    with open(os.path.join(out, "out", "setup"), encoding="utf-8") as file:
+        chosen = file.read()
+    assert "criu: /usr/sbin/criu (system)" in chosen
+    assert "crun: /usr/bin/crun (system)" in chosen
+
+
+def test_a_command_that_fails_in_the_vm_fails_here(tmp_path) -> None:
+    assert in_vm("echo here; exit 7", os.path.join(tmp_path, "result")) == 7
+    assert said(os.path.join(tmp_path, "result")) == "here\n"
