@@ -64,6 +64,7 @@ class Address(NamedTuple):
     prefix: int
     scope: int
     permanent: bool = True
+    broadcast: str = ""
 
 
 class Route(NamedTuple):
@@ -95,14 +96,25 @@ def _unpacked(family: int, value: bytes | None) -> str:
     return socket.inet_ntop(family, value) if value else ""
 
 
-def add_address(route: RouteSocket, index: int, address: str, prefix: int, scope: int = RT_SCOPE_UNIVERSE) -> None:
-    """Give an interface an address, usable at once (no duplicate address detection); nothing happens if it has it."""
+def add_address(
+    route: RouteSocket,
+    index: int,
+    address: str,
+    prefix: int,
+    scope: int = RT_SCOPE_UNIVERSE,
+    broadcast: str | None = None,
+) -> None:
+    """Give an interface an address, usable at once (no duplicate address detection); nothing happens if it has it.
+
+    `broadcast` is the one that follows from the prefix, unless another, or "" for none, is given.
+    """
     family, value = family_of(address), packed(address)
     body = _IFADDR.pack(family, prefix, _IFA_F_NODAD if family == socket.AF_INET6 else 0, scope, index)
     body += attribute(_IFA_LOCAL, value) + attribute(_IFA_ADDRESS, value)
-    if family == socket.AF_INET and prefix < 31:
-        mask = (1 << (32 - prefix)) - 1
-        body += attribute(_IFA_BROADCAST, (int.from_bytes(value, "big") | mask).to_bytes(4, "big"))
+    if broadcast is None and family == socket.AF_INET and prefix < 31:
+        broadcast = socket.inet_ntop(family, (int.from_bytes(value) | (1 << (32 - prefix)) - 1).to_bytes(4))
+    if broadcast:
+        body += attribute(_IFA_BROADCAST, packed(broadcast))
     try:
         route.change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body)
     except FileExistsError:
@@ -129,7 +141,8 @@ def addresses(route: RouteSocket) -> list[Address]:
         if family in (socket.AF_INET, socket.AF_INET6) and value:
             flags = as_u32(values[_IFA_FLAGS]) if _IFA_FLAGS in values else flags
             address = _unpacked(family, value)
-            found.append(Address(index, address, prefix, scope, bool(flags & _IFA_F_PERMANENT)))
+            broadcast = _unpacked(family, values.get(_IFA_BROADCAST))
+            found.append(Address(index, address, prefix, scope, bool(flags & _IFA_F_PERMANENT), broadcast))
     return found
 
 

@@ -229,7 +229,7 @@ def _movable(route: RouteSocket, ifindex: int) -> list[addr.Address]:
 
 def _copy_addresses(route: RouteSocket, source: int, target: int) -> None:
     for one in _movable(route, source):
-        addr.add_address(route, target, one.address, one.prefix, one.scope)
+        addr.add_address(route, target, one.address, one.prefix, one.scope, one.broadcast)
 
 
 def _drop_addresses(route: RouteSocket, ifindex: int) -> None:

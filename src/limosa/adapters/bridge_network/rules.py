@@ -19,6 +19,8 @@ table inet {table} {{
   set nat_bridges {{ type ifname; }}
   set internal_bridges {{ type ifname; }}
   set same_bridge {{ type ifname . ifname; }}
+  set local4 {{ type ipv4_addr . ifname; flags interval; }}
+  set local6 {{ type ipv6_addr . ifname; flags interval; }}
   set sources4 {{ type ipv4_addr; flags interval; }}
   set sources6 {{ type ipv6_addr; flags interval; }}
   map ports4 {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
@@ -54,7 +56,8 @@ table inet {table} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ct status dnat iifname . oifname @same_bridge masquerade
+    ct status dnat ip saddr . oifname @local4 masquerade
+    ct status dnat ip6 saddr . oifname @local6 masquerade
     ip saddr 127.0.0.0/8 oifname != "lo" masquerade
     ip6 saddr ::1 oifname != "lo" masquerade
     ip saddr @sources4 oifname != @nat_bridges masquerade
@@ -86,6 +89,8 @@ def network_commands(table: str, verb: str, network: Network, bridge: str) -> st
         return ""
     name = f'"{bridge}"'
     elements = [("nat_bridges", name), ("same_bridge", f"{name} . {name}")]
+    elements += [("local4", f"{network.ipv4_subnet} . {name}")] if network.ipv4_subnet else []
+    elements += [("local6", f"{network.ipv6_subnet} . {name}")] if network.ipv6_subnet else []
     if network.internal:
         elements.append(("internal_bridges", name))
     else:
