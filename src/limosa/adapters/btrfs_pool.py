@@ -8,10 +8,11 @@
 Files are owned by the container's inner ids; the mount maps them. See docs/adr/0006.
 """
 
+import errno
 import os
 from typing import Final
 
-from limosa.linux import btrfs, flock, process
+from limosa.linux import btrfs, flock, mount, process
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import StorageUsage, WritableFiles
@@ -165,6 +166,15 @@ class BtrfsPool:
             if os.path.isdir(f"{self._pool}/{name}"):
                 found.update(os.listdir(f"{self._pool}/{name}"))
         return [ContainerId(name) for name in sorted(found)]
+
+    def close(self) -> None:
+        """See the port."""
+        if os.path.isdir(self._pool) and os.path.ismount(self._pool):
+            try:
+                mount.umount(self._pool)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
 
 
 def _empty(directory: str) -> None:

@@ -146,6 +146,11 @@ class FileCommitRecords:
         """See the port."""
         files.remove_tree(f"{self._commits}/{commit_id}.new")
 
+    def unfinished(self) -> list[CommitId]:
+        """See the port."""
+        names = [name for name in _entries(self._commits) if name.endswith(".new")]
+        return [CommitId(name.removesuffix(".new")) for name in names]
+
     def find(self, reference: str) -> CommitRecord:
         """See the port."""
         return self._load(_abbreviated(self._commits, reference, "commit"))

@@ -33,7 +33,10 @@ VERBS: Final = {
     "restore": ("restore", "bring a commit back as the container that it was"),
     "fork": ("fork", "start running copies of a commit or a container"),
     "forget": ("forget", "remove commits"),
+    "recover": ("recover", "finish what a killed command left"),
     "image": ("image", "import, list and remove images"),
+    "doctor": ("doctor", "show what this machine can do and how to mend what it cannot"),
+    "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
     "internal-exited": ("internal_exited", ""),  # what the monitor calls
 }
 _EXIT_STATUSES: Final = """\

@@ -92,3 +92,6 @@ class Cgroups(Protocol):
 
     def present(self) -> list[ContainerId]:
         """Return the ids that have a group here, for `recover`."""
+
+    def close(self) -> None:
+        """Remove this root's own group. Nothing happens while a container has one below it."""

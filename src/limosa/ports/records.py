@@ -54,6 +54,9 @@ class CommitRecords(Protocol):
     def abandon(self, commit_id: CommitId) -> None:
         """Take back what `begin` made."""
 
+    def unfinished(self) -> list[CommitId]:
+        """Return the commits that were begun and neither kept nor abandoned: their command is dead or at work."""
+
     def find(self, reference: str) -> CommitRecord:
         """Return the commit that an id or an unambiguous abbreviation means. Raises: LimosaError LIM-COMM-001, -002."""
 

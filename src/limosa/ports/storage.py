@@ -80,3 +80,6 @@ class Storage(Protocol):
 
     def present(self) -> list[ContainerId]:
         """Return the ids that have files here, for `recover` to compare with the records."""
+
+    def close(self) -> None:
+        """Unmount the pool; `prepare` brings it back. Nothing happens while something uses it."""

@@ -228,8 +228,8 @@ class ContainerCgroups:
                 found.update(name for name in os.listdir(base) if os.path.isdir(f"{base}/{name}"))
         return [ContainerId(name) for name in sorted(found)]
 
-    def remove_root(self) -> None:
-        """Remove this root's own group, when no container has one any more."""
+    def close(self) -> None:
+        """See the port."""
         for item in self._hierarchies():
             try:
                 os.rmdir(item.directory(self._group))

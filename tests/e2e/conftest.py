@@ -1,0 +1,82 @@
+"""A limosa host of its own for each test, and Debian root file systems to run in it."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+LIMOSA = os.path.abspath(".venv/bin/limosa")
+CACHE = os.environ.get("LIMOSA_TEST_CACHE", "/var/cache/limosa-tests")
+POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
+
+
+class Limosa:
+    """The command, with a root of its own."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def __call__(self, *args: str, status: int = 0, stdin: str = "", timeout: float = 120) -> str:
+        """Run the command; its status must be `status`. Returns standard output (and the error for another status)."""
+        done = subprocess.run(
+            [LIMOSA, "--root", self.root, *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == status, f"limosa {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout if status == 0 else done.stdout + done.stderr
+
+    def logs(self, name: str) -> str:
+        """Return what a container printed, both streams."""
+        argv = [LIMOSA, "--root", self.root, "logs", name]
+        return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+
+    def records(self) -> dict[str, Any]:
+        """Return every container's record by name."""
+        return {record["config"]["name"]: record for record in json.loads(self("ps", "-a", "--json"))}
+
+
+@pytest.fixture
+def limosa(no_residue: None) -> Iterator[Limosa]:
+    """A host that is empty before and must be empty after: no mount, cgroup or interface is left."""
+    del no_residue
+    root = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
+    os.chmod(root, 0o711)
+    host = Limosa(root)
+    try:
+        yield host
+    finally:
+        names = list(host.records())
+        if names:
+            host("rm", "--force", *names)
+        host("recover")
+        shutil.rmtree(root)
+
+
+def _rootfs(suite: str, include: str) -> str:
+    """Return a tar with a Debian root file system, built once per machine, in the machine's own network."""
+    os.makedirs(CACHE, exist_ok=True)
+    path = f"{CACHE}/{suite}-{hashlib.sha256(include.encode()).hexdigest()[:12]}.tar"
+    if not os.path.exists(path):
+        build = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, f"{path}.new.tar"]
+        outside = os.environ.get("LIMOSA_TEST_OUTER_NET")
+        if outside:
+            build = ["nsenter", f"--net={outside}", *build]
+        subprocess.run(build, check=True, timeout=900)
+        os.replace(f"{path}.new.tar", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_rootfs() -> str:
+    """A Debian 12 with PostgreSQL 15, its cluster made by the package."""
+    return _rootfs(*POSTGRESQL)
