@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from limosa.adapters.criu import kernel_cache
+from limosa.wiring_setup import TOOLS_DIR
+
 _DEVICES = (
     "null",
     "zero",
@@ -62,6 +65,9 @@ def _here(need: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(what): skipped where the platform lacks it; see tests/conftest.py")
     config.pluginmanager.register(_Guard(), "limosa-guard")
+    criu = f"{TOOLS_DIR}/current/criu"
+    if os.geteuid() == 0 and os.access(criu, os.X_OK):
+        kernel_cache.keep(criu)  # a mount that stays until a reboot: there before any test counts mounts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

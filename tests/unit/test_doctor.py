@@ -3,7 +3,8 @@
 import json
 import os
 
-from fakes.toolchain import FakeProbes, broken
+from tests.fakes.toolchain import FakeProbes, broken
+
 from limosa.adapters.probe_cache import JsonFindingCache
 from limosa.cli import doctor as rendered
 from limosa.engine import doctor

@@ -1,8 +1,8 @@
 """Which criu and crun a machine gets."""
 
 import pytest
+from tests.fakes.toolchain import FakeProbes, FakeToolchain, broken
 
-from fakes.toolchain import FakeProbes, FakeToolchain, broken
 from limosa.engine import prepare
 from limosa.model.errors import LimosaError
 from limosa.ports.toolchain import BUILT, PINNED, SUITE, SYSTEM

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from limosa.adapters.criu import log, rpc
+from limosa.adapters.criu import kernel_cache, log, rpc
 from limosa.linux import process
 from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, RestorePlan, Session
 
@@ -35,6 +35,7 @@ class Criu:
             os.replace(f"{self._config}.{os.getpid()}", self._config)
 
     def _argv(self) -> tuple[str, ...]:
+        kernel_cache.keep(self._program)  # before the processes are stopped: it saves 0.1 s of frozen time
         return (self._program, "swrk", "3")
 
     @contextmanager
