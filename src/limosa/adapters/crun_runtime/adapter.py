@@ -7,7 +7,7 @@ from typing import Final
 
 from limosa.adapters.crun_runtime import attach, monitor, spec, streams
 from limosa.linux import process
-from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LimosaError
+from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import BundlePlan, ExecRequest, RestoreSeat, Started
 
@@ -66,7 +66,7 @@ class CrunRuntime:
             return self._started(self._watched(plan, _ENTER, self._arguments(), env))
         except LimosaError as failed:
             self.delete(plan.container_id)
-            raise _translated(failed, plan) from failed
+            raise _translated(failed, plan.argv) from failed
 
     def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
         """See the port."""
@@ -200,7 +200,8 @@ class CrunRuntime:
 
     def execute(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> int:
         """See the port."""
-        argv = [_ENTER, *self._arguments(), "exec", "--user", f"{request.uid}:{request.gid}"]
+        log = f"{self.bundle(container_id)}/exec-{os.getpid()}.log"
+        argv = [_ENTER, *self._arguments(), f"--log=file:{log}", "exec", "--user", f"{request.uid}:{request.gid}"]
         argv += ["--tty"] if request.terminal else []
         argv += ["--cwd", request.cwd] if request.cwd else []
         for name, value in request.env:
@@ -212,10 +213,17 @@ class CrunRuntime:
             "LIMOSA_HIDE": self._hidden_mount,
             "LIMOSA_CRUN": self._crun,
         }
-        if request.terminal:
-            env["TERM"] = os.environ.get("TERM", "xterm")
-            return process.wait(process.spawn(argv, env=env))
-        return streams.run(argv, env, stdin=request.stdin_open)
+        try:
+            if request.terminal:
+                status = process.wait(process.spawn(argv, env={**env, "TERM": os.environ.get("TERM", "xterm")}))
+            else:
+                status = streams.run(argv, env, stdin=request.stdin_open)
+            if status != 0:
+                _raise_own_failure(log, request)
+            return status
+        finally:
+            if os.path.exists(log):
+                os.unlink(log)
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """See the port."""
@@ -234,14 +242,26 @@ def _remove_tree(directory: str) -> None:
         os.rmdir(place)
 
 
-def _translated(failed: LimosaError, plan: BundlePlan) -> LimosaError:
-    words, command = failed.cause, plan.argv[0] if plan.argv else ""
+def _raise_own_failure(log: str, request: ExecRequest) -> None:
+    """Raise what crun itself failed of: a program's own status stands without a word in crun's log."""
+    try:
+        with open(log, encoding="utf-8", errors="replace") as file:
+            words = file.read().strip()
+    except FileNotFoundError:
+        return
+    if words:
+        failed = LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words, exit_status=EXIT_RUN_FAILED)
+        raise _translated(failed, request.argv)
+
+
+def _translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:
+    words, command = failed.cause, argv[0] if argv else ""
     if command and command in words and ("not found" in words or "No such file or directory" in words):
         return LimosaError(
             "LIM-RUN-002",
             f"there is no command {command!r} in the container",
             cause=words,
-            hint=f"limosa exec or run with another command; limosa image inspect {plan.config.oci_image} shows its own",
+            hint="check the name; limosa exec NAME ls /usr/bin shows what is there",
             exit_status=EXIT_NOT_FOUND,
         )
     if "Permission denied" in words or "Exec format error" in words:
