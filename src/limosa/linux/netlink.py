@@ -15,6 +15,7 @@ NLM_F_ACK: Final = 0x4
 NLM_F_REPLACE: Final = 0x100
 NLM_F_EXCL: Final = 0x200
 NLM_F_CREATE: Final = 0x400
+NLM_F_APPEND: Final = 0x800
 NLM_F_DUMP: Final = 0x300
 NLA_F_NESTED: Final = 0x8000
 _NLM_F_DUMP_INTR: Final = 0x10

@@ -6,6 +6,7 @@ import struct
 from typing import Final, NamedTuple
 
 from limosa.linux.netlink import (
+    NLM_F_APPEND,
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
@@ -165,6 +166,14 @@ def _route_body(entry: Route) -> bytes:
 def put_route(route: RouteSocket, entry: Route) -> None:
     """Add a route, or replace the one with its destination and metric. Raises: OSError (ENETUNREACH: the gateway)."""
     route.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _route_body(entry))
+
+
+def append_route(route: RouteSocket, entry: Route) -> None:
+    """Add a route behind those with its destination and metric by other interfaces; nothing happens if it is there."""
+    try:
+        route.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, _route_body(entry))
+    except FileExistsError:
+        return
 
 
 def delete_route(route: RouteSocket, entry: Route) -> None:

@@ -35,9 +35,10 @@ def veth_name(tag: str, container_id: ContainerId) -> str:
     return f"lm{int(container_id[:12], 16) ^ (int(tag, 16) << 16):012x}"
 
 
-def mac_of(container_id: ContainerId) -> str:
-    """Return the MAC address that follows from an id: locally administered, unicast."""
-    return f"02:{container_id[0:2]}:{container_id[2:4]}:{container_id[4:6]}:{container_id[6:8]}:{container_id[8:10]}"
+def mac_of(container_id: ContainerId, turn: int = 0) -> str:
+    """Return the MAC address that follows from an id: locally administered, unicast. Each `turn` gives another one."""
+    digits = f"{int(container_id[:10], 16) + turn & 0xFFFFFFFFFF:010x}"
+    return ":".join(["02", *(digits[at : at + 2] for at in range(0, 10, 2))])
 
 
 def veth_mac(container_id: ContainerId) -> str:

@@ -46,7 +46,7 @@ class Host:
         self.namespace = new_network_namespace()
         self._stack: list[contextlib.AbstractContextManager[None]] = []
         with self:
-            sh("ip link set lo up")
+            sh("ip link set lo up; sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0")
 
     def __enter__(self) -> "Host":
         inside = namespaces.entered(self.namespace)

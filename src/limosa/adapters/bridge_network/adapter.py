@@ -213,10 +213,13 @@ class BridgeNetworks:
         network = state.network(lease.attachment.network)
         try:
             with locked(f"{self._book.directory}/use.lock", exclusive=False):
+                prepared_before = self._host.is_prepared(network)
                 try:
                     self._build(network, lease, namespace)
                 except OSError:
-                    # The bridge that was prepared may be gone: whoever disconnected last took it away.
+                    if not prepared_before:
+                        raise
+                    # The bridge may be gone since then: whoever disconnected last took it away.
                     self._host.forget_prepared()
                     self._build(network, lease, namespace)
         except BaseException as failure:

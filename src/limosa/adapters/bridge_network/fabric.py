@@ -198,8 +198,8 @@ def build_uplink_bridge(route: RouteSocket, tag: str, network: Network, bridge: 
         sysctl.write(f"net/ipv6/conf/{bridge}/accept_dad", "0")
         sysctl.write(f"net/ipv6/conf/{bridge}/accept_ra", "2" if accept_ra != "0" else "0")
     _copy_addresses(route, uplink.ifindex, ifindex)
-    link.set_link(route, uplink.ifindex, up=True, master=ifindex)
     link.set_link(route, ifindex, up=True)
+    link.set_link(route, uplink.ifindex, up=True, master=ifindex)
     _move_routes(route, uplink.ifindex, ifindex)
     _drop_addresses(route, uplink.ifindex)
     return ifindex
@@ -238,8 +238,11 @@ def _drop_addresses(route: RouteSocket, ifindex: int) -> None:
 
 
 def _move_routes(route: RouteSocket, source: int, target: int) -> None:
-    """Make the routes of `source` routes of `target`, those to gateways last, since they need the others."""
+    """Make the routes of `source` routes of `target`, those to gateways last, since they need the others.
+
+    At every moment each route is there at least once.
+    """
     entries = [one for one in addr.routes(route) if one.ifindex == source and one.protocol != _KERNEL_MADE]
     for entry in sorted(entries, key=lambda one: bool(one.gateway)):
+        addr.append_route(route, entry._replace(ifindex=target))
         addr.delete_route(route, entry)
-        addr.put_route(route, entry._replace(ifindex=target))

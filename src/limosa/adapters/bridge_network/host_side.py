@@ -50,6 +50,10 @@ class HostSide:
             self.prepare(network, rules_needed=rules_needed)
         return self._prepared.pop(network.name)
 
+    def is_prepared(self, network: Network) -> bool:
+        """Say whether `prepared` would take an earlier answer."""
+        return network.name in self._prepared
+
     def forget_prepared(self) -> None:
         """Have the next `prepared` look again."""
         self._prepared.clear()

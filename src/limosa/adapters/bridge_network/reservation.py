@@ -1,6 +1,8 @@
 """Choose subnets for networks and addresses for containers, out of what is recorded."""
 
 from collections.abc import Collection, Iterable
+from itertools import count
+from typing import Any
 
 from limosa.adapters.bridge_network.state import State
 from limosa.model import network as rules
@@ -75,8 +77,8 @@ def addresses_for(
     """
     held = state.lease(container_id)
     kept = held.attachment.addresses if held and held.attachment.network == network.name else Addresses()
-    mac = rules.checked_mac(request.mac) if request.mac else kept.mac or rules.mac_of(container_id)
     others = {cid: lease for cid, lease in state.raw_leases().items() if cid != container_id}
+    mac = rules.checked_mac(request.mac) if request.mac else kept.mac or _free_mac(container_id, others)
     _refuse_taken("mac", mac, others)
     reserved = {*host_has, network.ipv4_gateway, network.ipv6_gateway}
     found = []
@@ -103,6 +105,11 @@ def addresses_for(
             exit_status=2,
         )
     return Addresses(found[0], found[1], mac)
+
+
+def _free_mac(container_id: ContainerId, others: dict[str, dict[str, Any]]) -> str:
+    taken = {lease["addresses"]["mac"] for lease in others.values()}
+    return next(mac for turn in count() if (mac := rules.mac_of(container_id, turn)) not in taken)
 
 
 def _fixed(network: Network, kind: str, address: str, segment: Addresses) -> str:
@@ -143,7 +150,7 @@ def _with_prefix(network: Network, kind: str, plain: str, segment: Addresses) ->
     return f"{plain}/{24 if kind == 'ipv4' else 64}"
 
 
-def _refuse_taken(kind: str, value: str, others: dict[str, dict[str, dict[str, str]]]) -> None:
+def _refuse_taken(kind: str, value: str, others: dict[str, dict[str, Any]]) -> None:
     for lease in others.values():
         if lease["addresses"][kind].partition("/")[0] == value:
             raise _taken(value, f"container {lease['container_name']!r}")
