@@ -8,12 +8,13 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.conftest import Limosa
+from tests.e2e.conftest import LIMOSA, Limosa
 
 POSTGRES = (
     *("/usr/lib/postgresql/15/bin/postgres", "-D", "/var/lib/postgresql/15/main"),
@@ -162,3 +163,20 @@ def test_recover_after_the_monitor_and_the_program_were_killed(limosa: Limosa, p
     assert limosa.records()["box"]["exit"]["status"] == 137
     limosa("start", "box")
     assert limosa.records()["box"]["phase"] == "running"
+
+
+@pytest.mark.privileged
+def test_a_checkpoint_refuses_a_running_exec_session(limosa: Limosa, postgresql_rootfs: str) -> None:
+    limosa("image", "import", postgresql_rootfs, "pg")
+    limosa("run", "-d", "--name", "box", "--network", "none", "pg", "sleep", "1000")
+    argv = [LIMOSA, "--root", limosa.root, "exec", "box", "sh", "-c", "echo inside; exec sleep 999"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as session:
+        assert session.stdout is not None
+        assert session.stdout.readline() == "inside\n"
+        refused = limosa("checkpoint", "box", status=1)
+        assert "LIM-CRIU-020" in refused
+        assert "box" in refused
+        assert limosa("log").strip() == "COMMIT  CONTAINER  TIME  FROZEN  MESSAGE", "nothing is kept"
+        limosa("exec", "box", "sh", "-c", "kill $(grep -l 999 /proc/[0-9]*/cmdline | head -1 | tr -dc 0-9)")
+        session.wait(timeout=30)
+    assert re.fullmatch(r"[0-9a-f]{24}", limosa("checkpoint", "box").strip())

@@ -24,6 +24,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
     with host.containers.locked(container_id):
         record = host.containers.load(container_id)
         lifecycle.require_running(record, "checkpoint")
+        _refuse_sessions(host, record)
         commit_id = CommitId(host.new_id())
         moments: dict[str, int] = {}
         with ExitStack() as undo:
@@ -63,6 +64,21 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
             status = host.runtime.wait(container_id, lifecycle.process_of(record), 10)
             lifecycle.settle(host, record._replace(stopped_by_user=True), status)
         return commit
+
+
+def _refuse_sessions(host: Host, record: ContainerRecord) -> None:
+    processes = host.cgroups.processes(record.container_id)
+    sessions = host.runtime.sessions(lifecycle.process_of(record), processes)
+    if sessions:
+        name = record.config.name
+        raise LimosaError(
+            "LIM-CRIU-020",
+            f'cannot checkpoint "{name}": an exec session runs in it',
+            state=f'"{name}" is running; nothing changed',
+            cause="it is no descendant of the first process, so it could not come back: "
+            + ", ".join(f"pid {pid} ({command[:60]})" for pid, command in sessions),
+            hint="end the session, then checkpoint again",
+        )
 
 
 def restore(host: Host, commit: CommitRecord) -> ContainerRecord:

@@ -152,6 +152,24 @@ def start_ticks(pid: int) -> int:
     return int(text.rsplit(b")", 1)[1].split()[19])
 
 
+def parent(pid: int) -> int:
+    """Return the pid of a process's parent, 0 if the process is gone. Source: proc_pid_stat(5), field 4."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rsplit(b")", 1)[1].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def command(pid: int) -> str:
+    """Return a process's command line, empty if it is gone. Source: proc_pid_cmdline(5)."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def alive(pid: int, ticks: int) -> bool:
     """Say whether the process that started at `ticks` still runs under `pid` (a zombie does not)."""
     try:

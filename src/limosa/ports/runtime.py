@@ -113,6 +113,12 @@ class Runtime(Protocol):
         It joins the cgroups of `procs_files`. 126 and 127 are its own or: it cannot be executed, there is none.
         """
 
+    def sessions(self, started: Started, processes: list[int]) -> list[tuple[int, str]]:
+        """Return which of a container's `processes` came in by `execute`: (pid, command), outermost ones only.
+
+        They are no descendants of the first process, so a dump would silently leave them out.
+        """
+
     def log_path(self, container_id: ContainerId) -> str:
         """Return the file that the monitor appends to, in the k8s-file format, across starts and restores."""
 

@@ -225,6 +225,13 @@ class CrunRuntime:
             if os.path.exists(log):
                 os.unlink(log)
 
+    def sessions(self, started: Started, processes: list[int]) -> list[tuple[int, str]]:
+        """See the port."""
+        inside = set(processes)
+        parents = {pid: process.parent(pid) for pid in processes}
+        outer = [pid for pid in processes if pid != started.init_pid and parents[pid] not in (0, *inside)]
+        return [(pid, process.command(pid)) for pid in outer]
+
     def exit_status(self, container_id: ContainerId) -> int | None:
         """See the port."""
         return monitor.exit_status(self.bundle(container_id), container_id)
