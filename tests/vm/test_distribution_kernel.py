@@ -31,7 +31,12 @@ def said(out: str) -> str:
 
 def test_setup_takes_debians_own_criu_and_the_doctor_finds_everything(tmp_path) -> None:
     out = os.path.join(tmp_path, "result")
-    status = in_vm("limosa setup --tools >out/setup && limosa doctor --refresh --json", out)
+    unit = "limosa-onboot.service"
+    status = in_vm(
+        "limosa setup >out/setup && limosa doctor --refresh --json && "
+        f"systemctl is-enabled {unit} >out/enabled && systemd-analyze verify {unit} 2>out/verified",
+        out,
+    )
     assert status == 0, said(out)
     value = json.loads(said(out))
     assert value["able"] is True
@@ -42,6 +47,10 @@ def test_setup_takes_debians_own_criu_and_the_doctor_finds_everything(tmp_path) 
         chosen = file.read()
     assert "criu: /usr/sbin/criu (system)" in chosen
     assert "crun: /usr/bin/crun (system)" in chosen
+    with open(os.path.join(out, "out", "enabled"), encoding="ascii") as file:
+        assert file.read() == "enabled\n"
+    with open(os.path.join(out, "out", "verified"), encoding="utf-8") as file:
+        assert "limosa" not in file.read()
 
 
 def test_a_command_that_fails_in_the_vm_fails_here(tmp_path) -> None:
