@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -62,14 +64,21 @@ def test_a_trial_that_hangs_is_ended(tmp_path) -> None:
     assert outcome == ("missing", "the trial did not end within 2 s", "")
 
 
-def test_criu_finds_its_kernel_cache_where_run_is_a_disk(tmp_path, no_residue) -> None:
+@pytest.fixture
+def on_disk() -> Iterator[str]:
+    """A directory that is on no tmpfs, as Debian 13's /tmp is one."""
+    directory = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
+    yield directory
+    shutil.rmtree(directory)
+
+
+def test_criu_finds_its_kernel_cache_where_run_is_a_disk(on_disk, no_residue) -> None:
     """In a mount namespace where /run is on a disk, the second criu does not probe the kernel."""
     criu = f"{wiring_setup.TOOLS_DIR}/current/criu"
     before = mount.mount_points(kernel_cache.CACHE)  # hidden below what is mounted next, but still listed
-    mount.bind(str(tmp_path), "/run")
+    mount.bind(on_disk, "/run")
     try:
-        if filesystem.magic("/run") == filesystem.TMPFS_MAGIC:
-            pytest.fail("the temporary directory is a tmpfs: point --basetemp at a disk")
+        assert filesystem.magic("/run") != filesystem.TMPFS_MAGIC
         assert kernel_cache.keep(criu)
         assert filesystem.magic(kernel_cache.CACHE) == filesystem.TMPFS_MAGIC
         said = process.capture([criu, "check", "-v4"])
