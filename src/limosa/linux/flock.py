@@ -28,3 +28,17 @@ def locked(path: str, *, exclusive: bool = True, blocking: bool = True) -> Itera
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked_directory(path: str) -> Iterator[None]:
+    """Hold an exclusive lock on the directory `path` itself for the time of a `with` block; no file is made.
+
+    Raises: FileNotFoundError, NotADirectoryError. Source: flock(2).
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

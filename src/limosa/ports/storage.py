@@ -35,45 +35,72 @@ class Storage(Protocol):
     def create(self, container_id: ContainerId, disk_bytes: int | None) -> WritableFiles:
         """Make empty writable files for a container. With `disk_bytes`, more than that is ENOSPC inside.
 
-        Raises: LimosaError LIM-STOR-002: the pool is full; nothing is left of the attempt.
+        Raises: LimosaError LIM-STOR-002: the pool is full; LIM-STOR-005: no file system is as small as `disk_bytes`;
+        nothing is left of the attempt.
         """
 
     def locate(self, container_id: ContainerId) -> WritableFiles:
-        """Return the directories of a container that exists, mounting its disk if it has one and it is not mounted."""
+        """Return the directories of a container that exists, mounting its disk if it has one and it is not mounted.
+
+        The files are in use from now on until `release` or the machine's next start.
+        Raises: LimosaError LIM-STOR-006: there are no such files.
+        """
 
     def release(self, container_id: ContainerId) -> None:
-        """Undo what `locate` mounted. The files stay. Nothing happens if nothing was mounted."""
+        """Undo what `locate` and `snapshot` mounted. The files stay. Nothing happens if nothing was mounted.
 
-    def take_snapshot(self, container_id: ContainerId, label: str) -> str:
-        """Keep the files as they are now, read-only, under `label`, and return the snapshot's directory (its upper).
+        A disk that something still uses is closed by its last user.
+        """
+
+    def write_back(self, container_id: ContainerId) -> None:
+        """Write what is dirty in the container's files to the disk, so that `take_snapshot` soon after is quick.
+
+        To be called before the container's processes are frozen. Nothing is kept.
+        """
+
+    def take_snapshot(self, container_id: ContainerId, label: str) -> None:
+        """Keep the files as they are now, read-only, under `label`; an earlier snapshot of that label is replaced.
 
         Takes the same time for 10 GB as for 10 MB, apart from writing back what is dirty. Memory-mapped stores made
-        before the call are in it. The caller has the container's processes frozen.
+        before the call are in it. The caller has the container's processes frozen. Snapshots count against the
+        pool, never against the container's own limit.
+        Raises: LimosaError LIM-STOR-002: the pool is full.
         """
 
     def snapshot(self, container_id: ContainerId, label: str) -> str:
-        """Return the directory of a snapshot that `take_snapshot` made. Raises: KeyError: there is none."""
+        """Return the directory of a snapshot's files (its upper), mounting the disk in it if it has one.
+
+        `release` unmounts it. Raises: KeyError: there is no such snapshot.
+        """
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:
         """Remove a snapshot; nothing happens if it is not there."""
 
     def clone(self, source: ContainerId, label: str, target: ContainerId, disk_bytes: int | None) -> WritableFiles:
-        """Make `target`'s files a writable copy of a snapshot of `source`, in constant time, with an empty work
+        """Make `target`'s files a writable copy of a snapshot of `source`, with an empty work directory.
 
-        Directory.
+        Takes constant time if both or neither have a disk; else the files are copied one by one.
+        Raises: KeyError: there is no such snapshot. LimosaError LIM-STOR-003: the files do not fit in `disk_bytes`;
+        nothing is left of the attempt. LIM-STOR-002: the pool is full.
         """
 
     def revert(self, container_id: ContainerId, label: str) -> WritableFiles:
-        """Make the container's own files those of the snapshot again. The caller has unmounted the rootfs."""
+        """Make the container's own files, and the size of its disk, those of the snapshot again.
+
+        The caller has unmounted the rootfs. It happens in one step: a crash leaves the files before or after.
+        Raises: KeyError: there is no such snapshot; nothing changed.
+        """
 
     def resize(self, container_id: ContainerId, disk_bytes: int) -> None:
         """Change the disk limit of a running or stopped container.
 
-        Raises: LimosaError LIM-STOR-003: more is in use than the new limit, or it has no disk of its own.
+        A container without a disk gets one, and its files are moved there, while they are not in use.
+        Raises: LimosaError LIM-STOR-003: more is in use than the new limit, or it has no disk of its own and its
+        files are in use; LIM-STOR-005: no file system is that small.
         """
 
     def usage(self, container_id: ContainerId) -> StorageUsage:
-        """Return what the files take now."""
+        """Return what the files take now; with a disk, all that its file system takes."""
 
     def destroy(self, container_id: ContainerId) -> None:
         """Remove a container's files and snapshots. Nothing happens if they are gone."""
