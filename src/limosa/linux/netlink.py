@@ -1,6 +1,7 @@
-"""The rtnetlink socket: requests, acknowledgements, dumps, and the encoding of attributes.
+"""Netlink sockets: requests, acknowledgements, dumps, and the encoding of attributes.
 
-Links are in `netlink_link`, addresses, routes and neighbours in `netlink_address`. Source: netlink(7), rtnetlink(7).
+Links are in `netlink_link`, addresses, routes and neighbours in `netlink_address`, tracked connections in `conntrack`.
+Source: netlink(7), rtnetlink(7).
 """
 
 import os
@@ -103,14 +104,14 @@ def as_u32(value: bytes) -> int:
     return int(_U32.unpack_from(value)[0])
 
 
-class RouteSocket:
-    """A socket to rtnetlink of the network namespace in which it was made; it stays there.
+class NetlinkSocket:
+    """A socket to one netlink family of the network namespace in which it was made; it stays there.
 
     Raises (every request): OSError with the kernel's error number, and its own words where it gives some.
     """
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    def __init__(self, family: int) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.bind((0, 0))
@@ -174,6 +175,13 @@ class RouteSocket:
                 yield Message(kind, body)
                 if single:
                     return
+
+
+class RouteSocket(NetlinkSocket):
+    """A socket to rtnetlink. Source: rtnetlink(7)."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.NETLINK_ROUTE)
 
 
 def _raise_error(kind: int, body: bytes, flags: int) -> None:

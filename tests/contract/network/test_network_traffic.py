@@ -368,3 +368,35 @@ def test_a_container_that_died_is_connected_again_at_once(site) -> None:
             raise
     one.kill()
     assert os.path.exists(site.networks.hosts_file(container_id))
+
+
+def test_a_udp_client_that_never_falls_silent_follows_the_ports(site) -> None:
+    """A tracked flow keeps its first translation: without forgetting it, the client would never reach the container."""
+    container_id, one, _ = site.guest("one")
+    other_id, two, _ = site.guest("two")
+    site.serve(one.namespace, 80, UDP, name="one")
+    site.serve(two.namespace, 80, UDP, name="two")
+    with site.outside:
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with client:
+        client.settimeout(0.5)
+        client.bind((OUT4, 5555))
+
+        def answer() -> bytes:
+            client.sendto(b"?", (HOST4, 8080))
+            try:
+                return client.recv(100)
+            except OSError:
+                return b""
+
+        assert answer() == b""
+        site.networks.set_ports(container_id, (PublishedPort(8080, 80, "udp"),))
+        assert answer() == f"one {OUT4}".encode()
+        site.networks.set_ports(container_id, ())
+        assert answer() == b""
+        site.networks.set_ports(other_id, (PublishedPort(8080, 80, "udp"),))
+        assert answer() == f"two {OUT4}".encode()
+        site.networks.disconnect(other_id)
+        site.networks.set_ports(other_id, ())
+        site.networks.set_ports(container_id, (PublishedPort(8080, 80, "udp"),))
+        assert answer() == f"one {OUT4}".encode()

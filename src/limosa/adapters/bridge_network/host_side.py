@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from limosa.adapters.bridge_network import fabric, rules
 from limosa.adapters.bridge_network.state import Book, Lease
+from limosa.linux import conntrack
 from limosa.linux import netlink_link as link
 from limosa.linux.flock import locked
 from limosa.linux.netlink import RouteSocket
@@ -136,6 +137,7 @@ class HostSide:
         except (NftError, NftUnavailable):
             # The table was flushed meanwhile, or elements of an earlier life of this container are in the way.
             guarded(lambda: self._publish_anew(new, network))
+        _forget_flows(lease)
 
     def _publish_anew(self, new: rules.Publication, network: Network) -> None:
         with self._book.building():
@@ -151,6 +153,7 @@ class HostSide:
         if lease.every_port:
             gone = publication(lease)._replace(ports=lease.every_port)
             guarded(lambda: rules.withdraw(self._nft, self._table, gone))
+            _forget_flows(lease)
 
     def withdraw_found(self, container_id: ContainerId) -> None:
         """The same for a container of which nothing is recorded."""
@@ -202,6 +205,12 @@ class HostSide:
 def publication(lease: Lease) -> rules.Publication:
     """Return the ports that a lease wants published."""
     return rules.Publication(lease.attachment.container_id, lease.attachment.addresses, lease.attachment.ports)
+
+
+def _forget_flows(lease: Lease) -> None:
+    """Have UDP clients that go on sending meet the rules as they are now, not as they were at their first datagram."""
+    for port in {port.host_port for port in lease.every_port if port.protocol == "udp"}:
+        guarded(lambda: conntrack.forget_udp_flows(port))  # noqa: B023 - called at once
 
 
 def guarded(action: Callable[[], T]) -> T:
