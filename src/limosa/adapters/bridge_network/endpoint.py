@@ -77,6 +77,9 @@ def build(route: RouteSocket, plan: Plan, namespace: int) -> None:
         link.sync_carrier(control, INNER_NAME)
         _add_default_routes(inner, plan, ifindex)
         if plan.bridge_ifindex:
+            # The bridge forwards from a port whose carrier it has seen; before that it drops the announcement.
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as outside:
+                link.sync_carrier(outside, plan.host_name)
             _announce_inner(inner, plan, ifindex)
     if not plan.bridge_ifindex:
         announce_routed(route, plan)
