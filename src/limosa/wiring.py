@@ -6,10 +6,8 @@ import sys
 import time
 from typing import Final
 
-from limosa.adapters import btrfs_pool, file_records, overlay_rootfs, rootfs_images
+from limosa.adapters import btrfs_pool, cgroups, file_records, overlay_rootfs, rootfs_images
 from limosa.adapters.bridge_network import BridgeNetworks
-from limosa.adapters.cgroups import adapter as cgroups
-from limosa.adapters.cgroups import layout
 from limosa.adapters.criu import adapter as criu
 from limosa.adapters.crun_runtime import adapter as crun
 from limosa.engine.host import Host
@@ -46,7 +44,7 @@ def host(root: str) -> Host:
         oci_images=rootfs_images.RootfsImages(root),
         storage=btrfs_pool.BtrfsPool(root),
         rootfs=overlay_rootfs.OverlayRootfs(run),
-        cgroups=cgroups.ContainerCgroups(_tag(root), run),
+        cgroups=cgroups.open_cgroups(_tag(root), run),
         networks=BridgeNetworks(root, default_root=root == DEFAULT_ROOT),
         runtime=crun.CrunRuntime(
             run,
@@ -54,7 +52,7 @@ def host(root: str) -> Host:
             crun=_program("crun"),
             conmon=_program("conmon"),
             exit_command=(sys.executable, "-m", "limosa", "--root", root, "internal-exited"),
-            hidden_mount=layout.hybrid_v2_mount(),
+            hidden_mount=cgroups.hidden_mount(),
         ),
         checkpointer=criu.Criu(_program("criu"), run),
         now_ns=time.time_ns,

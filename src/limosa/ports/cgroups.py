@@ -6,6 +6,7 @@ inside them (`crun --cgroup-manager=disabled`), because a restore needs exactly 
 
 from typing import NamedTuple, Protocol
 
+from limosa.model.cgroup import CgroupNode
 from limosa.model.container import Limits
 from limosa.model.ids import ContainerId
 
@@ -13,7 +14,7 @@ from limosa.model.ids import ContainerId
 class CgroupUsage(NamedTuple):
     """What a container uses now."""
 
-    memory_bytes: int
+    memory_bytes: int  # without the file cache that nobody used lately, which the kernel takes back first
     memory_limit_bytes: int | None
     cpu_ns: int
     pids: int
@@ -23,41 +24,33 @@ class CgroupUsage(NamedTuple):
     oom_kills: int
 
 
-class CgroupNode(NamedTuple):
-    """One directory of a saved subtree; `path` is relative to the container's own group ("" is the group itself)."""
-
-    hierarchy: str  # "unified" or the v1 controllers, "cpu,cpuacct"
-    path: str
-    uid: int
-    gid: int
-    mode: int
-    values: tuple[tuple[str, str], ...]
-    owners: tuple[tuple[str, int, int], ...]  # files whose owner is not the host's root
-    xattrs: tuple[tuple[str, str], ...]  # name, hexadecimal value
-
-
 class Cgroups(Protocol):
     """Cgroups by container id. Every method may be repeated after a crash; the result is the same."""
 
     def create(self, container_id: ContainerId, limits: Limits, owner_id: int) -> None:
         """Make the container's groups with `limits`, delegated to host id `owner_id` (0: not delegated).
 
-        Raises: LimosaError LIM-CGRP-001: a controller that a limit needs is not there; nothing is left of the attempt.
+        Raises: LimosaError LIM-CGRP-001: a controller that a limit needs is not there; LIM-CGRP-002: the kernel refused
+        a limit; LIM-CGRP-005: there are no cgroups here. Nothing is left of the attempt.
         """
 
     def procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
         """Return the `cgroup.procs` files that a new process writes itself into to become a member of every group."""
 
     def exec_procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
-        """The same for a process that joins later: a leaf group where v2 forbids processes beside child groups."""
+        """The same for a process that joins later: a leaf group where v2 forbids processes beside child groups.
+
+        Raises: LimosaError LIM-CGRP-004: it has no groups.
+        """
 
     def criu_root(self, container_id: ContainerId) -> tuple[tuple[str, str], ...]:
         """Return CRIU's `--cgroup-root` values: (v1 controllers or "", path from the hierarchy's root)."""
 
     def set_limits(self, container_id: ContainerId, limits: Limits) -> None:
-        """Make `limits` hold now; growing and shrinking both work while it runs.
+        """Make `limits` hold now; growing and shrinking both work while it runs. Nothing is ever killed by it.
 
-        Raises: LimosaError LIM-CGRP-002: the kernel refused one (named, with its reason); the others are as before.
+        Raises: LimosaError LIM-CGRP-001: no controller; LIM-CGRP-002: the kernel refused one (named, with its reason),
+        or more memory is in use than wanted; LIM-CGRP-004: it has no groups. All limits are as before then.
         """
 
     def usage(self, container_id: ContainerId) -> CgroupUsage:
@@ -67,7 +60,10 @@ class Cgroups(Protocol):
         """Return the pids (host's pid namespace) of every process in the group and below, sorted."""
 
     def freeze(self, container_id: ContainerId, timeout_s: float) -> None:
-        """Stop every process. Raises: TimeoutError: some would not stop; all are thawed again."""
+        """Stop every process.
+
+        Raises: TimeoutError: some would not stop; all are thawed again. LimosaError LIM-CGRP-004: it has no groups.
+        """
 
     def thaw(self, container_id: ContainerId) -> None:
         """Let every process go on. Nothing happens if they are."""
@@ -76,13 +72,21 @@ class Cgroups(Protocol):
         """Say whether the group is frozen."""
 
     def kill(self, container_id: ContainerId) -> None:
-        """Send SIGKILL to every process in the group and below, frozen ones too, and wait until none is left (5 s)."""
+        """Send SIGKILL to every process in the group and below, frozen ones too, and wait until none is left.
+
+        Raises: TimeoutError: some are still there after 5 s.
+        """
 
     def save_subtree(self, container_id: ContainerId) -> tuple[CgroupNode, ...]:
-        """Return the group and its child groups, top-down: owners, modes, xattrs and settable values."""
+        """Return the group and its child groups, top-down: owners, modes, xattrs and values that are not defaults."""
 
     def restore_subtree(self, container_id: ContainerId, nodes: tuple[CgroupNode, ...]) -> None:
-        """Make the child groups of `nodes` again. CRIU's post-setup-namespaces is the moment (docs/adr/0003)."""
+        """Make the child groups of `nodes` again. CRIU's post-setup-namespaces is the moment (docs/adr/0003).
+
+        For a fork, move their owners first (limosa.model.cgroup.with_owners_moved).
+        Raises: LimosaError LIM-CGRP-004: it has no groups; LIM-CGRP-006: the kernel refused something, or a node leads
+        out of the group. What was made stays until `destroy`.
+        """
 
     def destroy(self, container_id: ContainerId) -> None:
         """Remove the groups and everything below. Nothing happens if they are gone.
