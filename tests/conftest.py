@@ -13,6 +13,7 @@ import pytest
 
 from limosa.adapters.criu import kernel_cache
 from limosa.wiring_setup import TOOLS_DIR
+from tests import own_cgroup
 
 _DEVICES = (
     "null",
@@ -65,6 +66,9 @@ def _here(need: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(what): skipped where the platform lacks it; see tests/conftest.py")
     config.pluginmanager.register(_Guard(), "limosa-guard")
+    if own_cgroup.possible():
+        moved = own_cgroup.enter()
+        config.add_cleanup(lambda: own_cgroup.leave(moved))
     criu = f"{TOOLS_DIR}/current/criu"
     if os.geteuid() == 0 and os.access(criu, os.X_OK):
         kernel_cache.keep(criu)  # a mount that stays until a reboot: there before any test counts mounts
@@ -151,7 +155,4 @@ def _residue() -> dict[str, set[str]]:
         mounts = {line.split()[4] for line in file}
     with open("/proc/net/dev", encoding="ascii") as file:
         interfaces = {line.split(":")[0].strip() for line in file if ":" in line}
-    groups = set()
-    for here, below, _ in os.walk("/sys/fs/cgroup"):
-        groups |= {f"{here}/{name}" for name in below if name.startswith("limosa")}
-    return {"mounts": mounts, "interfaces": interfaces, "cgroups": groups}
+    return {"mounts": mounts, "interfaces": interfaces, "cgroups": own_cgroup.groups()}

@@ -20,14 +20,19 @@ def loop_devices() -> set[str]:
     return {line for line in listed.splitlines() if "limosa-probe" in line}
 
 
-def test_everything_required_works_here_and_no_trial_leaves_anything(no_residue) -> None:
+def probe_directories() -> set[str]:
+    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("limosa-probe-")}
+
+
+def test_everything_required_works_here_and_no_trial_leaves_anything(no_residue, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path))  # somebody else's trials are in the usual place
     probes = wiring_setup.probes()
     outcomes = {subject.name: probes.attempt(subject) for subject in probes.subjects()}
     broken = {subject.name: outcomes[subject.name] for subject in SUBJECTS if subject.required}
     broken = {name: outcome for name, outcome in broken.items() if outcome.status == "missing"}
     assert broken == {}
     assert not loop_devices()
-    assert not [name for name in os.listdir("/tmp") if name.startswith("limosa-probe-")]
+    assert not probe_directories()
 
 
 def test_a_criu_that_does_nothing_fails_its_trial(tmp_path) -> None:
