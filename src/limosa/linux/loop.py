@@ -37,7 +37,7 @@ def attached(path: str, *, read_only: bool = False) -> Iterator[str]:
     backing = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     try:
         status = os.fstat(backing)
-        device = _held(status.st_dev, status.st_ino)
+        device = _held(path, status)
         if device is None:
             device = _configured(backing, read_only)
     finally:
@@ -60,27 +60,36 @@ def set_capacity(device: str) -> None:
 
 def device_of(path: str) -> str | None:
     """Return the block device over the file `path`, or None."""
-    status = os.stat(path)
-    held = _held(status.st_dev, status.st_ino)
+    held = _held(path, os.stat(path))
     if held is None:
         return None
     os.close(held[0])
     return held[1]
 
 
-def _held(device_number: int, inode: int) -> tuple[int, str] | None:
+def _held(path: str, status: os.stat_result) -> tuple[int, str] | None:
     """Return a descriptor, which keeps it from being cleared, and the node of the device over a file."""
-    for name in os.listdir("/sys/block"):
-        if not name.startswith("loop") or not os.path.exists(f"/sys/block/{name}/loop"):
+    name = os.path.basename(path)
+    for device in os.listdir("/sys/block"):
+        # Directories depend on the mount namespace that the file was attached in, its own name does not.
+        if not device.startswith("loop") or os.path.basename(_backing_path(device)) != name:
             continue
         try:
-            descriptor = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"/dev/{device}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             continue
-        if _backing(descriptor) == (device_number, inode):
-            return descriptor, f"/dev/{name}"
+        if _backing(descriptor) == (status.st_dev, status.st_ino):
+            return descriptor, f"/dev/{device}"
         os.close(descriptor)
     return None
+
+
+def _backing_path(device: str) -> str:
+    try:
+        with open(f"/sys/block/{device}/loop/backing_file", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().rstrip("\n")
+    except OSError:  # it has none, or not any more
+        return ""
 
 
 def _backing(descriptor: int) -> tuple[int, int] | None:

@@ -131,7 +131,7 @@ class BtrfsPool:
         """See the port."""
         place = self._existing(container_id)
         if disk.exists(place):
-            return StorageUsage(disk.used(place), disk.size(place))
+            return disk.usage(place)
         return StorageUsage(_allocated_bytes(f"{place}/upper"), None)
 
     def destroy(self, container_id: ContainerId) -> None:

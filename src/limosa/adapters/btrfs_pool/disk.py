@@ -11,6 +11,7 @@ from typing import Final
 
 from limosa.adapters.btrfs_pool import pool, refusals
 from limosa.linux import btrfs, btrfs_superblock, flock, loop, mount, reflink
+from limosa.ports.storage import StorageUsage
 
 LEAST_BYTES: Final = 64 << 20
 _BLOCK_BYTES: Final = 4096
@@ -51,7 +52,7 @@ def make(place: str, template: str, size_bytes: int) -> None:
     """Make an empty disk in the subvolume `place`; `opened` lets its file system fill it."""
     os.mkdir(mount_point(place), 0o711)
     if size_bytes < pool.TEMPLATE_BYTES:
-        pool.make_image(image_of(place), size_bytes, "limosa-disk", "--metadata", "single")
+        pool.make_image(image_of(place), size_bytes, "limosa-disk", *pool.DISK_OPTIONS)
         return
     descriptor = os.open(image_of(place), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -105,58 +106,49 @@ def close(place: str) -> None:
             mount.umount(mount_point(place), lazy=True)
 
 
-def size(place: str) -> int:
-    """Return how large the disk is."""
-    return os.stat(image_of(place)).st_size
-
-
-def used(place: str) -> int:
-    """Return how many bytes of the disk are in use, without mounting it."""
+def usage(place: str) -> StorageUsage:
+    """Return how many bytes of the disk are in use, and how large it is, without mounting it."""
     if mounted(place):
         status = os.statvfs(mount_point(place))
-        return (status.f_blocks - status.f_bfree) * status.f_frsize
-    return btrfs_superblock.read(image_of(place)).used_bytes
+        used_bytes = (status.f_blocks - status.f_bfree) * status.f_frsize
+        return StorageUsage(used_bytes, status.f_blocks * status.f_frsize)
+    return StorageUsage(btrfs_superblock.read(image_of(place)).used_bytes, os.stat(image_of(place)).st_size)
 
 
 def resize(place: str, size_bytes: int) -> None:
     """Give the disk another size while it is mounted. Raises: LimosaError LIM-STOR-003: what is in use does not fit.
 
-    A crash leaves the old or the new size; `opened` completes a growth that was cut off.
+    A crash leaves the old or the new size; a growth that was cut off is completed when the disk is next mounted.
     """
     point = mount_point(place)
     with flock.locked_directory(place):
-        old_bytes = size(place)
-        if size_bytes == old_bytes:
-            return
-        if size_bytes < pool.TEMPLATE_BYTES:
+        in_use, old_bytes = usage(place)
+        assert old_bytes is not None
+        if size_bytes != old_bytes and size_bytes < pool.TEMPLATE_BYTES:
             raise refusals.disk_in_use(
                 f"the kernel changes no disk to less than {pool.TEMPLATE_BYTES >> 20} MiB",
                 f"choose {pool.TEMPLATE_BYTES >> 20}M or more",
             )
-        if size_bytes > old_bytes:
-            _set_image_size(place, size_bytes)
-            btrfs.resize(point, size_bytes)
-            return
-        _require_fit(place, size_bytes)
-        try:
-            btrfs.resize(point, size_bytes)
-        except OSError as refused:
-            if refused.errno != errno.ENOSPC:
-                raise
-            raise refusals.disk_in_use(
-                f"{used(place) >> 20} MiB are in use and do not fit in {size_bytes >> 20} MiB",
-                "remove files in the container first, or choose a larger limit",
-            ) from refused
+        # The file is never shorter than the file system in it.
+        if size_bytes < old_bytes:
+            _shrink(point, size_bytes, in_use)
         _set_image_size(place, size_bytes)
+        if size_bytes > old_bytes:
+            btrfs.resize(point, size_bytes)
 
 
-def _require_fit(place: str, size_bytes: int) -> None:
-    in_use = used(place)
-    if in_use > size_bytes:
+def _shrink(point: str, size_bytes: int, in_use: int) -> None:
+    try:
+        if in_use > size_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        btrfs.resize(point, size_bytes)
+    except OSError as refused:
+        if refused.errno != errno.ENOSPC:
+            raise
         raise refusals.disk_in_use(
-            f"{in_use >> 20} MiB are in use, more than the new limit of {size_bytes >> 20} MiB",
+            f"{in_use >> 20} MiB are in use and do not fit in {size_bytes >> 20} MiB",
             "remove files in the container first, or choose a larger limit",
-        )
+        ) from refused
 
 
 def _set_image_size(place: str, size_bytes: int) -> None:

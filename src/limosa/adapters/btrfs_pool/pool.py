@@ -15,6 +15,9 @@ MOUNT_FLAGS: Final = mount.MS_NOATIME | mount.MS_NODEV | mount.MS_NOSUID
 TEMPLATE_BYTES: Final = 256 << 20
 """The kernel resizes no btrfs to less than this."""
 
+DISK_OPTIONS: Final = ("--mixed", "--metadata", "single", "--data", "single")
+"""Data and metadata share their room: apart, a disk that was full once has none for metadata, and `df` says 0."""
+
 _DIRECTORIES: Final = ("containers", "snapshots", "located", "staging")
 _SHARE_OF_FREE: Final = 0.9
 _LEAST_BYTES: Final = 1 << 30
@@ -100,7 +103,7 @@ class Pool:
         if not os.path.exists(path):
             with flock.locked(f"{self._root}/pool.lock"):
                 if not os.path.exists(path):
-                    _format(path, TEMPLATE_BYTES, "limosa-disk", "--metadata", "single")
+                    _format(path, TEMPLATE_BYTES, "limosa-disk", *DISK_OPTIONS)
         return path
 
     def close(self) -> None:
