@@ -1,15 +1,11 @@
 """The only place that names concrete adapters and reads the environment."""
 
-import hashlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
-from limosa.adapters import btrfs_pool, cgroups, file_records, overlay_rootfs, rootfs_images
-from limosa.adapters.bridge_network import BridgeNetworks
-from limosa.adapters.criu import adapter as criu
-from limosa.adapters.crun_runtime import adapter as crun
 from limosa.engine.host import Host
 from limosa.model.errors import LimosaError
 
@@ -30,7 +26,10 @@ def run_directory(root: str) -> str:
 
 
 def host(root: str) -> Host:
-    """Return the host at `root`. Raises: LimosaError LIM-HOST-001: not root; LIM-HOST-002: a program is missing."""
+    """Return the host at `root`; an adapter's program is looked for when the adapter is first used.
+
+    Raises: LimosaError LIM-HOST-001: not root; later LIM-HOST-002: a program is missing.
+    """
     if os.geteuid() != 0:
         raise LimosaError(
             "LIM-HOST-001", "limosa needs root", cause="it makes mounts, cgroups and namespaces", hint="sudo limosa …"
@@ -38,31 +37,69 @@ def host(root: str) -> Host:
     run = run_directory(root)
     os.makedirs(root, mode=0o711, exist_ok=True)
     os.makedirs(run, mode=0o711, exist_ok=True)
-    return Host(
-        containers=file_records.FileContainerRecords(root),
-        commits=file_records.FileCommitRecords(root),
-        oci_images=rootfs_images.RootfsImages(root),
-        storage=btrfs_pool.BtrfsPool(root),
-        rootfs=overlay_rootfs.OverlayRootfs(run),
-        cgroups=cgroups.open_cgroups(_tag(root), run),
-        networks=BridgeNetworks(root, default_root=root == DEFAULT_ROOT),
-        runtime=crun.CrunRuntime(
-            run,
-            root,
-            crun=_program("crun"),
-            conmon=_program("conmon"),
-            exit_command=(sys.executable, "-m", "limosa", "--root", root, "internal-exited"),
-            hidden_mount=cgroups.hidden_mount(),
-        ),
-        checkpointer=criu.Criu(_program("criu"), run),
-        now_ns=time.time_ns,
-        random_bytes=os.urandom,
-    )
+    return Host(_builders(root, run), time.time_ns, os.urandom)
+
+
+def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
+    # Each imports its adapter only when it is called: the start-up of the command counts (docs/adr/0002).
+    def containers() -> object:
+        from limosa.adapters.file_records import FileContainerRecords
+
+        return FileContainerRecords(root)
+
+    def commits() -> object:
+        from limosa.adapters.file_records import FileCommitRecords
+
+        return FileCommitRecords(root)
+
+    def oci_images() -> object:
+        from limosa.adapters.rootfs_images import RootfsImages
+
+        return RootfsImages(root)
+
+    def storage() -> object:
+        from limosa.adapters.btrfs_pool import BtrfsPool
+
+        return BtrfsPool(root)
+
+    def rootfs() -> object:
+        from limosa.adapters.overlay_rootfs import OverlayRootfs
+
+        return OverlayRootfs(run)
+
+    def cgroups() -> object:
+        from limosa.adapters.cgroups import open_cgroups
+
+        return open_cgroups(_tag(root), run)
+
+    def networks() -> object:
+        from limosa.adapters.bridge_network import BridgeNetworks
+
+        return BridgeNetworks(root, default_root=root == DEFAULT_ROOT)
+
+    def runtime() -> object:
+        from limosa.adapters.cgroups import hidden_mount
+        from limosa.adapters.crun_runtime.adapter import CrunRuntime
+
+        exit_command = (sys.executable, "-m", "limosa", "--root", root, "internal-exited")
+        return CrunRuntime(run, root, _program("crun"), _program("conmon"), exit_command, hidden_mount())
+
+    def checkpointer() -> object:
+        from limosa.adapters.criu.adapter import Criu
+
+        return Criu(_program("criu"), run)
+
+    makers = (containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer)
+    return {maker.__name__: maker for maker in makers}
 
 
 def _tag(root: str) -> str:
     """Return what tells this root's names on the machine from another's."""
-    return "limosa" if root == DEFAULT_ROOT else f"limosa-{hashlib.sha256(root.encode()).hexdigest()[:8]}"
+    if root == DEFAULT_ROOT:
+        return "limosa"
+    import hashlib
+
+    return f"limosa-{hashlib.sha256(root.encode()).hexdigest()[:8]}"
 
 
 def _program(name: str) -> str:

@@ -1,34 +1,51 @@
 """Everything the use cases need from the world, in one value."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from limosa.model import ids
 from limosa.model.ids import ContainerId
-from limosa.ports.cgroups import Cgroups
-from limosa.ports.checkpointer import Checkpointer
-from limosa.ports.network import Networks
-from limosa.ports.oci_images import ImportedImages
-from limosa.ports.records import CommitRecords, ContainerRecords
-from limosa.ports.rootfs import Rootfs
-from limosa.ports.runtime import Runtime
-from limosa.ports.storage import Storage
+
+if TYPE_CHECKING:
+    from limosa.ports.cgroups import Cgroups
+    from limosa.ports.checkpointer import Checkpointer
+    from limosa.ports.network import Networks
+    from limosa.ports.oci_images import ImportedImages
+    from limosa.ports.records import CommitRecords, ContainerRecords
+    from limosa.ports.rootfs import Rootfs
+    from limosa.ports.runtime import Runtime
+    from limosa.ports.storage import Storage
+
+Builders = dict[str, Callable[[], Any]]
 
 
-class Host(NamedTuple):
-    """One limosa root on one machine."""
+class Host:
+    """One limosa root on one machine. Each adapter is made when it is first used: a `ps` pays for no network code."""
 
-    containers: ContainerRecords
-    commits: CommitRecords
-    oci_images: ImportedImages
-    storage: Storage
-    rootfs: Rootfs
-    cgroups: Cgroups
-    networks: Networks
-    runtime: Runtime
-    checkpointer: Checkpointer
-    now_ns: Callable[[], int]
-    random_bytes: Callable[[int], bytes]
+    containers: "ContainerRecords"
+    commits: "CommitRecords"
+    oci_images: "ImportedImages"
+    storage: "Storage"
+    rootfs: "Rootfs"
+    cgroups: "Cgroups"
+    networks: "Networks"
+    runtime: "Runtime"
+    checkpointer: "Checkpointer"
+
+    def __init__(self, builders: Builders, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
+        """`builders` makes the adapter of each annotated name above."""
+        self._builders = builders
+        self.now_ns = now_ns
+        self.random_bytes = random_bytes
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the adapter `name`; from then on it is an ordinary attribute."""
+        build = self.__dict__.get("_builders", {}).get(name)
+        if build is None:
+            raise AttributeError(name)
+        made = build()
+        self.__dict__[name] = made
+        return made
 
     def new_id(self) -> ContainerId:
         """Return an id that nothing has."""
