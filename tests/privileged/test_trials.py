@@ -24,8 +24,9 @@ def probe_directories() -> set[str]:
     return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("limosa-probe-")}
 
 
-def test_everything_required_works_here_and_no_trial_leaves_anything(no_residue, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path))  # somebody else's trials are in the usual place
+def test_everything_required_works_here_and_no_trial_leaves_anything(no_residue, on_disk, monkeypatch) -> None:
+    os.chmod(on_disk, 0o711)
+    monkeypatch.setattr(tempfile, "tempdir", on_disk)  # somebody else's trials are in the usual place
     probes = wiring_setup.probes()
     outcomes = {subject.name: probes.attempt(subject) for subject in probes.subjects()}
     broken = {subject.name: outcomes[subject.name] for subject in SUBJECTS if subject.required}
