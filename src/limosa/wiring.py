@@ -89,7 +89,12 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return Criu(_program("criu"), run)
 
-    makers = (containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer)
+    def templates() -> object:
+        from limosa.adapters.templates import BuiltTemplates
+
+        return BuiltTemplates(_program)
+
+    makers = (containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer, templates)
     return {maker.__name__: maker for maker in makers}
 
 

@@ -9,11 +9,14 @@ Unpacking is tar(1)'s work, which strips leading slashes and ".." and puts links
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from limosa.linux import files, process
 from limosa.model import codec
 from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
+from limosa.model.oci import PLAIN_ROOTFS, RootfsConfig
 from limosa.ports.oci_images import OciImage, Progress
 
 _BLOCK_BYTES = 1 << 20
@@ -63,7 +66,9 @@ class RootfsImages:
                 raise LimosaError("LIM-IMG-002", f"the layer {directory} is missing", hint="import the image again")
         return found
 
-    def import_archive(self, path: str, reference: str, progress: Progress) -> OciImage:
+    def import_archive(
+        self, path: str, reference: str, progress: Progress, run: RootfsConfig = PLAIN_ROOTFS
+    ) -> OciImage:
         """See the port."""
         name = reference if "/" in reference else f"localhost/{reference}"
         name = name if ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
@@ -77,7 +82,7 @@ class RootfsImages:
                 os.rename(unfinished, place)
         finally:
             files.remove_tree(unfinished)
-        oci_image = OciImage(name, digest, (digest,), "", size, (), (), (), "/", "", "", (), (), ())
+        oci_image = OciImage(name, digest, (digest,), "", size, *run)
         files.write_durably(self._file(name), json.dumps(codec.to_jsonable(oci_image)).encode())
         return oci_image
 
@@ -105,6 +110,17 @@ class RootfsImages:
                 hint="give a directory or a tar with a root file system",
             ) from bad
         return digest, size
+
+    @contextmanager
+    def workspace(self) -> Iterator[str]:
+        """See the port."""
+        os.makedirs(self._layers, mode=0o711, exist_ok=True)
+        directory = f"{self._layers}/.{os.getpid()}.work"
+        try:
+            os.mkdir(directory, 0o700)
+            yield directory
+        finally:
+            files.remove_tree(directory)
 
     def remove(self, reference: str, layers_in_use: frozenset[Digest], force: bool) -> list[str]:
         """See the port."""

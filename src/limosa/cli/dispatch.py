@@ -35,6 +35,7 @@ VERBS: Final = {
     "forget": ("forget", "remove commits"),
     "recover": ("recover", "finish what a killed command left"),
     "image": ("image", "import, list and remove images"),
+    "template": ("template", "build images of system containers from a distribution's packages"),
     "doctor": ("doctor", "show what this machine can do and how to mend what it cannot"),
     "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
     "internal-exited": ("internal_exited", ""),  # what the monitor calls

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from limosa.ports.rootfs import Rootfs
     from limosa.ports.runtime import Runtime
     from limosa.ports.storage import Storage
+    from limosa.ports.templates import Templates
 
 Builders = dict[str, Callable[[], Any]]
 
@@ -31,6 +32,7 @@ class Host:
     networks: "Networks"
     runtime: "Runtime"
     checkpointer: "Checkpointer"
+    templates: "Templates"
 
     def __init__(self, builders: Builders, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
         """`builders` makes the adapter of each annotated name above."""

@@ -58,3 +58,11 @@ def remove_tree(directory: str) -> None:
             os.unlink(path) if os.path.islink(path) else os.rmdir(path)
     if os.path.isdir(directory):
         os.rmdir(directory)
+
+
+def remove_file(path: str) -> None:
+    """Remove a file. Nothing happens if it is gone."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -152,6 +152,9 @@ class RootfsConfig(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
 
 
+PLAIN_ROOTFS: Final = RootfsConfig()
+
+
 class ImageConfig(NamedTuple):
     """What the configuration blob of an image says; `diff_ids` are digests of the unpacked layers, lowest first."""
 

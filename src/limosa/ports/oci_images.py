@@ -1,9 +1,11 @@
 """OCI images: from a registry or a file into an OCI layout, and unpacked layers that containers share."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from limosa.model.ids import Digest
+from limosa.model.oci import PLAIN_ROOTFS, RootfsConfig
 
 Progress = Callable[[str, int, int], None]
 """(what, done_bytes, total_bytes); total 0 when it is not known."""
@@ -40,11 +42,16 @@ class ImportedImages(Protocol):
     def layer_directories(self, image_layers: tuple[Digest, ...]) -> tuple[str, ...]:
         """See `OciImages.layer_directories`."""
 
-    def import_archive(self, path: str, reference: str, progress: Progress) -> OciImage:
+    def import_archive(
+        self, path: str, reference: str, progress: Progress, run: RootfsConfig = PLAIN_ROOTFS
+    ) -> OciImage:
         """See `OciImages.import_archive`."""
 
     def remove(self, reference: str, layers_in_use: frozenset[Digest], force: bool) -> list[str]:
         """See `OciImages.remove`."""
+
+    def workspace(self) -> AbstractContextManager[str]:
+        """See `OciImages.workspace`."""
 
 
 class OciImages(Protocol):
@@ -77,7 +84,9 @@ class OciImages(Protocol):
     def push(self, reference: str, destination: str, progress: Progress) -> None:
         """Send an image to a registry. Raises: LimosaError LIM-IMG-003, LIM-IMG-001."""
 
-    def import_archive(self, path: str, reference: str, progress: Progress) -> OciImage:
+    def import_archive(
+        self, path: str, reference: str, progress: Progress, run: RootfsConfig = PLAIN_ROOTFS
+    ) -> OciImage:
         """Take a root file system (tar or directory), an OCI or a docker archive in as `reference`.
 
         Raises: LimosaError LIM-IMG-004: not an archive, or one with a member that would leave its directory;
@@ -97,6 +106,11 @@ class OciImages(Protocol):
         """Take a name away, and the image with its last name; return what was removed, a line each.
 
         Raises: LimosaError LIM-IMG-006: a container or commit uses it (said by the caller through `layers_in_use`).
+        """
+
+    def workspace(self) -> AbstractContextManager[str]:
+        """Give an empty directory on the images' own disk for the time of a `with` block; `recover` removes one that
+        a dead command left.
         """
 
     def prune(self, layers_in_use: frozenset[Digest]) -> int:

@@ -1,0 +1,70 @@
+"""The recipes of templates, and what the busybox one makes."""
+
+import os
+import tarfile
+
+import pytest
+
+from limosa.adapters.templates import BuiltTemplates, systemd
+from limosa.cli.progress import ProgressLine, human
+from limosa.model.errors import LimosaError
+from limosa.model.oci import KIND_LABEL
+
+
+def templates() -> BuiltTemplates:
+    return BuiltTemplates(lambda name: f"/usr/bin/{name}")
+
+
+def test_every_template_is_a_system_container_with_a_way_to_stop() -> None:
+    for template in templates().all():
+        assert (KIND_LABEL, "system") in template.run.labels
+        assert template.run.stop_signal
+        assert templates().find(template.reference) == templates().find(template.name) == template
+
+
+def test_an_unknown_template_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(LimosaError) as refused:
+        templates().find("plan9")
+    assert refused.value.code == "LIM-IMG-009"
+    assert "debian:13" in refused.value.hint
+
+
+def test_busybox_has_an_init_that_leads_to_the_one_program(tmp_path: object) -> None:
+    archive = f"{tmp_path}/rootfs.tar"
+    made = templates()
+    made.build(made.find("busybox"), archive, lambda line: None)
+    with tarfile.open(archive) as tar:
+        names = tar.getnames()
+        assert len(names) == len(set(names)), "nothing is there twice"
+        assert tar.getmember("sbin/init").linkname == "/bin/busybox"
+        assert tar.getmember("bin/busybox").mode == 0o755
+        assert tar.getmember("etc/init.d/rcS").mode == 0o755
+        assert tar.getmember("tmp").mode == 0o1777
+
+
+def test_a_failed_build_leaves_no_archive(tmp_path: object) -> None:
+    archive = f"{tmp_path}/rootfs.tar"
+    made = BuiltTemplates(lambda name: "/nowhere/busybox")
+    with pytest.raises(LimosaError) as failed:
+        made.build(made.find("busybox"), archive, lambda line: None)
+    assert failed.value.code == "LIM-IMG-010"
+    assert not os.path.exists(archive)
+
+
+def test_masked_units_are_units() -> None:
+    assert all(unit.rpartition(".")[2] in ("mount", "automount", "service", "socket") for unit in systemd.MASKED)
+    assert len(set(systemd.MASKED)) == len(systemd.MASKED)
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine() as line:
+        line.update("reading", 1, 10)
+        line.update("reading", 2, 10)
+        line.update("unpacking", 10, 10)
+        line.log("I: done")
+    shown = capsys.readouterr().err
+    assert shown.splitlines() == ["reading: 1 B of 10 B", "unpacking: 10 B of 10 B", "I: done"]
+
+
+def test_sizes_have_at_most_four_digits() -> None:
+    assert [human(size) for size in (0, 999, 1500, 812_000, 1_400_000_000)] == ["0 B", "999 B", "1.5 kB", "812 kB", "1.4 GB"]  # fmt: skip
