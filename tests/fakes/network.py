@@ -66,13 +66,14 @@ class FakeNetworks:
         request: NetworkRequest,
         ports: tuple[PublishedPort, ...],
         hostname: str = "",
+        inner: Addresses = Addresses(),  # noqa: B008 - immutable
     ) -> Addresses:
         addresses = Addresses()
         if request.network not in NO_NETWORK:
             addresses = self._addresses(container_id, self._network(request.network), request)
         self._refuse_ports(container_id, request.network, ports)
         self._attachments[container_id] = Attachment(
-            container_id, container_name, request.network, addresses, self._with_ports(ports), hostname
+            container_id, container_name, request.network, addresses, self._with_ports(ports), hostname, inner
         )
         self._write_names(container_id)
         return addresses

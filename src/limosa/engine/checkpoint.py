@@ -130,9 +130,9 @@ def _fork_one(host: Host, commit: CommitRecord, name: str) -> ContainerRecord:
             host.storage.clone(source.container_id, commit.commit_id, container_id, config.limits.disk_bytes)
             if lifecycle.networked(config):
                 undo.callback(host.networks.forget, container_id)
-                record = record._replace(
-                    addresses=host.networks.reserve(container_id, config.name, config.network, config.ports)
-                )
+                inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
+                addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
+                record = record._replace(addresses=addresses, inner_addresses=inner)
             return _revive(host, record, commit, undo, keep_connections=False)
 
 

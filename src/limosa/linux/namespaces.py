@@ -43,6 +43,25 @@ def entered(descriptor: int, flag: int = CLONE_NEWNET) -> Iterator[None]:
         os.close(own)
 
 
+def new_network() -> int:
+    """Return a descriptor of a new network namespace, which lives as long as it is open or mounted somewhere.
+
+    The calling thread stays where it is. Raises: OSError EPERM. Source: unshare(2).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.unshare(CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"unshare: {os.strerror(number)}")
+        try:
+            return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            setns(own, CLONE_NEWNET)
+    finally:
+        os.close(own)
+
+
 def open_network(pid: int) -> int:
     """Return a descriptor of the network namespace of `pid`. Raises: ProcessLookupError: there is no such process."""
     try:

@@ -135,6 +135,7 @@ class ContainerRecord(NamedTuple):
     first_host_id: int  # 0: no user namespace of its own (privileged)
     layers: tuple[Digest, ...] = ()  # unpacked OCI layers, lowest first
     addresses: Addresses = Addresses()
+    inner_addresses: Addresses = Addresses()  # of a copy: those of what it was copied from, which it goes on using
     init_pid: int = 0  # in the host's pid namespace; 0 when nothing runs
     init_start_ticks: int = 0  # /proc/PID/stat field 22, tells a reused pid from the real one
     monitor_pid: int = 0

@@ -42,6 +42,12 @@ class Attachment(NamedTuple):
     addresses: Addresses
     ports: tuple[PublishedPort, ...] = ()
     hostname: str = ""
+    inner: Addresses = Addresses()  # what a copy believes to have; empty where that is `addresses`
+
+    @property
+    def translated(self) -> bool:
+        """Say whether inner and outer addresses differ."""
+        return bool(self.inner.ipv4 or self.inner.ipv6)
 
 
 class Networks(Protocol):
@@ -70,8 +76,12 @@ class Networks(Protocol):
         request: NetworkRequest,
         ports: tuple[PublishedPort, ...],
         hostname: str = "",
+        inner: Addresses = Addresses(),  # noqa: B008 - immutable
     ) -> Addresses:
         """Hand out addresses and host ports and keep them until `forget`, also while the container is stopped.
+
+        A copy of another container keeps that one's address as its `inner` one, which its programs may be bound to;
+        what is handed out is how it is reached from outside, by a translation.
 
         A port with `host_port` 0 gets a free one (`attachments` tells which). Repeating it with another name, other
         ports or another network changes the reservation and keeps the addresses where it can.

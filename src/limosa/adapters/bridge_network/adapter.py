@@ -6,6 +6,7 @@ from typing import Final
 from limosa.adapters.bridge_network import endpoint, fabric, host_ports, name_files, reservation
 from limosa.adapters.bridge_network.host_side import HostSide, impossible
 from limosa.adapters.bridge_network.state import Book, Lease, State
+from limosa.adapters.bridge_network.translator import Translators
 from limosa.linux import namespaces
 from limosa.linux import netlink_address as addr
 from limosa.linux import netlink_link as link
@@ -32,6 +33,7 @@ class BridgeNetworks:
         table = "limosa" if default_root else f"limosa_{self._tag}"
         self._book = Book(f"{root}/networks")
         self._host = HostSide(self._book, self._tag, table)
+        self._translators = Translators(self._book.directory)
 
     # -- networks
 
@@ -113,6 +115,7 @@ class BridgeNetworks:
         request: NetworkRequest,
         ports: tuple[PublishedPort, ...],
         hostname: str = "",
+        inner: Addresses = Addresses(),  # noqa: B008 - immutable
     ) -> Addresses:
         """See the port."""
         with self._book.changing() as state:
@@ -125,7 +128,7 @@ class BridgeNetworks:
                 addresses = reservation.addresses_for(state, network, request, container_id, segment, host_has)
             held = state.lease(container_id)
             chosen = self._chosen_ports(state, container_id, ports)
-            attachment = Attachment(container_id, container_name, request.network, addresses, chosen, hostname)
+            attachment = Attachment(container_id, container_name, request.network, addresses, chosen, hostname, inner)
             withdrawn = tuple(port for port in held.every_port if port not in chosen) if held else ()
             state.put_lease(Lease(attachment, withdrawn))
         for kind in ("hosts", "resolv"):
@@ -233,7 +236,10 @@ class BridgeNetworks:
         attachment = lease.attachment
         bridge_ifindex = self._host.prepared(network, rules_needed=_needs_rules(network, attachment))
         plan = self._plan(network, attachment, bridge_ifindex)
-        endpoint.build(self._host.route, plan, namespace)
+        if attachment.translated:
+            self._translators.build(self._host.route, plan, attachment.inner, attachment.container_id, namespace)
+        else:
+            endpoint.build(self._host.route, plan, namespace)
         if lease.every_port:
             self._host.publish(lease, network)
 
@@ -261,6 +267,7 @@ class BridgeNetworks:
         lease = state.lease(container_id)
         if lease is None:
             link.delete_link(self._host.route, names.veth_name(self._tag, container_id))
+            self._translators.remove(container_id)
             self._host.withdraw_found(container_id)
             return
         if lease.attachment.network in NO_NETWORK:
@@ -276,6 +283,8 @@ class BridgeNetworks:
             endpoint.stop_answering(self._host.route, network.uplink, attachment.addresses)
         self._host.withdraw(lease)
         link.delete_link(self._host.route, names.veth_name(self._tag, attachment.container_id))
+        if attachment.translated:
+            self._translators.remove(attachment.container_id)
 
     def silence(self, container_id: ContainerId) -> None:
         """See the port."""
@@ -302,7 +311,10 @@ class BridgeNetworks:
         if network.kind == "routed":
             endpoint.raise_routed(self._host.route, plan, found.ifindex)
             return
-        namespace = namespaces.open_network(init_pid)
+        if lease.attachment.translated:
+            namespace = self._translators.open(container_id)
+        else:
+            namespace = namespaces.open_network(init_pid)
         try:
             endpoint.announce_inner(plan, namespace)
         finally:
@@ -356,6 +368,7 @@ class BridgeNetworks:
             mine = (lease.attachment.addresses.ipv4, lease.attachment.addresses.ipv6)
             if lease.attachment.network not in NO_NETWORK and answered & {one.partition("/")[0] for one in mine}:
                 found.add(lease.attachment.container_id)
+        found |= self._translators.present()
         return sorted(ContainerId(one) for one in found | self._host.published())
 
     def tidy(self) -> None:

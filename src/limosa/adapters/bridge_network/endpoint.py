@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     gateway4: str
     gateway6: str
     bridge_ifindex: int = 0  # 0: routed
-    uplink: str = ""  # routed: the interface that answers for the addresses
+    uplink: str = ""  # routed: the interface that answers for the addresses, if one has to
     hairpin: bool = False  # see `reach_itself`
 
 
@@ -131,11 +131,12 @@ def _add_default_routes(inner: RouteSocket, plan: Plan, ifindex: int) -> None:
 
 def _route_to(route: RouteSocket, plan: Plan, host_ifindex: int) -> None:
     """Lead the container's addresses to the host's end, and let the uplink answer for them (proxy ARP and NDP)."""
-    uplink = link.find_link(route, plan.uplink)
+    uplink = link.find_link(route, plan.uplink) if plan.uplink else None
     sysctl.write(f"net/ipv4/conf/{plan.host_name}/route_localnet", "1")
     sysctl.write(f"net/ipv6/conf/{plan.host_name}/accept_dad", "0")
     sysctl.write(f"net/ipv6/conf/{plan.host_name}/accept_ra", "0")
-    sysctl.write(f"net/ipv6/conf/{plan.uplink}/proxy_ndp", "1")
+    if plan.uplink:
+        sysctl.write(f"net/ipv6/conf/{plan.uplink}/proxy_ndp", "1")
     own = {} if uplink is None else source_addresses(route, uplink.ifindex)
     for address in _given(plan.addresses):
         text, prefix = split(address)
@@ -160,7 +161,7 @@ def source_addresses(route: RouteSocket, ifindex: int) -> dict[int, str]:
 
 def announce_routed(route: RouteSocket, plan: Plan) -> None:
     """Tell the uplink's segment that the host is where the container's addresses are."""
-    uplink = link.find_link(route, plan.uplink)
+    uplink = link.find_link(route, plan.uplink) if plan.uplink else None
     if uplink is None or not uplink.up:
         return
     with arp.packet_socket() as frames:

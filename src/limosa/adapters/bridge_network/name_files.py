@@ -35,13 +35,22 @@ def write_in_place(path: str, text: str) -> None:
 
 def hosts_text(own: Mapping[str, Any], running: Iterable[Mapping[str, Any]]) -> str:
     """Return the hosts file of the container whose lease is `own`, beside those of `running`."""
+    inner = own.get("inner") or {}
+    if inner.get("ipv4") or inner.get("ipv6"):  # a copy: it has another address inside than the one that neighbours use
+        own = {**own, "addresses": inner}
     lines = [_LOOPBACK, *_entries(own, [own["hostname"], own["container_name"]])]
     if not own["addresses"]["ipv4"] and not own["addresses"]["ipv6"]:
         lines.append(f"127.0.1.1\t{' '.join(_names(own['hostname'], own['container_name']))}\n")
     for lease in running:
-        if lease["container_id"] != own["container_id"]:
+        # Whoever has the address that a copy has inside cannot be reached from it.
+        if lease["container_id"] != own["container_id"] and not _same_address(lease, own):
             lines += _entries(lease, [lease["container_name"], lease["hostname"]])
     return "".join(lines)
+
+
+def _same_address(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
+    both = ((one["addresses"][kind], two["addresses"][kind]) for kind in ("ipv4", "ipv6"))
+    return any(here and here.partition("/")[0] == there.partition("/")[0] for here, there in both)
 
 
 def _names(*names: str) -> list[str]:
