@@ -16,8 +16,8 @@ _PLACES: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", 
 
 
 def root_of(option: str | None) -> str:
-    """Return the root that `--root`, LIMOSA_ROOT or the default names, as an absolute path."""
-    return os.path.abspath(option or os.environ.get("LIMOSA_ROOT") or DEFAULT_ROOT)
+    """Return the root that `--root`, LIMOSA_ROOT or the default names, absolute and without links, like mounts."""
+    return os.path.realpath(option or os.environ.get("LIMOSA_ROOT") or DEFAULT_ROOT)
 
 
 def run_directory(root: str) -> str:
@@ -94,7 +94,15 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return BuiltTemplates(_program)
 
-    makers = (containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer, templates)
+    def volumes() -> object:
+        from limosa.adapters.pool_volumes import PoolVolumes
+
+        return PoolVolumes(root, f"{root}/storage")
+
+    makers = (
+        *(containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
+        *(templates, volumes),
+    )
     return {maker.__name__: maker for maker in makers}
 
 

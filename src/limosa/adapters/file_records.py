@@ -6,9 +6,11 @@
 <root>/commits/<id>/record.json      one commit; criu's images in `criu/`; in `<id>.new` until it is kept
 """
 
+import errno
 import json
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from limosa.linux import files, flock
@@ -20,6 +22,7 @@ from limosa.model.ids import ContainerId, looks_like_id
 
 _FIRST_HOST_ID: Final = 1 << 29  # above what adduser and systemd hand out by themselves
 _SLOTS: Final = 16384
+_LATE_OPENERS: Final = 100
 
 
 class FileContainerRecords:
@@ -95,14 +98,24 @@ class FileContainerRecords:
             for name in _entries(base):
                 if _content(f"{base}/{name}") == container_id:
                     os.unlink(f"{base}/{name}")
-        files.remove_tree(self._directory(container_id))
+        for _ in range(_LATE_OPENERS):
+            try:
+                return files.remove_tree(self._directory(container_id))
+            except OSError as late:
+                # Another command came for the lock after our look into the directory; it will find no record.
+                if late.errno != errno.ENOTEMPTY:
+                    raise
+        return None
 
-    def locked(self, container_id: ContainerId) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self, container_id: ContainerId) -> Iterator[None]:
         """See the port."""
-        directory = self._directory(container_id)
-        if not os.path.isdir(directory):
-            raise _no_such(container_id)
-        return flock.locked(f"{directory}/lock")
+        with ExitStack() as held:
+            try:
+                held.enter_context(flock.locked(f"{self._directory(container_id)}/lock"))
+            except (FileNotFoundError, NotADirectoryError) as gone:
+                raise _no_such(container_id) from gone
+            yield
 
     def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
         """See the port."""

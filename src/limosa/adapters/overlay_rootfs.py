@@ -2,13 +2,16 @@
 
 Overlayfs itself cannot be idmapped, its layers can (5.19): each layer is bind-mounted with the container's mapping
 under `<run>/rootfs/<id>/layers/N`, the overlay is mounted at `<run>/rootfs/<id>/merged`, and the binds are detached
-again: the overlay holds its own private clones of them.
+again: the overlay holds its own private clones of them. What the container gets from the host is mounted beside it,
+under `<run>/rootfs/<id>/binds/NAME`, and its device nodes lie in a tmpfs of their own at `<run>/rootfs/<id>/nodes`:
+the host's nodes may be for its root alone, and its run directory may be mounted nodev.
 """
 
 import os
+import stat
 from typing import Final
 
-from limosa.linux import files, mount, user_namespace
+from limosa.linux import files, mount, process, user_namespace
 from limosa.model.container import SUBORDINATE_IDS
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
@@ -57,9 +60,7 @@ class OverlayRootfs:
         sources = [*layers, above]
         userns_fd = -1
         if first_host_id:
-            # Overlayfs makes its own working directories as the host's root, which therefore needs an id on disk too.
-            extents = [(0, first_host_id, SUBORDINATE_IDS), (SUBORDINATE_IDS, 0, 1)]
-            userns_fd = user_namespace.with_mapping(extents)
+            userns_fd = _mapping(first_host_id)
         try:
             places = [self._bound(source, f"{binds}/{index}", userns_fd) for index, source in enumerate(sources)]
             *lower, top = places
@@ -102,6 +103,75 @@ class OverlayRootfs:
         with open(files.open_below(self.path(container_id), path), "rb") as file:
             return file.read(_MOST_BYTES)
 
+    def bound(self, container_id: ContainerId, name: str) -> str:
+        """See the port."""
+        return f"{self._base}/{container_id}/binds/{name}"
+
+    def bind(self, container_id: ContainerId, name: str, source: str, first_host_id: int) -> str:
+        """See the port."""
+        target = self.bound(container_id, name)
+        if os.path.ismount(target):
+            return target
+        try:
+            tree = mount.clone_tree(source, recursive=True)
+        except OSError as missing:
+            raise LimosaError(
+                "LIM-VOL-004", f"{source} cannot be given to a container", cause=str(missing), hint="make it first"
+            ) from missing
+        try:
+            if first_host_id:
+                _map_ids(tree, source, first_host_id)
+            os.makedirs(os.path.dirname(target), mode=0o711, exist_ok=True)
+            _make_place(target, directory=os.path.isdir(source))
+            mount.attach(tree, target)
+        finally:
+            os.close(tree)
+        mount.set_propagation(target, mount.MS_PRIVATE, recursive=True)
+        return target
+
+    def copy_out(self, container_id: ContainerId, path: str, name: str) -> None:
+        """See the port."""
+        try:
+            source = files.open_below(self.path(container_id), path)
+        except OSError:
+            return
+        try:
+            if stat.S_ISDIR(os.fstat(source).st_mode):
+                argv = ["cp", "--archive", f"/proc/self/fd/{source}/.", self.bound(container_id, name)]
+                process.run(argv, pass_fds=(source,))
+                status = os.fstat(source)
+                os.chown(self.bound(container_id, name), status.st_uid, status.st_gid)
+                os.chmod(self.bound(container_id, name), stat.S_IMODE(status.st_mode))
+        except (process.CommandFailed, OSError) as failed:
+            raise LimosaError(
+                "LIM-VOL-006",
+                f"what the image has in {path} cannot be copied to its volume",
+                state="the container does not run",
+                cause=str(failed),
+                hint="limosa volume rm, make room, start it again",
+            ) from failed
+        finally:
+            os.close(source)
+
+    def node(self, container_id: ContainerId, name: str) -> str:
+        """See the port."""
+        return f"{self._base}/{container_id}/nodes/{name}"
+
+    def make_nodes(
+        self, container_id: ContainerId, nodes: tuple[tuple[str, int, int], ...], first_host_id: int
+    ) -> None:
+        """See the port."""
+        place = os.path.dirname(self.node(container_id, "any"))
+        if not os.path.ismount(place):
+            os.makedirs(place, mode=0o711, exist_ok=True)
+            mount.mount("limosa", place, "tmpfs", mount.MS_NOSUID | mount.MS_NOEXEC, "mode=711,size=64k")
+        for name, major, minor in nodes:
+            path = self.node(container_id, name)
+            if not os.path.exists(path):
+                os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(major, minor))
+                os.chown(path, first_host_id, first_host_id)
+                os.chmod(path, 0o666)
+
     def unmount(self, container_id: ContainerId) -> None:
         """See the port."""
         base = f"{self._base}/{container_id}"
@@ -109,9 +179,10 @@ class OverlayRootfs:
             return
         for point in mount.mount_points(base):
             mount.umount(point, lazy=True)
-        for directory, subdirectories, _ in os.walk(base, topdown=False):
-            for name in subdirectories:
-                os.rmdir(f"{directory}/{name}")
+        # Never deeper than our own places: if something were still mounted there, it would be the owner's.
+        for directory in (f"{base}/layers", f"{base}/binds", base):
+            for entry in os.scandir(directory) if os.path.isdir(directory) else ():
+                os.rmdir(entry.path) if entry.is_dir() else os.unlink(entry.path)
         os.rmdir(base)
 
     def present(self) -> list[ContainerId]:
@@ -119,3 +190,31 @@ class OverlayRootfs:
         if not os.path.isdir(self._base):
             return []
         return [ContainerId(name) for name in sorted(os.listdir(self._base))]
+
+
+def _mapping(first_host_id: int) -> int:
+    # The host's root needs an id on disk too: overlayfs makes its own working directories as it, and `copy_out` files
+    # before they are given to their owners.
+    return user_namespace.with_mapping([(0, first_host_id, SUBORDINATE_IDS), (SUBORDINATE_IDS, 0, 1)])
+
+
+def _map_ids(tree: int, source: str, first_host_id: int) -> None:
+    userns_fd = _mapping(first_host_id)
+    try:
+        mount.set_attributes(tree, mount.MOUNT_ATTR_IDMAP, userns_fd=userns_fd, recursive=True)
+    except OSError as refused:
+        raise LimosaError(
+            "LIM-VOL-005",
+            f"the owners of the files in {source} cannot be mapped into the container",
+            cause=f"a file system there has no idmapped mounts: {refused}",
+            hint=f"-v {source}:…:noidmap leaves them as they are, which is nobody's inside",
+        ) from refused
+    finally:
+        os.close(userns_fd)
+
+
+def _make_place(target: str, *, directory: bool) -> None:
+    if directory:
+        os.makedirs(target, exist_ok=True)
+    elif not os.path.exists(target):
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

@@ -2,8 +2,9 @@
 
 import argparse
 
-from limosa.cli import values
-from limosa.model.container import ContainerConfig, Limits, Mount, NetworkRequest, Security
+from limosa.cli import limit_options, values
+from limosa.model.container import ContainerConfig, Mount, NetworkRequest, Security
+from limosa.model.errors import EXIT_USAGE, LimosaError
 from limosa.model.ids import checked_name
 
 
@@ -16,24 +17,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-u", "--user", default="", metavar="USER[:GROUP]")
     add("--entrypoint", default="", metavar="COMMAND", help="replaces the image's own")
     add("-p", "--publish", action="append", default=[], type=values.port, metavar="[ADDRESS:]HOST:CONTAINER[/udp]")
-    add("-v", "--volume", action="append", default=[], type=values.bind_mount, metavar="SRC:DST[:ro]")
-    add("--tmpfs", action="append", default=[], metavar="DIR")
+    add("-v", "--volume", action="append", default=[], type=values.mount, metavar="SRC:DST[:ro]")
+    add("--tmpfs", action="append", default=[], type=values.tmpfs, metavar="DIR[:OPTIONS]")
     add("--network", default="default", metavar="none|host|NAME")
     add("--ip", default="", metavar="ADDRESS", help="a fixed address")
+    add("--ip6", default="", metavar="ADDRESS", help="a fixed IPv6 address")
     add("--mac", default="", metavar="MAC", help="a fixed MAC address")
     add("--hostname", default="", metavar="NAME")
-    add("-m", "--memory", type=values.size_bytes, metavar="SIZE")
-    add("--swap", type=values.size_bytes, metavar="SIZE", help="on top of --memory")
-    add("--cpus", type=float, metavar="N")
-    add("--cpu-weight", type=int, metavar="1..10000")
-    add("--cpuset", default="", metavar="0-1,3")
-    add("--pids", type=int, default=4096, metavar="N")
+    add("--env-file", action="append", default=[], type=values.env_file, metavar="FILE", help="NAME=VALUE lines")
+    add("-l", "--label", action="append", default=[], type=values.label, metavar="KEY[=VALUE]")
+    add("--ulimit", action="append", default=[], type=values.ulimit, metavar="NAME=SOFT[:HARD]")
+    add("--device", action="append", default=[], type=values.device, metavar="tun|fuse|kvm")
+    add("--hook", action="append", default=[], type=values.hook, metavar="EVENT=COMMAND", help="executed on the host")
+    limit_options.configure(parser)
     add("--read-only", action="store_true", help="the root file system is read-only")
     add("--shm-size", type=values.size_bytes, default=64 << 20, metavar="SIZE")
-    add("--sysctl", action="append", default=[], type=values.variable, metavar="NAME=VALUE")
+    add("--sysctl", action="append", default=[], type=values.setting, metavar="NAME=VALUE")
     add("--privileged", action="store_true", help="no user namespace, every capability, no seccomp")
     add("--cap-add", action="append", default=[], metavar="CAP")
     add("--cap-drop", action="append", default=[], metavar="CAP")
+    add("--seccomp", default="default", type=values.seccomp, metavar="default|unconfined|FILE")
+    add("--security-opt", action="append", default=[], type=values.security_option, metavar="seccomp=…")
     add("--stop-signal", default="SIGTERM", metavar="SIGNAL")
     add("--stop-timeout", type=int, default=10, metavar="SECONDS")
     add("oci_image", metavar="IMAGE")
@@ -43,34 +47,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def config(args: argparse.Namespace) -> ContainerConfig:
     """Return what the options ask for."""
     command = [part for index, part in enumerate(args.command) if not (index == 0 and part == "--")]
-    mounts = [*args.volume, *(Mount("tmpfs", "", target) for target in args.tmpfs)]
-    return ContainerConfig(
+    profiles = [profile for profile in args.security_opt if profile]
+    asked = ContainerConfig(
         name=checked_name(args.name) if args.name else "",
         oci_image=args.oci_image,
         args=tuple([args.entrypoint, *command] if args.entrypoint else command),
-        env=tuple(args.env),
+        env=tuple({**dict(pair for file in args.env_file for pair in file), **dict(args.env)}.items()),
         cwd=args.workdir or "/",
         user=args.user,
         hostname=args.hostname,
-        mounts=tuple(mounts),
-        network=NetworkRequest(args.network, ipv4=args.ip, mac=args.mac),
+        mounts=_mounts([*args.volume, *args.tmpfs]),
+        network=NetworkRequest(args.network, ipv4=args.ip, ipv6=args.ip6, mac=args.mac),
         ports=tuple(args.publish),
-        limits=Limits(
-            memory_bytes=args.memory,
-            swap_bytes=args.swap,
-            cpus=args.cpus,
-            cpu_weight=args.cpu_weight,
-            cpuset=args.cpuset,
-            pids=args.pids,
-        ),
         security=Security(
             privileged=args.privileged,
             cap_add=tuple(args.cap_add),
             cap_drop=tuple(args.cap_drop),
+            seccomp=profiles[-1] if profiles else args.seccomp,
             read_only_rootfs=args.read_only,
         ),
+        ulimits=tuple({name: (name, soft, hard) for name, soft, hard in args.ulimit}.values()),
+        labels=tuple(dict(args.label).items()),
+        devices=tuple(dict.fromkeys(args.device)),
+        hooks=tuple(args.hook),
         sysctls=tuple(args.sysctl),
         shm_size_bytes=args.shm_size,
         stop_signal=args.stop_signal,
         stop_timeout_s=args.stop_timeout,
     )
+    return limit_options.given(args, asked)
+
+
+def _mounts(wanted: list[Mount]) -> tuple[Mount, ...]:
+    """Return the mounts. Raises: LimosaError LIM-CLI-003: two of them are to be at one place."""
+    by_place = {mount.target.rstrip("/"): mount for mount in wanted}
+    if len(by_place) != len(wanted):
+        place = next(mount.target for mount in wanted if by_place[mount.target.rstrip("/")] is not mount)
+        raise LimosaError(
+            "LIM-CLI-003", f"two mounts at {place}", hint="leave one of -v and --tmpfs out", exit_status=EXIT_USAGE
+        )
+    return tuple(wanted)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 from limosa import __version__
 from limosa.model.errors import EXIT_OK, EXIT_USAGE, LimosaError
@@ -36,6 +36,8 @@ VERBS: Final = {
     "recover": ("recover", "finish what a killed command left"),
     "image": ("image", "import, list and remove images"),
     "template": ("template", "build images of system containers from a distribution's packages"),
+    "volume": ("volume", "make, list and remove named volumes"),
+    "network": ("network", "make, list and remove networks"),
     "doctor": ("doctor", "show what this machine can do and how to mend what it cannot"),
     "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
     "internal-exited": ("internal_exited", ""),  # what the monitor calls
@@ -77,7 +79,7 @@ def _run(argv: list[str]) -> int:
         raise LimosaError("LIM-CLI-001", f"there is no command {verb!r}", hint=_nearest(verb), exit_status=EXIT_USAGE)
     module_name, summary = VERBS[verb]
     module = import_module(f"limosa.cli.{module_name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"limosa {verb}",
         description=summary,
         epilog=module.EXAMPLES,
@@ -89,6 +91,14 @@ def _run(argv: list[str]) -> int:
     args.root = root
     status: int = module.run(args)
     return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage as every other error is reported."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise LimosaError LIM-CLI-002."""
+        raise LimosaError("LIM-CLI-002", message, hint=f"{self.prog} --help", exit_status=EXIT_USAGE)
 
 
 def _root_option(argv: list[str]) -> tuple[str | None, list[str]]:

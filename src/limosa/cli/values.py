@@ -1,11 +1,24 @@
 """Option values: sizes, ports, mounts, as a docker user writes them."""
 
 import argparse
+import re
+from typing import Final
 
-from limosa.model.container import Mount, PublishedPort
+from limosa.model.cgroup import WEIGHT_MAX, WEIGHT_MIN
+from limosa.model.container import HOOK_EVENTS, Mount, PublishedPort, RestartPolicy
+from limosa.model.devices import DEVICES
+from limosa.model.ids import NAME
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _MOST_PORT = 65535
+_UNLIMITED: Final = ("unlimited", "-1")
+_LEAST_MEMORY_BYTES: Final = 4 << 20
+_LEAST_CPUS: Final = 0.01
+_ULIMIT_MOST: Final = (1 << 64) - 1
+ULIMITS: Final = (
+    *("as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss"),
+    *("rtprio", "rttime", "sigpending", "stack"),
+)
 
 
 def size_bytes(text: str) -> int:
@@ -49,10 +62,171 @@ def variable(text: str) -> tuple[str, str]:
     return name, value if equals else os.environ.get(name, "")
 
 
-def bind_mount(text: str) -> Mount:
-    """Return the meaning of "SRC:DST[:ro]" with absolute paths."""
+def mount(text: str) -> Mount:
+    """Return the meaning of "SRC:DST[:ro]": a bind of an absolute path, or a volume by its name.
+
+    "noidmap" leaves the owners of a bind's files as the host has them (docs/adr/0009).
+    """
     source, _, rest = text.partition(":")
-    target, _, mode = rest.partition(":")
-    if not source.startswith("/") or not target.startswith("/") or mode not in ("", "ro", "rw"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not SRC:DST[:ro] with absolute paths")
-    return Mount("bind", source, target, read_only=mode == "ro")
+    target, _, words = rest.partition(":")
+    options = {word for word in words.split(",") if word}
+    named = NAME.match(source) is not None
+    known = {"ro", "rw"} if named else {"ro", "rw", "noidmap"}
+    if not (named or source.startswith("/")) or not _inner_path(target) or options - known or {"ro", "rw"} <= options:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SRC:DST[:ro]: SRC is an absolute path or a volume's name")
+    kept = ("noidmap",) if "noidmap" in options else ()
+    return Mount("volume" if named else "bind", source, target, read_only="ro" in options, options=kept)
+
+
+_TMPFS_FLAGS: Final = frozenset(("ro", "rw", "exec", "noexec", "suid", "nosuid", "noatime"))
+_TMPFS_VALUES: Final = {"size": r"[0-9]+[kmg%]?", "mode": r"[0-7]{3,4}", "uid": r"[0-9]+", "gid": r"[0-9]+"}
+
+
+def tmpfs(text: str) -> Mount:
+    """Return the meaning of "DIR[:size=64m,mode=1777,uid=…,gid=…,ro,noexec]"."""
+    target, _, words = text.partition(":")
+    options = tuple(word for word in words.split(",") if word)
+    for word in options:
+        key, equals, value = word.partition("=")
+        fine = re.fullmatch(_TMPFS_VALUES.get(key, "$."), value.lower()) if equals else key in _TMPFS_FLAGS
+        if not fine:
+            raise argparse.ArgumentTypeError(f"{word!r} is no option of --tmpfs: use size, mode, uid, gid, ro, noexec")
+    if not _inner_path(target):
+        raise argparse.ArgumentTypeError(f"{text!r} is not DIR[:OPTIONS] with an absolute path")
+    return Mount("tmpfs", "", target, options=options)
+
+
+def _inner_path(text: str) -> bool:
+    return text.startswith("/") and text.strip("/") != "" and ".." not in text.split("/")
+
+
+def memory_bytes(text: str) -> int | None:
+    """Return a memory limit; "unlimited" is None."""
+    value = bytes_or_unlimited(text)
+    if value is not None and value < _LEAST_MEMORY_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is less memory than any program starts with: 4m at least")
+    return value
+
+
+def bytes_or_unlimited(text: str) -> int | None:
+    """Return a size; "unlimited" and -1 are None."""
+    return None if text in _UNLIMITED else size_bytes(text)
+
+
+def cpus(text: str) -> float | None:
+    """Return a number of processors, such as 1.5; "unlimited" and 0 are None."""
+    try:
+        value = 0.0 if text in _UNLIMITED else float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1 << 20 or 0 < value < _LEAST_CPUS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processors: use 0.01 or more, or unlimited")
+    return value or None
+
+
+def cpuset(text: str) -> str:
+    """Return a list of processors such as "0-1,3"; "all" is no list of its own."""
+    if text in ("", "all"):
+        return ""
+    if re.fullmatch(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of processors: use 0-1,3")
+    return text
+
+
+def weight(text: str) -> int:
+    """Return a weight of 1 to 10000; 100 is what everybody has."""
+    if not text.isdigit() or not WEIGHT_MIN <= int(text) <= WEIGHT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no weight: use {WEIGHT_MIN} to {WEIGHT_MAX}, 100 is the default")
+    return int(text)
+
+
+def pids(text: str) -> int | None:
+    """Return a limit of processes; "unlimited" and -1 are None."""
+    if text in _UNLIMITED:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: use 1 or more, or unlimited")
+    return int(text)
+
+
+def restart_policy(text: str) -> RestartPolicy:
+    """Return the meaning of no, always, unless-stopped, on-failure[:N]."""
+    when, colon, retries = text.partition(":")
+    if when not in ("no", "always", "unless-stopped", "on-failure") or (
+        colon and (when != "on-failure" or not retries.isdigit())
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is no restart policy: no, always, unless-stopped, on-failure[:N]")
+    return RestartPolicy(when, int(retries) if colon else None)  # type: ignore[arg-type]
+
+
+def ulimit(text: str) -> tuple[str, int, int]:
+    """Return (name, soft, hard) of "nofile=1024[:4096]"; "unlimited" and -1 are no limit."""
+    name, _, numbers = text.partition("=")
+    soft, _, hard = numbers.partition(":")
+    found = [
+        _ULIMIT_MOST if part in _UNLIMITED else int(part) if part.isdigit() else -1 for part in (soft, hard or soft)
+    ]
+    if name not in ULIMITS or min(found) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SOFT[:HARD] with one of {', '.join(ULIMITS)}")
+    if found[0] > found[1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: the soft limit is above the hard one")
+    return name, found[0], found[1]
+
+
+def label(text: str) -> tuple[str, str]:
+    """Return the meaning of "KEY[=VALUE]"."""
+    key, _, value = text.partition("=")
+    if not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY[=VALUE]")
+    return key, value
+
+
+def setting(text: str) -> tuple[str, str]:
+    """Return the meaning of "NAME=VALUE"."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def hook(text: str) -> tuple[str, str]:
+    """Return (event, command) of "EVENT=COMMAND"."""
+    event, _, command = text.partition("=")
+    if event not in HOOK_EVENTS or not command.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not EVENT=COMMAND with one of {', '.join(HOOK_EVENTS)}")
+    return event, command
+
+
+def device(text: str) -> str:
+    """Return the name of a device: "tun", or its path, "/dev/net/tun"."""
+    by_path = {path: name for name, (path, _, _) in DEVICES.items()}
+    if by_path.get(text, text) not in DEVICES:
+        raise argparse.ArgumentTypeError(f"there is no device {text!r} for containers: use {', '.join(DEVICES)}")
+    return by_path.get(text, text)
+
+
+def seccomp(text: str) -> str:
+    """Return "default", "unconfined", or the absolute path of a profile."""
+    import os
+
+    return text if text in ("default", "unconfined") else os.path.abspath(text)
+
+
+def security_option(text: str) -> str:
+    """Return the profile of docker's "seccomp=PROFILE"; "no-new-privileges" is so anyway and gives an empty string."""
+    name, _, value = text.partition("=")
+    if name == "seccomp" and value:
+        return seccomp(value)
+    if name == "no-new-privileges" and value in ("", "true"):
+        return ""
+    raise argparse.ArgumentTypeError(f"{text!r}: only seccomp=default|unconfined|FILE is an option")
+
+
+def env_file(text: str) -> list[tuple[str, str]]:
+    """Return the variables of a file with NAME=VALUE lines; NAME alone takes its value here, # begins a comment."""
+    try:
+        with open(text, encoding="utf-8") as file:
+            lines = [line.strip("\r\n") for line in file]
+    except (OSError, UnicodeError) as unreadable:
+        raise argparse.ArgumentTypeError(f"{text}: {unreadable}") from unreadable
+    return [variable(line.lstrip()) for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -1,5 +1,6 @@
 """From a container's record to what the OCI runtime has to be told."""
 
+from limosa.engine import mounts
 from limosa.engine.host import Host
 from limosa.model import users
 from limosa.model.container import ContainerRecord
@@ -42,7 +43,8 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
         hosts_file=host.networks.hosts_file(record.container_id) if networked else "",
         resolv_conf=host.networks.resolv_conf(record.container_id) if networked else "",
         hostname=hostname(record),
-        volume_sources=(),
+        mount_sources=mounts.sources(host, record),
+        device_nodes=mounts.device_nodes(host, record),
         proc_view_files=(),
         generation_file="",
     )
@@ -55,9 +57,6 @@ def hostname(record: ContainerRecord) -> str:
 
 def external_mounts(plan: BundlePlan) -> tuple[tuple[str, str], ...]:
     """Return (path inside, host path) of every file and directory that a container gets from outside."""
-    volumes = dict(plan.volume_sources)
     found = [("/etc/hosts", plan.hosts_file), ("/etc/resolv.conf", plan.resolv_conf)]
-    for wanted in plan.config.mounts:
-        if wanted.kind != "tmpfs":
-            found.append((wanted.target, volumes.get(wanted.source, wanted.source)))
+    found += [*plan.mount_sources, *plan.device_nodes]
     return tuple((inside, outside) for inside, outside in found if outside)

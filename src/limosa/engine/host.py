@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from limosa.ports.runtime import Runtime
     from limosa.ports.storage import Storage
     from limosa.ports.templates import Templates
+    from limosa.ports.volumes import Volumes
 
 Builders = dict[str, Callable[[], Any]]
 
@@ -33,6 +34,7 @@ class Host:
     runtime: "Runtime"
     checkpointer: "Checkpointer"
     templates: "Templates"
+    volumes: "Volumes"
 
     def __init__(self, builders: Builders, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
         """`builders` makes the adapter of each annotated name above."""

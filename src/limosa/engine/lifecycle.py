@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import bundle
+from limosa.engine import bundle, mounts
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, ExitState
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
@@ -48,7 +48,8 @@ def create(host: Host, config: ContainerConfig) -> ContainerRecord:
     with ExitStack() as undo:
         undo.callback(host.containers.remove, container_id)
         record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, oci_image.layers)
-        host.containers.add(record)
+        with mounts.declared(host, config):
+            host.containers.add(record)
         if not config.security.privileged:
             in_use = frozenset(other.first_host_id for other in host.containers.all())
             record = record._replace(first_host_id=host.containers.take_id_range(container_id, in_use))
@@ -107,7 +108,9 @@ def acquire(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
     undo.callback(host.rootfs.unmount, container_id)
     if networked(record.config):
         undo.callback(host.networks.disconnect, container_id)
-    return host.rootfs.mount(container_id, layers, host.storage.locate(container_id), record.first_host_id)
+    rootfs = host.rootfs.mount(container_id, layers, host.storage.locate(container_id), record.first_host_id)
+    mounts.attach(host, record)
+    return rootfs
 
 
 def running(host: Host, record: ContainerRecord, started: Started) -> ContainerRecord:

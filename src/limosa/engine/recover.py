@@ -37,6 +37,7 @@ def recover(host: Host) -> Recovered:
     for commit_id in unfinished:
         host.commits.abandon(commit_id)
         lines.append(f"removed the unfinished commit {commit_id}")
+    lines += [f"removed the files of {name}, which is no volume" for name in _stray_volumes(host)]
     known = {record.container_id for record in host.containers.all()}
     for what, container_id, actions in found:
         if container_id not in known:
@@ -48,6 +49,11 @@ def recover(host: Host) -> Recovered:
         host.storage.close()
         host.cgroups.close()
     return Recovered(tuple(lines))
+
+
+def _stray_volumes(host: Host) -> list[str]:
+    with host.volumes.locked():
+        return host.volumes.tidy()
 
 
 def _mend(host: Host, container_id: ContainerId) -> list[str]:

@@ -102,9 +102,10 @@ def clone_tree(path: str, *, recursive: bool = False) -> int:
     return _checked(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
 
 
-def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0) -> None:
-    """Set MOUNT_ATTR_ flags on a mount; MOUNT_ATTR_IDMAP maps its ids through `userns_fd`. Source: mount_setattr(2).
+def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0, recursive: bool = False) -> None:
+    """Set MOUNT_ATTR_ flags on a mount (and all below it); MOUNT_ATTR_IDMAP maps its ids through `userns_fd`.
 
+    Source: mount_setattr(2).
     Raises: OSError EINVAL: the file system cannot be idmapped.
     """
     attributes = _MountAttr(set_flags, 0, 0, userns_fd)
@@ -113,7 +114,7 @@ def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0) -> None
             _SYS_MOUNT_SETATTR,
             mount_fd,
             b"",
-            _AT_EMPTY_PATH,
+            _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0),
             ctypes.byref(attributes),
             ctypes.c_size_t(ctypes.sizeof(attributes)),
         ),

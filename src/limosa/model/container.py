@@ -50,6 +50,10 @@ class Mount(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+HOOK_EVENTS: Final = ("prestart", "poststart", "prestop", "poststop")
+"""When a command of `--hook EVENT=COMMAND` is executed, on the host."""
+
+
 class RestartPolicy(NamedTuple):
     """`--restart no|always|unless-stopped|on-failure[:N]`."""
 

@@ -24,8 +24,35 @@ class Rootfs(Protocol):
     def read(self, container_id: ContainerId, path: str) -> bytes:
         """Return the content of a file of a mounted tree; no link in it leads out. Raises: OSError."""
 
+    def bind(self, container_id: ContainerId, name: str, source: str, first_host_id: int) -> str:
+        """Bind a file or directory of the host, with what is mounted below it, to the container's place `name`.
+
+        Ids 0..65535 on disk appear as `first_host_id` and up (0: as they are). Returns `bound(…)`.
+        Raises: LimosaError LIM-VOL-004: `source` is not there; LIM-VOL-005: a file system cannot map ids.
+        """
+
+    def bound(self, container_id: ContainerId, name: str) -> str:
+        """Return where `bind` brings `name`, whether it was called or not."""
+
+    def copy_out(self, container_id: ContainerId, path: str, name: str) -> None:
+        """Copy what the mounted tree has in its directory `path`, if it has one, into the bound directory `name`.
+
+        No link in the tree leads out of it. Raises: LimosaError LIM-VOL-006: it cannot be copied.
+        """
+
+    def make_nodes(
+        self, container_id: ContainerId, nodes: tuple[tuple[str, int, int], ...], first_host_id: int
+    ) -> None:
+        """Make character devices (name, major, minor) for the container's root, who is `first_host_id`."""
+
+    def node(self, container_id: ContainerId, name: str) -> str:
+        """Return where `make_nodes` makes `name`."""
+
     def unmount(self, container_id: ContainerId) -> None:
-        """Unmount it. Nothing happens if it is not mounted. Open files of lingering processes keep working."""
+        """Unmount it with all binds and nodes. Nothing happens if it is not mounted.
+
+        Open files of lingering processes keep working.
+        """
 
     def present(self) -> list[ContainerId]:
         """Return the ids that have something mounted, for `recover`."""

@@ -21,7 +21,8 @@ class BundlePlan(NamedTuple):
     hosts_file: str
     resolv_conf: str
     hostname: str
-    volume_sources: tuple[tuple[str, str], ...]  # volume name, host directory
+    mount_sources: tuple[tuple[str, str], ...]  # place inside, where on the host: binds and volumes, ids mapped
+    device_nodes: tuple[tuple[str, str], ...]  # path inside, where on the host
     proc_view_files: tuple[tuple[str, str], ...]  # host file, path inside: the container's own /proc/meminfo, …
     generation_file: str
 

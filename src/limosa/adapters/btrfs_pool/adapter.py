@@ -3,15 +3,12 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.btrfs_pool import disk, refusals
 from limosa.adapters.btrfs_pool.pool import Pool
-from limosa.linux import btrfs, process, renameat2
+from limosa.linux import btrfs, files, process, renameat2
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import StorageUsage, WritableFiles
-
-_SECTOR_BYTES: Final = 512
 
 
 class BtrfsPool:
@@ -132,7 +129,7 @@ class BtrfsPool:
         place = self._existing(container_id)
         if disk.exists(place):
             return disk.usage(place)
-        return StorageUsage(_allocated_bytes(f"{place}/upper"), None)
+        return StorageUsage(files.allocated_bytes(f"{place}/upper"), None)
 
     def destroy(self, container_id: ContainerId) -> None:
         """See the port."""
@@ -197,10 +194,10 @@ class BtrfsPool:
         try:
             process.run(["cp", "--archive", "--reflink=auto", "--sparse=auto", f"{upper}/.", made.upper])
         except process.CommandFailed as failed:
-            if disk_bytes is None or _free_bytes(made.upper) > _allocated_bytes(upper):
+            if disk_bytes is None or _free_bytes(made.upper) > files.allocated_bytes(upper):
                 raise
             raise refusals.disk_in_use(
-                f"{_allocated_bytes(upper) >> 20} MiB of files do not fit in {disk_bytes >> 20} MiB",
+                f"{files.allocated_bytes(upper) >> 20} MiB of files do not fit in {disk_bytes >> 20} MiB",
                 "choose a larger limit",
             ) from failed
 
@@ -283,30 +280,6 @@ def _rmdir_if_empty(path: str) -> None:
 def _free_bytes(path: str) -> int:
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize
-
-
-def _allocated_bytes(directory: str) -> int:
-    """Return what the files below a directory take, each inode once, though files come and go meanwhile."""
-    total = 0
-    linked: set[int] = set()
-    pending = [directory]
-    while pending:
-        try:
-            entries = os.scandir(pending.pop())
-        except FileNotFoundError:
-            continue
-        with entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                elif status.st_nlink == 1 or status.st_ino not in linked:
-                    linked.add(status.st_ino)
-                    total += status.st_blocks * _SECTOR_BYTES
-    return total
 
 
 def _boot_id() -> bytes:

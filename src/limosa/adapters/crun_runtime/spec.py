@@ -1,11 +1,11 @@
 """From a `BundlePlan` to the OCI runtime's config.json."""
 
+import os
 from typing import Any, Final
 
 from limosa.adapters.crun_runtime import seccomp
 from limosa.model import capabilities
 from limosa.model.container import SUBORDINATE_IDS, Mount
-from limosa.model.errors import LimosaError
 from limosa.ports.runtime import BundlePlan
 
 _MASKED: Final = (
@@ -28,19 +28,19 @@ GENERATION_PATH: Final = "/run/.limosa-generation"
 
 _SHM: Final = "/dev/shm"  # noqa: S108 - the name inside the container
 
-_DEVICES: Final = {
-    "tun": ("/dev/net/tun", 10, 200),
-    "fuse": ("/dev/fuse", 10, 229),
-    "kvm": ("/dev/kvm", 10, 232),
-    "loop-control": ("/dev/loop-control", 10, 237),
-}
+
+_FLAGS: Final = (
+    (os.ST_RDONLY, "ro"),
+    (os.ST_NOSUID, "nosuid"),
+    (os.ST_NODEV, "nodev"),
+    (os.ST_NOEXEC, "noexec"),
+    (os.ST_NOATIME, "noatime"),
+    (os.ST_NODIRATIME, "nodiratime"),
+)
 
 
 def config(plan: BundlePlan) -> dict[str, Any]:
-    """Return config.json as a value.
-
-    Raises: LimosaError LIM-RUN-004: an option has a value that OCI has no word for.
-    """
+    """Return config.json as a value. Raises: LimosaError LIM-SEC-001: no such seccomp profile."""
     wanted = plan.config
     caps = list(capabilities.effective(wanted.kind, wanted.security))
     process: dict[str, Any] = {
@@ -73,7 +73,6 @@ def _linux(plan: BundlePlan, caps: list[str]) -> dict[str, Any]:
         namespaces.append({"type": "network"})
     linux: dict[str, Any] = {
         "namespaces": namespaces,
-        "devices": [_device(name) for name in plan.config.devices],
         "sysctl": dict(plan.config.sysctls),
         "rootfsPropagation": "private",
     }
@@ -88,18 +87,6 @@ def _linux(plan: BundlePlan, caps: list[str]) -> dict[str, Any]:
         if security.seccomp != "unconfined":
             linux["seccomp"] = seccomp.profile(security.seccomp, caps)
     return linux
-
-
-def _device(name: str) -> dict[str, Any]:
-    if name not in _DEVICES:
-        raise LimosaError(
-            "LIM-RUN-004",
-            f"there is no device {name!r} for containers",
-            hint=f"--device takes one of {', '.join(sorted(_DEVICES))}",
-            exit_status=2,
-        )
-    path, major, minor = _DEVICES[name]
-    return {"type": "c", "path": path, "major": major, "minor": minor, "fileMode": 0o666, "uid": 0, "gid": 0}
 
 
 def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
@@ -136,18 +123,30 @@ def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
         if source:
             options = ("bind", "nosuid", "nodev") + (("ro",) if target == GENERATION_PATH else ())
             made.append(_mount("bind", target, source, options))
-    volumes = dict(plan.volume_sources)
-    made += [_owned(wanted, volumes) for wanted in sorted(plan.config.mounts, key=lambda item: item.target.count("/"))]
+    made += [_mount("bind", path, source, ("bind", "nosuid", "noexec")) for path, source in plan.device_nodes]
+    sources = dict(plan.mount_sources)
+    made += [_owned(wanted, sources) for wanted in sorted(plan.config.mounts, key=lambda item: item.target.count("/"))]
     return made
 
 
-def _owned(wanted: Mount, volumes: dict[str, str]) -> dict[str, Any]:
+def _owned(wanted: Mount, sources: dict[str, str]) -> dict[str, Any]:
     if wanted.kind == "tmpfs":
         return _mount("tmpfs", wanted.target, "tmpfs", ("nosuid", "nodev", *wanted.options))
-    source = volumes[wanted.source] if wanted.kind == "volume" else wanted.source
-    mode = ("ro",) if wanted.read_only else ("rw",)
-    return _mount("bind", wanted.target, source, ("rbind", "rprivate", *mode, *wanted.options))
+    mode = ("rro",) if wanted.read_only else ("rw",)
+    return _mount("bind", wanted.target, sources[wanted.target], ("rbind", "rprivate", "nodev", *mode))
+
+
+def _host_flags(source: str) -> list[str]:
+    """Return what holds for the mount that `source` is on, and therefore for every bind of it.
+
+    crun could take a flag away, since it makes binds outside of the user namespace; criu, inside, cannot, and the
+    restore would fail. Source: mount_namespaces(7), "Restrictions on mount namespaces".
+    """
+    flags = os.statvfs(source).f_flag
+    names = [name for flag, name in _FLAGS if flags & flag]
+    return names if flags & os.ST_NOATIME or not flags & os.ST_RELATIME else [*names, "relatime"]
 
 
 def _mount(kind: str, target: str, source: str, options: tuple[str, ...]) -> dict[str, Any]:
-    return {"destination": target, "type": kind, "source": source, "options": list(options)}
+    kept = _host_flags(source) if kind == "bind" and source != "/sys" else []
+    return {"destination": target, "type": kind, "source": source, "options": list(dict.fromkeys([*options, *kept]))}

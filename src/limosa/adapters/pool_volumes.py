@@ -1,0 +1,111 @@
+"""The `Volumes` port: a btrfs subvolume per volume in the containers' pool, so that a commit can snapshot both.
+
+<root>/volumes/<name>.json       the record: a volume exists while it does
+<root>/volumes/lock
+<pool>/volumes/<name>/           the subvolume; made before the record, removed after it
+"""
+
+import json
+import os
+from contextlib import AbstractContextManager
+
+from limosa.linux import btrfs, files, flock
+from limosa.model import codec
+from limosa.model.errors import LimosaError
+from limosa.model.volume import Volume
+
+_SUFFIX = ".json"
+
+
+class PoolVolumes:
+    """Volumes of one limosa root."""
+
+    def __init__(self, root: str, pool: str) -> None:
+        """`pool` is the directory of the containers' storage, which the caller prepares."""
+        self._records = f"{root}/volumes"
+        self._files = f"{pool}/volumes"
+
+    def _record(self, name: str) -> str:
+        return f"{self._records}/{name}{_SUFFIX}"
+
+    def create(self, volume: Volume) -> None:
+        """See the port."""
+        if os.path.exists(self._record(volume.name)):
+            raise LimosaError(
+                "LIM-VOL-001",
+                f"there is a volume called {volume.name!r} already",
+                hint=f"limosa volume inspect {volume.name}",
+            )
+        os.makedirs(self._records, mode=0o700, exist_ok=True)
+        os.makedirs(self._files, mode=0o711, exist_ok=True)
+        if not os.path.isdir(f"{self._files}/{volume.name}"):
+            btrfs.create_subvolume(f"{self._files}/{volume.name}")
+        self._save(volume)
+
+    def _save(self, volume: Volume) -> None:
+        files.write_durably(self._record(volume.name), json.dumps(codec.to_jsonable(volume), indent=1).encode())
+
+    def find(self, name: str) -> Volume:
+        """See the port."""
+        try:
+            with open(self._record(os.path.basename(name)), encoding="utf-8") as file:
+                return codec.from_jsonable(Volume, json.load(file))
+        except FileNotFoundError as missing:
+            raise LimosaError(
+                "LIM-VOL-002", f"there is no volume {name!r}", hint="limosa volume ls lists them"
+            ) from missing
+
+    def all(self) -> list[Volume]:
+        """See the port."""
+        found = []
+        for entry in sorted(_names(self._records)):
+            if entry.endswith(_SUFFIX):
+                try:
+                    found.append(self.find(entry.removesuffix(_SUFFIX)))
+                except LimosaError:
+                    continue  # removed since the directory was read
+        return found
+
+    def mark_filled(self, name: str) -> None:
+        """See the port."""
+        self._save(self.find(name)._replace(filled=True))
+
+    def directory(self, name: str) -> str:
+        """See the port."""
+        return f"{self._files}/{self.find(name).name}"
+
+    def used_bytes(self, name: str) -> int:
+        """See the port."""
+        return files.allocated_bytes(self.directory(name))
+
+    def remove(self, name: str) -> None:
+        """See the port."""
+        volume = self.find(name)
+        os.unlink(self._record(volume.name))
+        _delete(f"{self._files}/{volume.name}")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """See the port."""
+        os.makedirs(self._records, mode=0o700, exist_ok=True)
+        return flock.locked(f"{self._records}/lock")
+
+    def tidy(self) -> list[str]:
+        """See the port."""
+        left = [name for name in sorted(_names(self._files)) if not os.path.exists(self._record(name))]
+        for name in left:
+            _delete(f"{self._files}/{name}")
+        return left
+
+
+def _delete(place: str) -> None:
+    try:
+        btrfs.delete_subvolume(place)
+    except FileNotFoundError:
+        pass
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,63 @@
+"""What a container is given from the host: binds, named volumes and devices, each with its ids mapped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from limosa.engine.host import Host
+from limosa.model.container import ContainerConfig, ContainerRecord, Mount
+from limosa.model.devices import DEVICES
+from limosa.model.volume import Volume
+
+
+def sources(host: Host, record: ContainerRecord) -> tuple[tuple[str, str], ...]:
+    """Return (place inside, where on the host) of each bind and volume."""
+    return tuple((wanted.target, host.rootfs.bound(record.container_id, name)) for name, wanted in _binds(record))
+
+
+def device_nodes(host: Host, record: ContainerRecord) -> tuple[tuple[str, str], ...]:
+    """Return (path inside, where on the host) of each device."""
+    return tuple(
+        (DEVICES[name][0], host.rootfs.node(record.container_id, name))
+        for name in record.config.devices
+        if name in DEVICES
+    )
+
+
+def _binds(record: ContainerRecord) -> list[tuple[str, Mount]]:
+    return [(str(index), wanted) for index, wanted in enumerate(record.config.mounts) if wanted.kind != "tmpfs"]
+
+
+@contextmanager
+def declared(host: Host, config: ContainerConfig) -> Iterator[None]:
+    """Make the volumes that `config` names and that are missing, and let none go for the time of the block."""
+    names = list(dict.fromkeys(wanted.source for wanted in config.mounts if wanted.kind == "volume"))
+    if not names:
+        yield
+        return
+    with host.volumes.locked():
+        known = {volume.name for volume in host.volumes.all()}
+        for name in names:
+            if name not in known:
+                host.volumes.create(Volume(name, host.now_ns()))
+        yield
+
+
+def attach(host: Host, record: ContainerRecord) -> None:
+    """Bring all of it to where the bundle expects it; the rootfs is mounted, and takes it along when it is unmounted.
+
+    Raises: LimosaError LIM-VOL-002: a volume is gone; LIM-VOL-004: a bind's source is not there, LIM-VOL-005: its file
+    system cannot map ids.
+    """
+    container_id, first = record.container_id, record.first_host_id
+    for name, wanted in _binds(record):
+        source = host.volumes.directory(wanted.source) if wanted.kind == "volume" else wanted.source
+        mapped = "noidmap" not in wanted.options
+        host.rootfs.bind(container_id, name, source, first if mapped else 0)
+        if wanted.kind == "volume" and not host.volumes.find(wanted.source).filled:
+            with host.volumes.locked():
+                if not host.volumes.find(wanted.source).filled:
+                    host.rootfs.copy_out(container_id, wanted.target, name)
+                    host.volumes.mark_filled(wanted.source)
+    if record.config.devices:
+        nodes = [(name, *DEVICES[name][1:]) for name in record.config.devices if name in DEVICES]
+        host.rootfs.make_nodes(container_id, tuple(nodes), first)

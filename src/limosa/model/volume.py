@@ -1,0 +1,16 @@
+"""A named volume: files that outlive the containers that use them."""
+
+from typing import Literal, NamedTuple
+
+Policy = Literal["include", "exclude", "reference"]
+"""What a commit of a container does with the volume: keep its files, leave them out, or only name it."""
+
+
+class Volume(NamedTuple):
+    """What is known of a volume besides its files."""
+
+    name: str
+    created_ns: int
+    policy: Policy = "include"
+    labels: tuple[tuple[str, str], ...] = ()
+    filled: bool = False  # a container has had it: what its image has at that place is not copied any more
