@@ -7,6 +7,7 @@ under `<run>/rootfs/<id>/binds/NAME`, and its device nodes lie in a tmpfs of the
 the host's nodes may be for its root alone, and its run directory may be mounted nodev.
 """
 
+import errno
 import os
 import stat
 from typing import Final
@@ -101,6 +102,7 @@ class OverlayRootfs:
     def read(self, container_id: ContainerId, path: str) -> bytes:
         """See the port."""
         with open(files.open_below(self.path(container_id), path), "rb") as file:
+            _require_regular(file.fileno(), path)
             return file.read(_MOST_BYTES)
 
     def bound(self, container_id: ContainerId, name: str) -> str:
@@ -172,6 +174,33 @@ class OverlayRootfs:
                 os.chown(path, first_host_id, first_host_id)
                 os.chmod(path, 0o666)
 
+    def resolve(self, container_id: ContainerId, path: str) -> str:
+        """See the port."""
+        root = self.path(container_id)
+        try:
+            found = files.open_below(root, path, os.O_PATH)
+        except OSError:
+            return ""
+        try:
+            return os.readlink(f"/proc/self/fd/{found}").removeprefix(root)
+        finally:
+            os.close(found)
+
+    def write(self, container_id: ContainerId, path: str, data: bytes, owner_id: int) -> None:
+        """See the port."""
+        new = not self.resolve(container_id, path)
+        flags, mode = (os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644) if new else (os.O_WRONLY, 0)
+        target = files.open_below(self.path(container_id), path, flags, mode)
+        try:
+            _require_regular(target, path)
+            os.ftruncate(target, 0)
+            os.write(target, data)
+            if new:
+                os.fchown(target, owner_id, owner_id)
+                os.fchmod(target, 0o644)
+        finally:
+            os.close(target)
+
     def unmount(self, container_id: ContainerId) -> None:
         """See the port."""
         base = f"{self._base}/{container_id}"
@@ -218,3 +247,8 @@ def _make_place(target: str, *, directory: bool) -> None:
         os.makedirs(target, exist_ok=True)
     elif not os.path.exists(target):
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+def _require_regular(descriptor: int, path: str) -> None:
+    """Raise OSError for a device, pipe or directory that stands where a file should be."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)

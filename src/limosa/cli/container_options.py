@@ -38,8 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--cap-drop", action="append", default=[], metavar="CAP")
     add("--seccomp", default="default", type=values.seccomp, metavar="default|unconfined|FILE")
     add("--security-opt", action="append", default=[], type=values.security_option, metavar="seccomp=…")
-    add("--stop-signal", default="SIGTERM", metavar="SIGNAL")
-    add("--stop-timeout", type=int, default=10, metavar="SECONDS")
+    add("--system", action="store_true", help="a system container: boot the image's own init")
+    add("--stop-signal", default="", metavar="SIGNAL")
+    add("--stop-timeout", type=int, metavar="SECONDS", help="10, for a system container 60")
     add("oci_image", metavar="IMAGE")
     add("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
 
@@ -73,7 +74,8 @@ def config(args: argparse.Namespace) -> ContainerConfig:
         sysctls=tuple(args.sysctl),
         shm_size_bytes=args.shm_size,
         stop_signal=args.stop_signal,
-        stop_timeout_s=args.stop_timeout,
+        stop_timeout_s=_stop_timeout_s(args),
+        kind="system" if args.system else "app",
     )
     return limit_options.given(args, asked)
 

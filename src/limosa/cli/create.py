@@ -8,18 +8,24 @@ from limosa.engine import lifecycle
 
 EXAMPLES = """\
 examples:
-  limosa create --name web -p 8080:80 nginx"""
+  limosa create --name web -p 8080:80 nginx
+  limosa create --init box debian:13        a system container that is called box and boots its own init"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("-i", "--interactive", action="store_true", help="keep standard input open")
+    parser.add_argument("--init", action="store_true", help="--system, and the words after it are NAME IMAGE")
     container_options.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
+    if args.init:
+        args.system = True
+        if not args.name and args.command:
+            args.name, args.oci_image, args.command = args.oci_image, args.command[0], args.command[1:]
     config = container_options.config(args)._replace(stdin_open=args.interactive)
     print(lifecycle.create(host, config).container_id)
     return 0

@@ -1,8 +1,8 @@
 """From a container's record to what the OCI runtime has to be told."""
 
-from limosa.engine import mounts
+from limosa.engine import mounts, system
 from limosa.engine.host import Host
-from limosa.model import users
+from limosa.model import init, users
 from limosa.model.container import ContainerRecord
 from limosa.model.ids import short
 from limosa.ports.runtime import BundlePlan
@@ -26,7 +26,13 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
     """Return the plan of a start or restore; the rootfs is mounted."""
     config = record.config
     user = account(host, record, config.user)
-    env = {"PATH": PATH, "HOME": user.home, "HOSTNAME": hostname(record), "container": "limosa", **dict(config.env)}
+    env = {"PATH": PATH, "HOME": user.home, "HOSTNAME": hostname(record), "container": "limosa"}
+    argv = config.args
+    if config.kind == "system":
+        found = system.init_of(host, record)
+        argv = found.argv
+        env.update(init.environment(found.family, record.container_id))
+    env.update(config.env)
     if config.terminal:
         env.setdefault("TERM", "xterm")
     networked = config.network.network not in ("none", "host")
@@ -35,7 +41,7 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
         config=config,
         rootfs=rootfs,
         first_host_id=record.first_host_id,
-        argv=config.args,
+        argv=argv,
         uid=user.uid,
         gid=user.gid,
         groups=user.groups,
@@ -51,8 +57,9 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
 
 
 def hostname(record: ContainerRecord) -> str:
-    """Return the container's host name: as asked for, or the short id, as docker does."""
-    return record.config.hostname or short(record.container_id)
+    """Return the container's host name: as asked for, or a system container's name, or the short id as docker does."""
+    own = record.config.name if record.config.kind == "system" else short(record.container_id)
+    return record.config.hostname or own
 
 
 def external_mounts(plan: BundlePlan) -> tuple[tuple[str, str], ...]:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import bundle, mounts
+from limosa.engine import bundle, mounts, system
 from limosa.engine.host import Host
+from limosa.model import init
 from limosa.model.container import ContainerConfig, ContainerRecord, ExitState
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId
 from limosa.model.signals import number_of
-from limosa.ports.runtime import Started
+from limosa.ports.runtime import ExecRequest, Started
 
 _SIGKILL: Final = 9
 _KILL_SECONDS: Final = 10.0
@@ -26,8 +27,10 @@ def create(host: Host, config: ContainerConfig) -> ContainerRecord:
     Raises: LimosaError: the image is missing, the name or a port is in use, …; nothing is left of the attempt.
     """
     oci_image = host.oci_images.resolve(config.oci_image)
-    command = config.args or (*oci_image.entrypoint, *oci_image.cmd)
-    if not command:
+    command = config.args
+    if config.kind == "app":
+        command = command or (*oci_image.entrypoint, *oci_image.cmd)
+    if not command and config.kind == "app":
         raise LimosaError(
             "LIM-CONT-001",
             f"there is nothing to run in {config.oci_image}",
@@ -85,12 +88,14 @@ def start(host: Host, container_id: ContainerId, before_program: Callable[[], No
             undo.callback(host.containers.save, before)
             host.containers.save(record._replace(phase="starting"))
             rootfs = acquire(host, record, undo)
+            system.personalize(host, record)
             plan = bundle.plan(host, record, rootfs)
             undo.callback(host.runtime.delete, container_id)
             started = host.runtime.create(plan, host.cgroups.procs_files(container_id))
             undo.callback(host.cgroups.kill, container_id)
             if networked(record.config):
                 host.networks.connect(container_id, started.init_pid)
+            system.furnish(host, record, started)
             if before_program is not None:
                 before_program()
             host.runtime.start(container_id)
@@ -154,7 +159,7 @@ def stop(host: Host, container_id: ContainerId, timeout_s: float | None = None) 
         record = record._replace(stopped_by_user=True)
         host.containers.save(record)
         try:
-            host.runtime.signal(container_id, number_of(record.config.stop_signal))
+            _ask_to_end(host, record)
             seconds = record.config.stop_timeout_s if timeout_s is None else timeout_s
             status = host.runtime.wait(container_id, process_of(record), seconds)
             if status is None:
@@ -163,6 +168,23 @@ def stop(host: Host, container_id: ContainerId, timeout_s: float | None = None) 
         except ProcessLookupError:
             status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
         return settle(host, record, status)
+
+
+def _ask_to_end(host: Host, record: ContainerRecord) -> None:
+    """Send the signal that was asked for, or what the container's init takes for "power off".
+
+    Raises: ProcessLookupError: the first process has ended.
+    """
+    container_id, wanted = record.container_id, record.config.stop_signal
+    command: tuple[str, ...] = ()
+    if not wanted and record.config.kind == "system":
+        found = system.init_of(host, record)
+        wanted, command = found.poweroff_signal, found.poweroff_command
+    if command:
+        request = ExecRequest(command, env=(("PATH", bundle.PATH),), cwd="/")
+        host.runtime.execute(container_id, request, host.cgroups.exec_procs_files(container_id))
+    else:
+        host.runtime.signal(container_id, number_of(wanted or "SIGTERM"))
 
 
 def signal(host: Host, container_id: ContainerId, signal_name: str) -> None:
@@ -205,6 +227,8 @@ def settle(host: Host, record: ContainerRecord, status: int | None) -> Container
     oom_killed = host.cgroups.usage(container_id).oom_kills > 0
     release(host, record)
     code = 128 + _SIGKILL if status is None else status
+    if record.config.kind == "system" and code == init.POWERED_OFF:
+        code = 0  # that is how an init ends that was told to
     record = record._replace(
         phase="stopped", init_pid=0, init_start_ticks=0, exit=ExitState(code, host.now_ns(), oom_killed)
     )

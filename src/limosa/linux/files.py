@@ -31,12 +31,16 @@ def write_durably(path: str, data: bytes) -> None:
         os.close(directory)
 
 
-def open_below(root: str, path: str) -> int:
-    """Open `path` for reading as if `root` were "/": no link and no ".." leads out of it.
+def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) -> int:
+    """Open `path` as if `root` were "/": no link and no ".." leads out of it, and a pipe keeps nobody waiting.
 
     Raises: OSError as open(2). Source: openat2(2), RESOLVE_IN_ROOT.
     """
-    how = (ctypes.c_uint64 * 3)(os.O_RDONLY | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+    how = (ctypes.c_uint64 * 3)(
+        flags | os.O_CLOEXEC | (0 if flags & os.O_PATH else os.O_NONBLOCK),
+        mode,
+        _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS,
+    )
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         size = ctypes.c_size_t(ctypes.sizeof(how))

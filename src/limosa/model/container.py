@@ -108,7 +108,7 @@ class ContainerConfig(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     devices: tuple[str, ...] = ()  # "tun", "fuse", …: names from model.devices
     hooks: tuple[tuple[str, str], ...] = ()  # event, command
-    stop_signal: str = "SIGTERM"
+    stop_signal: str = ""  # empty: SIGTERM, or what a system container's init takes for "power off"
     stop_timeout_s: int = 10
 
 

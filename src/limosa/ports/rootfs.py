@@ -48,6 +48,15 @@ class Rootfs(Protocol):
     def node(self, container_id: ContainerId, name: str) -> str:
         """Return where `make_nodes` makes `name`."""
 
+    def resolve(self, container_id: ContainerId, path: str) -> str:
+        """Return the path inside that `path` of a mounted tree leads to by links; "" if there is no such file."""
+
+    def write(self, container_id: ContainerId, path: str, data: bytes, owner_id: int) -> None:
+        """Give a file of a mounted tree this content; a new one belongs to host id `owner_id` and all may read it.
+
+        Raises: OSError: its directory is missing, or it is no regular file; nothing changed.
+        """
+
     def unmount(self, container_id: ContainerId) -> None:
         """Unmount it with all binds and nodes. Nothing happens if it is not mounted.
 

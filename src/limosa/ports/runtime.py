@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 from limosa.model.container import ContainerConfig
 from limosa.model.ids import ContainerId
+from limosa.model.init import RunFile
 
 
 class BundlePlan(NamedTuple):
@@ -67,6 +68,12 @@ class Runtime(Protocol):
         The first process enters the cgroups of `procs_files` before its namespaces are made.
         Raises: LimosaError LIM-RUN-001: the runtime refused (its reason, translated); nothing is left of the attempt.
                 LIM-RUN-002 (status 127): no such command inside; LIM-RUN-003 (status 126): it cannot be executed.
+        """
+
+    def furnish(self, started: Started, owner_id: int, files: tuple[RunFile, ...]) -> None:
+        """Put `files`, owned by host id `owner_id`, below /run of a container between `create` and `start`.
+
+        Raises: LimosaError LIM-RUN-006: its /run is not the tmpfs that `create` mounted there.
         """
 
     def start(self, container_id: ContainerId) -> None:

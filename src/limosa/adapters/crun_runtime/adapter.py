@@ -5,10 +5,11 @@ import os
 import signal
 from typing import Final
 
-from limosa.adapters.crun_runtime import attach, monitor, spec, streams
+from limosa.adapters.crun_runtime import attach, monitor, run_files, spec, streams
 from limosa.linux import process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId
+from limosa.model.init import RunFile
 from limosa.ports.runtime import BundlePlan, ExecRequest, RestoreSeat, Started
 
 _ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.sh")
@@ -126,6 +127,10 @@ class CrunRuntime:
         if finished.status != 0:
             words = finished.stderr.decode(errors="replace").strip()
             raise LimosaError("LIM-RUN-001", "the program cannot be started", cause=words)
+
+    def furnish(self, started: Started, owner_id: int, files: tuple[RunFile, ...]) -> None:
+        """See the port."""
+        run_files.put(started.init_pid, owner_id, files)
 
     def _adopt(self, container_id: ContainerId, started: Started) -> None:
         """Write what crun knows a container by, `<root>/<id>/status`, so that its exec, state and kill work."""

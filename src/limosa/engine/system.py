@@ -1,0 +1,63 @@
+"""System containers: the container's first process is the init of its own root file system (docs/adr/0009)."""
+
+from typing import Final
+
+from limosa.engine.host import Host
+from limosa.model import init
+from limosa.model.container import ContainerRecord
+from limosa.model.errors import EXIT_NOT_FOUND, LimosaError
+from limosa.model.init import Init
+from limosa.ports.runtime import Started
+
+_MACHINE_ID: Final = "/etc/machine-id"
+
+
+def init_of(host: Host, record: ContainerRecord) -> Init:
+    """Return the init of a system container whose root file system is mounted: the one asked for, or one found.
+
+    Raises: LimosaError LIM-RUN-007: there is none.
+    """
+    asked = record.config.args
+    for path in asked[:1] or init.CANDIDATES:
+        resolved = host.rootfs.resolve(record.container_id, path)
+        if resolved:
+            found = init.recognized(path, resolved, _program(host, record, path))
+            return found._replace(argv=asked) if asked else found
+    raise LimosaError(
+        "LIM-RUN-007",
+        f"there is no init in {record.config.oci_image}",
+        cause=f"none of {', '.join(asked[:1] or init.CANDIDATES)} is there",
+        hint="limosa template build debian:13 makes an image with systemd; without --init it runs a program",
+        exit_status=EXIT_NOT_FOUND,
+    )
+
+
+def _program(host: Host, record: ContainerRecord, path: str) -> bytes:
+    try:
+        return host.rootfs.read(record.container_id, path)
+    except OSError:
+        return b""
+
+
+def personalize(host: Host, record: ContainerRecord) -> None:
+    """Give a system container that never ran a host name and a machine id of its own; its rootfs is mounted.
+
+    An image may carry those of the machine that it was made on.
+    """
+    if record.config.kind != "system" or record.started_ns:
+        return
+    name = record.config.hostname or record.config.name
+    wanted = [("/etc/hostname", f"{name}\n".encode())]
+    if init_of(host, record).family == "systemd" or host.rootfs.resolve(record.container_id, _MACHINE_ID):
+        wanted.append((_MACHINE_ID, b""))  # empty: systemd makes it from container_uuid, machine-id(5)
+    for path, data in wanted:
+        try:
+            host.rootfs.write(record.container_id, path, data, record.first_host_id)
+        except OSError:
+            continue  # an image without /etc, or with something else there, keeps what it has
+
+
+def furnish(host: Host, record: ContainerRecord, started: Started) -> None:
+    """Put into /run what the init of a system container needs there, before it starts."""
+    if record.config.kind == "system":
+        host.runtime.furnish(started, record.first_host_id, init.run_files(init_of(host, record).family))
