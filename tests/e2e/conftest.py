@@ -76,6 +76,40 @@ def _rootfs(suite: str, include: str) -> str:
     return path
 
 
+BUILD_TEMPLATE = """\
+import shutil, sys
+from limosa.adapters.templates import BuiltTemplates
+templates = BuiltTemplates(shutil.which)
+templates.build(templates.find(sys.argv[1]), sys.argv[2], print)
+"""
+
+
+def template_rootfs(name: str) -> str:
+    """Return a tar with what `template build NAME` makes, built once per machine."""
+    sources = os.path.join(os.path.dirname(__file__), "../../src/limosa/adapters/templates")
+    state = hashlib.sha256()
+    for file in sorted(os.listdir(sources)):
+        if file.endswith(".py"):
+            with open(f"{sources}/{file}", "rb") as opened:
+                state.update(opened.read())
+    os.makedirs(CACHE, exist_ok=True)
+    path = f"{CACHE}/template-{name.replace(':', '-')}-{state.hexdigest()[:12]}.tar"
+    if not os.path.exists(path):
+        build = [os.path.abspath(".venv/bin/python"), "-c", BUILD_TEMPLATE, name, f"{path}.new.tar"]
+        outside = os.environ.get("LIMOSA_TEST_OUTER_NET")
+        if outside:
+            build = ["nsenter", f"--net={outside}", *build]
+        subprocess.run(build, check=True, timeout=900, stdout=subprocess.DEVNULL)
+        os.replace(f"{path}.new.tar", path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def debian_12_rootfs() -> str:
+    """Debian 12 with systemd, as `template build debian:12` makes it."""
+    return template_rootfs("debian:12")
+
+
 @pytest.fixture(scope="session")
 def postgresql_rootfs() -> str:
     """A Debian 12 with PostgreSQL 15, its cluster made by the package."""

@@ -248,6 +248,7 @@ def _make_place(target: str, *, directory: bool) -> None:
     elif not os.path.exists(target):
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
+
 def _require_regular(descriptor: int, path: str) -> None:
     """Raise OSError for a device, pipe or directory that stands where a file should be."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -74,7 +74,7 @@ def config(args: argparse.Namespace) -> ContainerConfig:
         sysctls=tuple(args.sysctl),
         shm_size_bytes=args.shm_size,
         stop_signal=args.stop_signal,
-        stop_timeout_s=_stop_timeout_s(args),
+        stop_timeout_s=args.stop_timeout,
         kind="system" if args.system else "app",
     )
     return limit_options.given(args, asked)

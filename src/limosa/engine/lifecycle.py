@@ -14,6 +14,7 @@ from limosa.model import init
 from limosa.model.container import ContainerConfig, ContainerRecord, ExitState
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId
+from limosa.model.oci import KIND_LABEL
 from limosa.model.signals import number_of
 from limosa.ports.runtime import ExecRequest, Started
 
@@ -27,6 +28,8 @@ def create(host: Host, config: ContainerConfig) -> ContainerRecord:
     Raises: LimosaError: the image is missing, the name or a port is in use, …; nothing is left of the attempt.
     """
     oci_image = host.oci_images.resolve(config.oci_image)
+    if not config.args and dict(oci_image.labels).get(KIND_LABEL) == "system":
+        config = config._replace(kind="system")
     command = config.args
     if config.kind == "app":
         command = command or (*oci_image.entrypoint, *oci_image.cmd)
@@ -44,7 +47,8 @@ def create(host: Host, config: ContainerConfig) -> ContainerRecord:
         args=command,
         env=tuple(env.items()),
         name=config.name or f"c-{container_id[:8]}",
-        user=config.user or oci_image.user,
+        user=config.user or ("" if config.kind == "system" else oci_image.user),
+        stop_signal=config.stop_signal or ("" if config.kind == "system" else oci_image.stop_signal),
         cwd=config.cwd if config.cwd not in ("", "/") else oci_image.cwd or "/",
     )
     host.storage.prepare()
@@ -160,7 +164,7 @@ def stop(host: Host, container_id: ContainerId, timeout_s: float | None = None) 
         host.containers.save(record)
         try:
             _ask_to_end(host, record)
-            seconds = record.config.stop_timeout_s if timeout_s is None else timeout_s
+            seconds = stop_timeout_s(record.config) if timeout_s is None else timeout_s
             status = host.runtime.wait(container_id, process_of(record), seconds)
             if status is None:
                 host.runtime.signal(container_id, _SIGKILL)
@@ -168,6 +172,13 @@ def stop(host: Host, container_id: ContainerId, timeout_s: float | None = None) 
         except ProcessLookupError:
             status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
         return settle(host, record, status)
+
+
+def stop_timeout_s(config: ContainerConfig) -> float:
+    """Return how long a container may take to end before it is killed: what was asked for, or what its kind needs."""
+    if config.stop_timeout_s is not None:
+        return config.stop_timeout_s
+    return 60 if config.kind == "system" else 10
 
 
 def _ask_to_end(host: Host, record: ContainerRecord) -> None:

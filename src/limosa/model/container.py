@@ -109,7 +109,7 @@ class ContainerConfig(NamedTuple):
     devices: tuple[str, ...] = ()  # "tun", "fuse", …: names from model.devices
     hooks: tuple[tuple[str, str], ...] = ()  # event, command
     stop_signal: str = ""  # empty: SIGTERM, or what a system container's init takes for "power off"
-    stop_timeout_s: int = 10
+    stop_timeout_s: int | None = None  # None: what the kind needs
 
 
 class Addresses(NamedTuple):

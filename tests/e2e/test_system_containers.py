@@ -1,0 +1,140 @@
+"""System containers: each boots the init of its own root file system and is shut down by it."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import Limosa
+
+pytestmark = pytest.mark.privileged
+
+HTTPD = (
+    "#!/bin/sh\n"
+    'case "$1" in start) mkdir -p /var/www; hostname >/var/www/index.html; httpd -h /var/www;; esac\n'
+    'case "$1" in stop) echo clean >/root/stopped;; esac\n'
+)
+SERVER = """#!/usr/bin/perl
+use IO::Socket::INET;
+my $socket = IO::Socket::INET->new(LocalPort => 80, Listen => 5, ReuseAddr => 1) or die;
+while (my $client = $socket->accept) { open my $file, "<", "/etc/hostname"; print {$client} <$file>; close $client }
+"""
+UNIT = """[Unit]
+Description=a service of this container's own
+[Service]
+ExecStart=/usr/bin/perl /root/server
+ExecStop=/bin/sh -c 'echo clean >/root/stopped'
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def eventually(what: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until `what` gives something true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            assert what()
+            return
+        except (AssertionError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def address(limosa: Limosa, name: str) -> str:
+    return str(limosa.records()[name]["addresses"]["ipv4"]).split("/", maxsplit=1)[0]
+
+
+def fetched(limosa: Limosa, name: str, request: bytes = b"") -> str:
+    """Return what the service on port 80 of a container's own address says."""
+    with socket.create_connection((address(limosa, name), 80), timeout=5) as connection:
+        connection.sendall(request)
+        said = b""
+        while more := connection.recv(4096):
+            said += more
+    return said.decode().split("\r\n\r\n")[-1].strip()
+
+
+def write(limosa: Limosa, name: str, path: str, text: str) -> None:
+    limosa("exec", "-i", name, "sh", "-c", f"cat >{path}", stdin=text)
+
+
+def state(limosa: Limosa, name: str) -> str:
+    """Return what systemd says about its whole system."""
+    return limosa("exec", name, "sh", "-c", "systemctl is-system-running || true").strip()
+
+
+def test_a_busybox_boots_serves_at_its_address_and_shuts_down_cleanly(limosa: Limosa) -> None:
+    limosa("template", "build", "-q", "busybox")
+    limosa("create", "--init", "tiny", "busybox")
+    limosa("start", "tiny")
+    assert limosa("exec", "tiny", "cat", "/proc/1/comm").strip() == "init"
+    write(limosa, "tiny", "/etc/init.d/S50httpd", HTTPD)
+    limosa("exec", "tiny", "chmod", "+x", "/etc/init.d/S50httpd")
+    limosa("stop", "tiny")
+    stopped = limosa.records()["tiny"]
+    assert (stopped["phase"], stopped["exit"]["status"]) == ("stopped", 0), "it powered itself off"
+    limosa("start", "tiny")
+    eventually(lambda: fetched(limosa, "tiny", b"GET / HTTP/1.0\r\n\r\n") == "tiny")
+    assert limosa("exec", "tiny", "cat", "/root/stopped") == "clean\n", "its own scripts ran at the stop"
+
+
+def test_an_init_that_does_not_end_is_killed_after_the_time(limosa: Limosa) -> None:
+    limosa("template", "build", "-q", "busybox")
+    limosa("create", "--init", "tiny", "busybox")
+    limosa("start", "tiny")
+    limosa("exec", "tiny", "sh", "-c", "printf '#!/bin/sh\\nsleep 1000\\n' >/etc/init.d/rcK")
+    began = time.monotonic()
+    limosa("stop", "-t", "1", "tiny")
+    assert time.monotonic() - began < 15
+    assert limosa.records()["tiny"]["exit"]["status"] == 137
+
+
+def test_an_image_without_an_init_is_refused_with_nothing_left(limosa: Limosa, tmp_path) -> None:
+    (tmp_path / "etc").mkdir()
+    limosa("image", "import", str(tmp_path), "bare")
+    limosa("create", "--init", "none", "bare")
+    said = limosa("start", "none", status=127)
+    assert "LIM-RUN-007" in said
+    assert "template build" in said
+    assert limosa.records()["none"]["phase"] == "created"
+
+
+def test_names_of_create_and_run(limosa: Limosa) -> None:
+    limosa("template", "build", "-q", "busybox")
+    limosa("create", "--init", "--name", "first", "busybox")
+    limosa("run", "-d", "--system", "--name", "second", "--hostname", "other.example", "busybox")
+    limosa("run", "-d", "--name", "third", "busybox")  # the template's label says what it is
+    limosa("run", "--rm", "--network", "none", "busybox", "true")  # and a program of it is a program
+    kinds = {name: record["config"]["kind"] for name, record in limosa.records().items()}
+    assert kinds == {"first": "system", "second": "system", "third": "system"}
+    assert limosa("exec", "second", "hostname").strip() == "other.example"
+    assert limosa("exec", "third", "cat", "/etc/hostname").strip() == "third"
+
+
+@pytest.mark.needs("hybrid cgroups")
+def test_two_debians_side_by_side(limosa: Limosa, debian_12_rootfs: str) -> None:
+    limosa("image", "import", debian_12_rootfs, "debian12")
+    for name in ("one", "two"):
+        limosa("create", "--init", name, "debian12")
+        limosa("start", name)
+    for name in ("one", "two"):
+        eventually(lambda name=name: state(limosa, name) == "running")
+        write(limosa, name, "/root/server", SERVER)
+        write(limosa, name, "/etc/systemd/system/own.service", UNIT)
+        limosa("exec", name, "systemctl", "enable", "-q", "--now", "own.service")
+    for name in ("one", "two"):
+        eventually(lambda name=name: fetched(limosa, name) == name)
+    ids = {limosa("exec", name, "cat", "/etc/machine-id") for name in ("one", "two")}
+    assert len(ids) == 2, "each machine has an id of its own"
+    assert json.loads(limosa("inspect", "one"))[0]["config"]["kind"] == "system"
+    limosa("stop", "one")
+    assert limosa.records()["one"]["exit"]["status"] == 0
+    assert fetched(limosa, "two") == "two", "the other runs on"
+    limosa("start", "one")
+    eventually(lambda: fetched(limosa, "one") == "one")
+    assert limosa("exec", "one", "cat", "/root/stopped") == "clean\n", "its services were stopped by its own init"
+    assert limosa("exec", "one", "cat", "/etc/machine-id") in ids, "and it is the same machine afterwards"
