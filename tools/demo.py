@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""The main job, from nothing to nothing: `make demo`.
+
+Each step is a command that you could type; it is printed with the time that it took. Everything lives below a root of
+its own in a temporary directory, which is empty again at the end, whatever happened.
+"""
+
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LIMOSA = f"{HERE}/.venv/bin/limosa"
+PORT = 16379
+CONTAINERFILE = """\
+FROM localhost/debian:12
+RUN apt-get update -q && apt-get install -y -q --no-install-recommends redis-server && apt-get clean
+CMD ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/var/lib/redis"]
+"""
+
+
+class Demo:
+    """One run: commands on a root of its own."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._steps = 0
+
+    def title(self, text: str) -> None:
+        """Begin a chapter."""
+        self._steps += 1
+        print(f"\n\033[1m{self._steps}. {text}\033[0m" if sys.stdout.isatty() else f"\n{self._steps}. {text}")
+
+    def limosa(self, *words: str, show: bool = True, quiet: bool = False) -> str:
+        """Run a command, print it with its time and its output, and return the output."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [LIMOSA, "--root", self._root, *words],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        took_ms = (time.monotonic() - began) * 1000
+        if show or done.returncode:
+            print(f"   $ limosa {shlex.join(words):<80.300s} {took_ms:8.0f} ms")
+        if not quiet or done.returncode:
+            for line in done.stdout.splitlines():
+                print(f"     {line}")
+        if done.returncode:
+            stop(f"limosa {words[0]} ended with {done.returncode}")
+        return done.stdout
+
+    def end(self) -> None:
+        """Remove every container and image and whatever a failure left."""
+        names = self.limosa("ps", "-a", "-q", show=False, quiet=True).split()
+        if names:
+            self.limosa("rm", "--force", *names, show=False, quiet=True)
+        self.limosa("recover", show=False, quiet=True)
+
+
+def stop(why: str) -> NoReturn:
+    """End the demo as failed."""
+    raise SystemExit(f"demo: {why}")
+
+
+def ask_redis(*words: str) -> str:
+    """Send one command to redis through the published port, as any client of the host would, and return its answer."""
+    with socket.create_connection(("127.0.0.1", PORT), timeout=5) as connection:
+        connection.sendall(f"*{len(words)}\r\n".encode() + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in
+                                                                    (word.encode() for word in words)))  # fmt: skip
+        answer = connection.recv(4096).decode()
+    print(f"   127.0.0.1:{PORT}> {' '.join(words)}\n     {answer.strip()}")
+    return answer
+
+
+def eventually(what: Callable[[], bool], doing: str, seconds: float = 60) -> None:
+    """Wait until `what()` holds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if what():
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    stop(f"{doing} took more than {seconds:.0f} s")
+
+
+def listening() -> bool:
+    """Say whether the published port is answered."""
+    with socket.create_connection(("127.0.0.1", PORT), timeout=1) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith(b"+PONG")
+
+
+def images(demo: Demo, work: str) -> None:
+    """Build a template and an image from Debian packages."""
+    demo.title("Images: a Debian 12 template, and redis from its packages by a Containerfile")
+    demo.limosa("template", "build", "--quiet", "debian:12")
+    with open(f"{work}/Containerfile", "w", encoding="ascii") as file:
+        file.write(CONTAINERFILE)
+    demo.limosa("image", "build", "-t", "redis", work, quiet=True)
+    demo.limosa("images")
+
+
+def redis(demo: Demo) -> None:
+    """Run redis with limits, an address and a published port, and change its limits live."""
+    demo.title("A real redis-server: limits, an address, a published port")
+    demo.limosa("run", "-d", "--name", "cache", "-p", f"{PORT}:6379", "--memory", "256m", "--cpus", "0.5", "redis")
+    eventually(listening, "the start of redis")
+    demo.limosa("ps")
+    ask_redis("SET", "bird", "limosa")
+    ask_redis("GET", "bird")
+    demo.limosa("exec", "cache", "redis-cli", "get", "bird")
+    demo.title("Its limits are changed while it runs")
+    demo.limosa("set", "--memory", "384m", "--cpus", "1.5", "cache")
+    demo.limosa("stats", "--no-stream", "cache")
+    demo.limosa("exec", "cache", "head", "-1", "/proc/meminfo")
+
+
+def system_container(demo: Demo) -> None:
+    """Boot a Debian with its own init, and enter it."""
+    demo.title("A Debian system container with its own init")
+    demo.limosa("create", "--init", "machine", "debian:12", quiet=True)
+    demo.limosa("start", "machine")
+    state = ["exec", "machine", "sh", "-c", "systemctl is-system-running || true"]
+    eventually(
+        lambda: demo.limosa(*state, show=False, quiet=True).strip() in ("running", "degraded"),
+        "the boot of Debian",
+        120,
+    )
+    demo.limosa(*state)
+    demo.limosa("enter", "machine", "--", "ps", "-o", "pid,user,args", "--ppid", "1")
+    demo.limosa("exec", "machine", "sh", "-c", "ping -c 1 -W 2 cache | head -2")
+
+
+def main() -> int:
+    """Run every chapter, and clean up whatever happened."""
+    if os.geteuid() != 0:
+        stop("needs root")
+    began = time.monotonic()
+    work = tempfile.mkdtemp(prefix="limosa-demo-", dir="/var/tmp")
+    os.chmod(work, 0o711)
+    demo = Demo(f"{work}/root")
+    try:
+        images(demo, work)
+        redis(demo)
+        system_container(demo)
+        demo.title("Both are stopped, and nothing is left")
+        demo.limosa("stop", "cache", "machine")
+        demo.limosa("ps", "-a")
+    finally:
+        demo.end()
+        shutil.rmtree(work)
+    print(f"\ndone in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
