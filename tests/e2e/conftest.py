@@ -13,6 +13,7 @@ import pytest
 
 LIMOSA = os.path.abspath(".venv/bin/limosa")
 CACHE = os.environ.get("LIMOSA_TEST_CACHE", "/var/cache/limosa-tests")
+PYTHON = ("bookworm", "python3,iproute2,procps")
 POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
 
 
@@ -114,3 +115,9 @@ def debian_12_rootfs() -> str:
 def postgresql_rootfs() -> str:
     """A Debian 12 with PostgreSQL 15, its cluster made by the package."""
     return _rootfs(*POSTGRESQL)
+
+
+@pytest.fixture(scope="session")
+def python_rootfs() -> str:
+    """A Debian 12 with the whole of Python's standard library, for programs that a test writes."""
+    return _rootfs(*PYTHON)

@@ -183,6 +183,9 @@ class FakeNetworks:
         self._attachments[container_id] = attachment._replace(ports=chosen)
         return chosen
 
+    def abort_outside(self, init_pid: int) -> int:
+        return 0
+
     def forget(self, container_id: ContainerId) -> None:
         self.disconnect(container_id)
         if self._attachments.pop(container_id, None) is not None:

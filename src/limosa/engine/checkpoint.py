@@ -154,8 +154,15 @@ def _revive(
     networked = lifecycle.networked(record.config)
 
     def on_moment(moment: RestoreMoment, init_pid: int) -> None:
-        if moment == "setup-namespaces" and networked:
+        if not networked:
+            return
+        if moment == "setup-namespaces":
             host.networks.connect(container_id, init_pid)
+            if not keep_connections:  # criu probes the peers of what it restores, and they are somebody else's now
+                host.networks.silence(container_id)
+        if moment == "pre-resume" and not keep_connections:
+            host.networks.abort_outside(init_pid)
+            host.networks.unsilence(container_id, init_pid)
 
     with host.checkpointer.session() as session:
         seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
@@ -168,7 +175,8 @@ def _revive(
                     cgroup_roots=host.cgroups.criu_root(container_id),
                     inherited=_inherited(commit),
                     pid_file=seat.pid_file,
-                    keep_connections=keep_connections,
+                    # What leaves a container of limosa's networks is aborted above, before its processes go on.
+                    keep_connections=keep_connections or networked,
                     own_network=networked,
                     external_mounts=bundle.external_mounts(plan),
                 ),

@@ -64,7 +64,9 @@ def create(host: Host, config: ContainerConfig) -> ContainerRecord:
         host.storage.create(container_id, config.limits.disk_bytes)
         if networked(config):
             undo.callback(host.networks.forget, container_id)
-            addresses = host.networks.reserve(container_id, config.name, config.network, config.ports)
+            addresses = host.networks.reserve(
+                container_id, config.name, config.network, config.ports, bundle.hostname(record)
+            )
             record = record._replace(addresses=addresses)
         record = record._replace(phase="created")
         host.containers.save(record)

@@ -127,6 +127,13 @@ class Networks(Protocol):
         Raises: LimosaError LIM-NET-003, LIM-NET-005, LIM-NET-006; the ports are as before.
         """
 
+    def abort_outside(self, init_pid: int) -> int:
+        """Abort the TCP connections of a container whose other end is not inside; return how many.
+
+        For a copy, before its processes go on: those connections live on in the original.
+        Raises: ProcessLookupError: no such process; LimosaError LIM-NET-010: this kernel cannot.
+        """
+
     def forget(self, container_id: ContainerId) -> None:
         """Disconnect, and give back addresses and ports. Nothing happens if there are none."""
 

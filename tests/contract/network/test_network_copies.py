@@ -115,3 +115,22 @@ def test_after_a_reboot_the_file_of_a_namespace_is_no_obstacle(site) -> None:
     site.serve(process.namespace, 7000)
     assert ask(None, plain(outer.ipv4), 7000)
     site.networks.forget(container_id)
+
+
+def test_only_connections_that_leave_a_copy_are_aborted(site) -> None:
+    """Both ends inside: it stays, over IPv4, IPv6 and a dual-stack socket. One end outside: the program is told."""
+    _, one, addresses = site.guest("one")
+    with laboratory.namespaces.entered(one.namespace):
+        listener = socket.create_server(("::", 7000), family=socket.AF_INET6, dualstack_ipv6=True)
+        inside = [socket.create_connection((address, 7000)) for address in ("127.0.0.1", "::1")]
+    accepted = [listener.accept()[0] for _ in inside]
+    from_outside = socket.create_connection((plain(addresses.ipv4), 7000))
+    accepted_outside = listener.accept()[0]
+    assert site.networks.abort_outside(one.pid) == 1
+    for client, server in zip(inside, accepted, strict=True):
+        client.sendall(b"still here")
+        assert server.recv(10) == b"still here"
+    with pytest.raises(ConnectionAbortedError):
+        accepted_outside.recv(1)
+    for opened in (*inside, *accepted, accepted_outside, from_outside, listener):
+        opened.close()

@@ -4,13 +4,14 @@ import os
 from typing import Final
 
 from limosa.adapters.bridge_network import endpoint, fabric, host_ports, name_files, reservation
-from limosa.adapters.bridge_network.host_side import HostSide, impossible
+from limosa.adapters.bridge_network.host_side import HostSide, guarded, impossible
 from limosa.adapters.bridge_network.state import Book, Lease, State
 from limosa.adapters.bridge_network.translator import Translators
-from limosa.linux import namespaces
+from limosa.linux import namespaces, sock_diag
 from limosa.linux import netlink_address as addr
 from limosa.linux import netlink_link as link
 from limosa.linux.flock import locked
+from limosa.linux.netlink import NetlinkSocket
 from limosa.model import network as names
 from limosa.model.container import Addresses, NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
@@ -320,6 +321,17 @@ class BridgeNetworks:
         finally:
             os.close(namespace)
 
+    def abort_outside(self, init_pid: int) -> int:
+        """See the port."""
+        namespace = namespaces.open_network(init_pid)
+        try:
+            with namespaces.entered(namespace):
+                diag = sock_diag.opened()
+        finally:
+            os.close(namespace)
+        with diag:
+            return guarded(lambda: _aborted(diag))
+
     # -- names
 
     def hosts_file(self, container_id: ContainerId) -> str:
@@ -375,6 +387,13 @@ class BridgeNetworks:
         """See the port."""
         for network in self._book.read().networks():
             self._host.leave_idle(network)
+
+
+def _aborted(diag: NetlinkSocket) -> int:
+    found = sock_diag.outside(sock_diag.connections(diag))
+    for connection in found:
+        sock_diag.abort(diag, connection)
+    return len(found)
 
 
 def _needs_rules(network: Network, attachment: Attachment) -> bool:

@@ -14,6 +14,9 @@ _LOG_LEVEL: Final = 2
 _GHOST_LIMIT_BYTES: Final = 1 << 30
 _ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
+# A connection that nobody has accepted yet cannot be dumped; its client asks again.
+_CONFIG: Final = "network-lock nftables\nskip-in-flight\n"
+
 _OTHER_MOUNTS: Final = "mnt[]:ms"  # device nodes and the like: found again by where they are mounted
 
 
@@ -26,12 +29,12 @@ class Criu:
 
     def __init__(self, program: str, run_directory: str) -> None:
         self._program = program
-        self._config = f"{run_directory}/criu.conf"
+        self._config = f"{run_directory}/criu-1.conf"
         os.makedirs(run_directory, exist_ok=True)
         if not os.path.exists(self._config):
             # RPC has a field for this too, but its number differs between versions; a configuration file does not.
             with open(f"{self._config}.{os.getpid()}", "w", encoding="ascii") as file:
-                file.write("network-lock nftables\n")
+                file.write(_CONFIG)
             os.replace(f"{self._config}.{os.getpid()}", self._config)
 
     def _argv(self) -> tuple[str, ...]:

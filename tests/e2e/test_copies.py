@@ -1,0 +1,72 @@
+"""Copies are themselves: their own connections, names and addresses, and what is inside goes on."""
+
+import json
+import time
+
+import pytest
+
+from tests.e2e.conftest import Limosa
+
+pytestmark = pytest.mark.privileged
+
+# One process with a connection to itself over its own address, one over loopback, and clients from outside: it writes
+# what it sees of each to a file, once a round.
+PROGRAM = """
+import json, os, socket, sys, time
+own = socket.gethostbyname(socket.gethostname())
+server = socket.create_server(("0.0.0.0", 7000))
+pairs = []
+for address in (own, "127.0.0.1"):
+    client = socket.create_connection((address, 7000))
+    pairs.append((client, server.accept()[0]))
+outside = server.accept()[0]
+outside.setblocking(False)
+number, state = 0, "open"
+while True:
+    for client, peer in pairs:
+        client.sendall(number.to_bytes(4, "big"))
+        assert int.from_bytes(peer.recv(4), "big") == number
+    try:
+        if state == "open" and outside.recv(1) == b"":
+            state = "closed"
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        state = error.strerror
+    with open("/tmp/seen.new", "w") as file:
+        json.dump({"number": number, "outside": state, "own": own}, file)
+    os.rename("/tmp/seen.new", "/tmp/seen")
+    number += 1
+    time.sleep(0.01)
+"""
+
+
+def seen(limosa: Limosa, name: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(limosa("exec", name, "cat", "/tmp/seen"))
+    return found
+
+
+def test_connections_inside_stay_and_others_live_on_in_the_original(limosa: Limosa, python_rootfs: str) -> None:
+    limosa("image", "import", python_rootfs, "python")
+    limosa("run", "-d", "--name", "one", "python", "python3", "-c", PROGRAM)
+    connect = (
+        "import socket,time; c = socket.create_connection(('one', 7000)); print('in', flush=True); time.sleep(900)"
+    )
+    limosa("run", "-d", "--name", "client", "python", "python3", "-c", connect)
+    for _ in range(100):
+        if "in" in limosa.logs("client"):
+            break
+        time.sleep(0.1)
+    before = seen(limosa, "one")
+    commit = limosa("checkpoint", "one").strip()
+    copies = limosa("fork", "-n", "2", commit).split()
+    time.sleep(0.3)
+    for name in copies:
+        here = seen(limosa, name)
+        assert here["own"] == before["own"], "the address inside is the original's"
+        assert int(str(here["number"])) > int(str(before["number"])), "connections with both ends inside go on"
+        assert here["outside"] == "Software caused connection abort"
+    original = seen(limosa, "one")
+    assert original["outside"] == "open", "and live on in the original"
+    addresses = {limosa.records()[name]["addresses"]["ipv4"] for name in ("one", *copies)}
+    assert len(addresses) == 3
