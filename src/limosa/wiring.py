@@ -110,9 +110,9 @@ def _tag(root: str) -> str:
     """Return what tells this root's names on the machine from another's."""
     if root == DEFAULT_ROOT:
         return "limosa"
-    import hashlib
+    import binascii  # hashlib would load OpenSSL, 9 ms
 
-    return f"limosa-{hashlib.sha256(root.encode()).hexdigest()[:8]}"
+    return f"limosa-{binascii.crc32(root.encode()):08x}"
 
 
 def _program(name: str) -> str:

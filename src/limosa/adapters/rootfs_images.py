@@ -6,7 +6,6 @@
 Unpacking is tar(1)'s work, which strips leading slashes and ".." and puts links in place last.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -137,6 +136,8 @@ class RootfsImages:
 
 
 def _digest_of(path: str, progress: Progress) -> tuple[Digest, int]:
+    import hashlib
+
     total, done = os.stat(path).st_size, 0
     state = hashlib.sha256()
     with open(path, "rb") as file:

@@ -42,6 +42,7 @@ VERBS: Final = {
     "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
     "internal-exited": ("internal_exited", ""),  # what the monitor calls
 }
+_COLUMNS: Final = 80
 _EXIT_STATUSES: Final = """\
 exit status:
   0 done · 1 failed · 2 wrong usage · run and exec pass the program's own status on, and use
@@ -83,7 +84,7 @@ def _run(argv: list[str]) -> int:
         prog=f"limosa {verb}",
         description=summary,
         epilog=module.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     module.configure(parser)
@@ -91,6 +92,20 @@ def _run(argv: list[str]) -> int:
     args.root = root
     status: int = module.run(args)
     return status
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Knows how wide the terminal is without `shutil`, which argparse would import for every option that is added."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns or _COLUMNS
+    except (ValueError, OSError):
+        return _COLUMNS
 
 
 class _Parser(argparse.ArgumentParser):

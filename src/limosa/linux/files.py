@@ -1,6 +1,5 @@
 """Files that are whole or not there, and paths that stay below a directory."""
 
-import ctypes
 import os
 from typing import Final
 
@@ -8,7 +7,6 @@ _SYS_OPENAT2: Final = 437
 _SECTOR_BYTES: Final = 512  # of st_blocks
 _RESOLVE_IN_ROOT: Final = 0x10
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def write_durably(path: str, data: bytes) -> None:
@@ -36,6 +34,9 @@ def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) ->
 
     Raises: OSError as open(2). Source: openat2(2), RESOLVE_IN_ROOT.
     """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
     how = (ctypes.c_uint64 * 3)(
         flags | os.O_CLOEXEC | (0 if flags & os.O_PATH else os.O_NONBLOCK),
         mode,
@@ -44,7 +45,7 @@ def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) ->
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         size = ctypes.c_size_t(ctypes.sizeof(how))
-        found = _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
+        found = libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
         if found < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), path)

@@ -2,26 +2,41 @@
 
 A small closed world (NamedTuple, tuple[X, ...], tuple[X, Y], dict[str, X], X | None, Literal, str, int, float,
 bool), so that reading 200 records costs little and a damaged file is an error, not a strange container later.
+The annotations of a type are looked at once, and become a function that decodes its values.
 """
 
+from collections.abc import Callable
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+Decoder = Callable[[Any], Any]
 
 
 class DecodeError(ValueError):
     """The value does not have the shape that the type says; the message names the place."""
 
+    def __init__(self, words: str, place: str = "") -> None:
+        super().__init__(f"{place}: {words}")
+        self.words = words
+        self.place = place
 
-_HINTS: dict[type, dict[str, Any]] = {}
+    def below(self, step: str) -> "DecodeError":
+        """Return the same error as seen from one level above."""
+        return DecodeError(self.words, step + self.place)
+
+
+_DECODERS: dict[Any, Decoder] = {}
 
 
 def to_jsonable(value: object) -> Any:
     """Return `value` with NamedTuples as objects and tuples as arrays; fields keep their order."""
+    kind = type(value)
+    if kind is str or kind is int or value is None or kind is bool:
+        return value
     fields = getattr(value, "_fields", None)
     if fields is not None:
-        return {name: to_jsonable(getattr(value, name)) for name in fields}
+        return {name: to_jsonable(item) for name, item in zip(fields, value, strict=True)}  # type: ignore[call-overload]
     if isinstance(value, (tuple, list)):
         return [to_jsonable(item) for item in value]
     if isinstance(value, dict):
@@ -34,60 +49,128 @@ def from_jsonable(kind: type[T], value: object) -> T:
 
     Raises: DecodeError: a field is missing without a default, or has another type.
     """
-    return _decode(kind, value, kind.__name__)  # type: ignore[no-any-return]
+    try:
+        return _decoder(kind)(value)  # type: ignore[no-any-return]
+    except DecodeError as damaged:
+        raise damaged.below(kind.__name__) from None
 
 
-def _decode(kind: Any, value: object, where: str) -> Any:
+def _decoder(kind: Any) -> Decoder:
+    found = _DECODERS.get(kind)
+    if found is None:
+        found = _DECODERS[kind] = _make_decoder(kind)
+    return found
+
+
+def _make_decoder(kind: Any) -> Decoder:
     if hasattr(kind, "_fields"):
-        return _decode_record(kind, value, where)
+        return _record_decoder(kind)
     origin = get_origin(kind)
     if origin is tuple:
-        return _decode_tuple(get_args(kind), value, where)
+        kinds = get_args(kind)
+        return _array_decoder(kinds[0]) if kinds[1:] == (Ellipsis,) else _tuple_decoder(kinds)
     if origin is dict:
-        if not isinstance(value, dict):
-            raise DecodeError(f"{where}: an object is needed")
-        item_kind = get_args(kind)[1]
-        return {str(key): _decode(item_kind, item, f"{where}.{key}") for key, item in value.items()}
+        return _object_decoder(get_args(kind)[1])
     if origin is Literal:
-        if value not in get_args(kind):
-            raise DecodeError(f"{where}: {value!r} is none of {', '.join(map(str, get_args(kind)))}")
-        return value
+        return _literal_decoder(get_args(kind))
     if origin in (Union, UnionType):
-        if value is None and NoneType in get_args(kind):
-            return None
         (only,) = (option for option in get_args(kind) if option is not NoneType)
-        return _decode(only, value, where)
-    return _decode_scalar(getattr(kind, "__supertype__", kind), value, where)
+        return _optional_decoder(_decoder(only))
+    return _scalar_decoder(getattr(kind, "__supertype__", kind))
 
 
-def _decode_record(kind: Any, value: object, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise DecodeError(f"{where}: an object is needed")
-    hints = _HINTS.get(kind)
-    if hints is None:
-        hints = _HINTS[kind] = get_type_hints(kind)
-    found = {name: _decode(hints[name], value[name], f"{where}.{name}") for name in kind._fields if name in value}
-    missing = [name for name in kind._fields if name not in found and name not in kind._field_defaults]
-    if missing:
-        raise DecodeError(f"{where}: {', '.join(missing)} is missing")
-    return kind(**found)
+def _record_decoder(kind: Any) -> Decoder:
+    hints = kind.__annotations__
+    if any(isinstance(hint, (str, ForwardRef)) for hint in hints.values()):
+        hints = get_type_hints(kind)
+    fields = [(name, _decoder(hints[name])) for name in kind._fields]
+    needed = [name for name in kind._fields if name not in kind._field_defaults]
+
+    def decode(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise DecodeError("an object is needed")
+        found = {}
+        for name, decoder in fields:
+            if name in value:
+                try:
+                    found[name] = decoder(value[name])
+                except DecodeError as damaged:
+                    raise damaged.below(f".{name}") from None
+        missing = [name for name in needed if name not in found]
+        if missing:
+            raise DecodeError(f"{', '.join(missing)} is missing")
+        return kind(**found)
+
+    return decode
 
 
-def _decode_tuple(kinds: tuple[Any, ...], value: object, where: str) -> Any:
-    if not isinstance(value, (list, tuple)):
-        raise DecodeError(f"{where}: an array is needed")
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(_decode(kinds[0], item, f"{where}[{index}]") for index, item in enumerate(value))
-    if len(kinds) != len(value):
-        raise DecodeError(f"{where}: {len(kinds)} items are needed, not {len(value)}")
-    return tuple(
-        _decode(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(kinds, value, strict=True))
-    )
+def _array_decoder(item_kind: Any) -> Decoder:
+    decoder = _decoder(item_kind)
+
+    def decode(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise DecodeError("an array is needed")
+        return tuple(_item(decoder, index, item) for index, item in enumerate(value))
+
+    return decode
 
 
-def _decode_scalar(kind: Any, value: object, where: str) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not kind:
-        raise DecodeError(f"{where}: {kind.__name__} is needed, not {type(value).__name__}")
-    return value
+def _tuple_decoder(kinds: tuple[Any, ...]) -> Decoder:
+    decoders = [_decoder(kind) for kind in kinds]
+
+    def decode(value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise DecodeError("an array is needed")
+        if len(decoders) != len(value):
+            raise DecodeError(f"{len(decoders)} items are needed, not {len(value)}")
+        return tuple(_item(decoders[index], index, item) for index, item in enumerate(value))
+
+    return decode
+
+
+def _item(decoder: Decoder, index: int, item: Any) -> Any:
+    try:
+        return decoder(item)
+    except DecodeError as damaged:
+        raise damaged.below(f"[{index}]") from None
+
+
+def _object_decoder(item_kind: Any) -> Decoder:
+    decoder = _decoder(item_kind)
+
+    def decode(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise DecodeError("an object is needed")
+        found = {}
+        for key, item in value.items():
+            try:
+                found[str(key)] = decoder(item)
+            except DecodeError as damaged:
+                raise damaged.below(f".{key}") from None
+        return found
+
+    return decode
+
+
+def _literal_decoder(options: tuple[Any, ...]) -> Decoder:
+    def decode(value: Any) -> Any:
+        if value not in options:
+            raise DecodeError(f"{value!r} is none of {', '.join(map(str, options))}")
+        return value
+
+    return decode
+
+
+def _optional_decoder(decoder: Decoder) -> Decoder:
+    return lambda value: None if value is None else decoder(value)
+
+
+def _scalar_decoder(kind: type) -> Decoder:
+    def decode(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        raise DecodeError(f"{kind.__name__} is needed, not {type(value).__name__}")
+
+    return decode

@@ -14,8 +14,8 @@ Digest = NewType("Digest", str)
 ID_DIGITS: Final = 24
 SHORT_ID_DIGITS: Final = 12
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
-_HEX_ID: Final = re.compile(r"[0-9a-f]{1,24}\Z")
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+_DIGEST_DIGITS: Final = 64
 
 
 def container_id(random_bytes: bytes) -> ContainerId:
@@ -32,12 +32,13 @@ def short(identifier: str) -> str:
 
 def looks_like_id(text: str) -> bool:
     """Say whether `text` could be a container id or an abbreviation of one."""
-    return _HEX_ID.match(text) is not None
+    return 0 < len(text) <= ID_DIGITS and _HEX_DIGITS.issuperset(text)
 
 
 def checked_digest(text: str) -> Digest:
     """Return `text` as a digest. Raises ValueError if it is anything but `sha256:<64 hex>`."""
-    if _DIGEST.match(text) is None:
+    kind, _, digits = text.partition(":")
+    if kind != "sha256" or len(digits) != _DIGEST_DIGITS or not _HEX_DIGITS.issuperset(digits):
         raise ValueError(f"not a sha256 digest: {text!r}")
     return Digest(text)
 

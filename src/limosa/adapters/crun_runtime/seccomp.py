@@ -6,7 +6,7 @@ EPERM, for their descriptors cannot be dumped, and `userfaultfd` as well, since 
 """
 
 import json
-import platform
+import os
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ def profile(path: str, capabilities: Collection[str]) -> dict[str, Any]:
 
 
 def _for_capabilities(base: dict[str, Any], capabilities: frozenset[str], strict: bool) -> dict[str, Any]:
-    architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    architecture = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
     rules = []
     for rule in base["syscalls"]:
         includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
@@ -60,7 +60,7 @@ def _for_capabilities(base: dict[str, Any], capabilities: frozenset[str], strict
     machine_names = [
         [entry["architecture"], *(entry.get("subArchitectures") or [])]
         for entry in base["archMap"]
-        if entry["architecture"] == f"SCMP_ARCH_{platform.machine().upper()}"
+        if entry["architecture"] == f"SCMP_ARCH_{os.uname().machine.upper()}"
     ]
     return {
         "defaultAction": base["defaultAction"],
