@@ -62,6 +62,11 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return BtrfsPool(root)
 
+    def own_view() -> object:
+        from limosa.adapters.lxcfs import Lxcfs
+
+        return Lxcfs(run, _program_if_there("lxcfs"))
+
     def rootfs() -> object:
         from limosa.adapters.overlay_rootfs import OverlayRootfs
 
@@ -101,7 +106,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
     makers = (
         *(containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
-        *(templates, volumes),
+        *(templates, volumes, own_view),
     )
     return {maker.__name__: maker for maker in makers}
 
@@ -115,8 +120,15 @@ def _tag(root: str) -> str:
     return f"limosa-{binascii.crc32(root.encode()):08x}"
 
 
-def _program(name: str) -> str:
+def _program_if_there(name: str) -> str:
     for place in (os.environ.get("LIMOSA_TOOLS", _TOOLS), *_PLACES):
         if os.access(f"{place}/{name}", os.X_OK):
             return f"{place}/{name}"
+    return ""
+
+
+def _program(name: str) -> str:
+    found = _program_if_there(name)
+    if found:
+        return found
     raise LimosaError("LIM-HOST-002", f"{name} is not installed", hint="make setup, in a checkout", exit_status=1)

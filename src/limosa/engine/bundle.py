@@ -51,7 +51,7 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
         hostname=hostname(record),
         mount_sources=mounts.sources(host, record),
         device_nodes=mounts.device_nodes(host, record),
-        proc_view_files=(),
+        proc_view_files=host.own_view.provide(),
         generation_file="",
     )
 
@@ -66,4 +66,5 @@ def external_mounts(plan: BundlePlan) -> tuple[tuple[str, str], ...]:
     """Return (path inside, host path) of every file and directory that a container gets from outside."""
     found = [("/etc/hosts", plan.hosts_file), ("/etc/resolv.conf", plan.resolv_conf)]
     found += [*plan.mount_sources, *plan.device_nodes]
+    found += [(inside, outside) for outside, inside in plan.proc_view_files]
     return tuple((inside, outside) for inside, outside in found if outside)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from limosa.ports.checkpointer import Checkpointer
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import ImportedImages
+    from limosa.ports.own_view import OwnView
     from limosa.ports.records import CommitRecords, ContainerRecords
     from limosa.ports.rootfs import Rootfs
     from limosa.ports.runtime import Runtime
@@ -28,6 +29,7 @@ class Host:
     commits: "CommitRecords"
     oci_images: "ImportedImages"
     storage: "Storage"
+    own_view: "OwnView"
     rootfs: "Rootfs"
     cgroups: "Cgroups"
     networks: "Networks"

@@ -280,6 +280,8 @@ def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> Non
         host.networks.forget(container_id)
         host.storage.destroy(container_id)
         host.containers.remove(container_id)
+    if not record.config.remove_when_stopped:  # whoever uses --rm is likely to run the next one soon
+        host.own_view.close(lambda: bool(host.containers.all()))
 
 
 def run_attached(host: Host, container_id: ContainerId, *, stdin: bool) -> int:

@@ -45,6 +45,7 @@ def recover(host: Host) -> Recovered:
                 action(container_id)
             lines.append(f"removed the {what} of {container_id}, which is no container any more")
     if not known:
+        host.own_view.close(lambda: bool(host.containers.all()))
         host.networks.tidy()
         host.storage.close()
         host.cgroups.close()

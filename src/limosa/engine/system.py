@@ -1,4 +1,4 @@
-"""System containers: the container's first process is the init of its own root file system (docs/adr/0009)."""
+"""System containers: the container's first process is the init of its own root file system (docs/adr/0011)."""
 
 from typing import Final
 

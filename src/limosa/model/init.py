@@ -1,6 +1,6 @@
 """The first process of a system container: which init it is, how it is told to end, and what it needs to feel at home.
 
-Everything here is a pure rule; docs/adr/0009 says why each is so.
+Everything here is a pure rule; docs/adr/0011 says why each is so.
 """
 
 from collections.abc import Iterable
