@@ -10,10 +10,10 @@ def test_inits_are_told_apart_by_what_they_are_not_by_their_name() -> None:
     systemd = init.recognized("/sbin/init", "/usr/lib/systemd/systemd", b"")
     assert (systemd.family, systemd.argv, systemd.poweroff_signal) == ("systemd", ("/sbin/init",), "SIGRTMIN+3")
     linked = init.recognized("/sbin/init", "/bin/busybox", b"")
-    copied = init.recognized("/sbin/init", "/sbin/init", b"\x7fELF… BusyBox v1.35.0 (Debian) …")
+    copied = init.recognized("/sbin/init", "/sbin/init", b"\x7fELF... BusyBox v1.35.0 (Debian) ...")
     assert linked == copied == init.Init("busybox", ("/sbin/init",), "SIGUSR2")
     assert init.recognized("/bin/busybox", "/bin/busybox", b"").argv == ("/bin/busybox", "init")
-    sysvinit = init.recognized("/sbin/init", "/sbin/init", b"\x7fELF… /run/initctl …")
+    sysvinit = init.recognized("/sbin/init", "/sbin/init", b"\x7fELF... /run/initctl ...")
     assert (sysvinit.family, sysvinit.poweroff_signal) == ("sysvinit", "")
     assert sysvinit.poweroff_command == ("/sbin/init", "0")
     assert init.recognized("/my-init", "/my-init", b"#!/bin/sh").poweroff_signal == "SIGTERM"
