@@ -15,9 +15,10 @@ from collections import defaultdict
 from typing import Any
 
 from limosa import wiring
-from limosa.engine import lifecycle, sessions
+from limosa.engine import attached, lifecycle, sessions
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, NetworkRequest
+from limosa.ports.runtime import Streams
 
 
 class Stopwatch:
@@ -75,7 +76,7 @@ def one_run(root: str, oci_image: str, network: str, watch: Stopwatch) -> None:
     host = timed_host(root, watch)
     config = ContainerConfig("", oci_image, args=("true",), remove_when_stopped=True, network=NetworkRequest(network))
     record = lifecycle.create(host, config)
-    assert lifecycle.run_attached(host, record.container_id, stdin=False) == 0
+    assert attached.run(host, record.container_id, Streams()) == 0
 
 
 def in_children(count: int, action: Any) -> dict[str, list[float]]:

@@ -121,3 +121,28 @@ def postgresql_rootfs() -> str:
 def python_rootfs() -> str:
     """A Debian 12 with the whole of Python's standard library, for programs that a test writes."""
     return _rootfs(*PYTHON)
+
+
+BUSYBOX_ACCOUNTS = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/bash\nguest:x:1000:1000::/:/sbin/nologin\n",
+    "etc/group": "root:x:0:\nguest:x:1000:\n",
+}
+
+
+@pytest.fixture(scope="session")
+def busybox_rootfs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tar with busybox and its links: the smallest root file system with a shell."""
+    tree = tmp_path_factory.mktemp("busybox")
+    for name in ("bin", "etc", "root", "tmp", "proc", "sys", "dev", "run", "var"):
+        (tree / name).mkdir()
+    (tree / "tmp").chmod(0o1777)
+    shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "bin/busybox")
+    applets = subprocess.run([tree / "bin/busybox", "--list"], check=True, capture_output=True, text=True).stdout
+    for name in applets.split():
+        if name != "busybox":
+            (tree / "bin" / name).symlink_to("busybox")
+    for path, text in BUSYBOX_ACCOUNTS.items():
+        (tree / path).write_text(text)
+    path = f"{tree}.tar"
+    subprocess.run(["tar", "--owner=0", "--group=0", "-C", tree, "-cf", path, "."], check=True)
+    return path

@@ -16,6 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("-i", "--interactive", action="store_true", help="keep standard input open")
     parser.add_argument("--init", action="store_true", help="--system, and the words after it are NAME IMAGE")
+    parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
     container_options.configure(parser)
 
 
@@ -26,6 +27,6 @@ def run(args: argparse.Namespace) -> int:
         args.system = True
         if not args.name and args.command:
             args.name, args.oci_image, args.command = args.oci_image, args.command[0], args.command[1:]
-    config = container_options.config(args)._replace(stdin_open=args.interactive)
+    config = container_options.config(args)._replace(stdin_open=args.interactive, terminal=args.tty)
     print(lifecycle.create(host, config).container_id)
     return 0

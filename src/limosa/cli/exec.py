@@ -3,22 +3,28 @@
 import argparse
 
 from limosa import wiring
-from limosa.cli import values
+from limosa.cli import terminal_options, values
 from limosa.engine import sessions
 
 EXAMPLES = """\
 examples:
   limosa exec web cat /etc/hostname
-  limosa exec -it -u root web sh"""
+  limosa exec -it -u root web sh
+  limosa exec -d -e LEVEL=2 -w /srv web ./rebuild
+  tar c . | limosa exec -i web tar x -C /srv"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
+    parser.add_argument("-d", "--detach", action="store_true", help="leave it running; what it prints is lost")
     parser.add_argument("-i", "--interactive", action="store_true", help="pass standard input on")
     parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
     parser.add_argument("-e", "--env", action="append", default=[], type=values.variable, metavar="NAME[=VALUE]")
+    parser.add_argument("--env-file", action="append", default=[], type=values.env_file, metavar="FILE")
     parser.add_argument("-w", "--workdir", default="", metavar="DIR")
     parser.add_argument("-u", "--user", default=None, metavar="USER[:GROUP]")
+    parser.add_argument("--privileged", action="store_true", help="every capability over the container")
+    terminal_options.configure(parser)
     parser.add_argument("container", metavar="CONTAINER")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
 
@@ -27,5 +33,17 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)
-    wanted = sessions.Wanted(tuple(args.command), tuple(args.env), args.workdir, args.user, args.tty, args.interactive)
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    env = [pair for file in args.env_file for pair in file] + args.env
+    wanted = sessions.Wanted(
+        command=tuple(command),
+        env=tuple(env),
+        cwd=args.workdir,
+        user=args.user,
+        privileged=args.privileged,
+        streams=terminal_options.streams(args, stdin=args.interactive and not args.detach, terminal=args.tty),
+    )
+    if args.detach:
+        sessions.execute_detached(host, record, wanted)
+        return 0
     return sessions.execute(host, record, wanted)

@@ -282,30 +282,3 @@ def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> Non
         host.containers.remove(container_id)
     if not record.config.remove_when_stopped:  # whoever uses --rm is likely to run the next one soon
         host.own_view.close(lambda: bool(host.containers.all()))
-
-
-def run_attached(host: Host, container_id: ContainerId, *, stdin: bool) -> int:
-    """Start a container, copy its output until it has ended, and return its status; `--rm` is honoured here.
-
-    Raises: LimosaError: it cannot be started; with `--rm` nothing is left of it.
-    """
-    connections: list[int] = []
-    remove_after = host.containers.load(container_id).config.remove_when_stopped
-    try:
-        record = start(host, container_id, lambda: connections.append(host.runtime.connect(container_id)))
-        host.runtime.relay(connections[0], stdin=stdin)
-        status = host.runtime.wait(container_id, process_of(record), None)
-        _unless_gone(lambda: on_exit(host, container_id))
-    finally:
-        if remove_after:
-            _unless_gone(lambda: remove(host, container_id))
-    return 0 if status is None else status
-
-
-def _unless_gone(action: Callable[[], object]) -> None:
-    """Do `action`; the monitor's own command may have removed the container first."""
-    try:
-        action()
-    except LimosaError as error:
-        if error.code != "LIM-NAME-003":
-            raise

@@ -93,6 +93,7 @@ class ContainerConfig(NamedTuple):
     hostname: str = ""
     terminal: bool = False
     stdin_open: bool = False
+    stdin_once: bool = False  # standard input ends when the first person attached to it leaves or ends theirs
     remove_when_stopped: bool = False
     init_helper: bool = False  # `--init` of run: a minimal init as pid 1 that reaps
     mounts: tuple[Mount, ...] = ()

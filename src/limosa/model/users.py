@@ -12,6 +12,8 @@ class User(NamedTuple):
     gid: int
     groups: tuple[int, ...] = ()
     home: str = "/"
+    name: str = ""  # empty: the container has no account of that uid
+    shell: str = ""
 
 
 def resolved(text: str, passwd: str, group: str) -> User:
@@ -28,15 +30,15 @@ def resolved(text: str, passwd: str, group: str) -> User:
         uid, gid, home = int(name or 0), 0, "/"
     else:
         raise _unknown("user", name)
+    login, shell = (entry[0], entry[6].strip()) if entry is not None else ("", "")
     groups = [line.split(":") for line in group.splitlines() if line.count(":") >= 3]
     if group_name:
         found = next((int(item[2]) for item in groups if group_name in (item[0], item[2])), None)
         if found is None and not group_name.isdigit():
             raise _unknown("group", group_name)
-        return User(uid, int(group_name) if found is None else found, (), home)
-    login = entry[0] if entry is not None else ""
+        return User(uid, int(group_name) if found is None else found, (), home, login, shell)
     extra = tuple(int(item[2]) for item in groups if login and login in item[3].split(","))
-    return User(uid, gid, extra, home)
+    return User(uid, gid, extra, home, login, shell)
 
 
 def _unknown(what: str, name: str) -> LimosaError:

@@ -1,10 +1,14 @@
 """The OCI runtime and the monitor: they turn a bundle into processes and hold on to them."""
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from limosa.model.container import ContainerConfig
 from limosa.model.ids import ContainerId
 from limosa.model.init import RunFile
+
+if TYPE_CHECKING:
+    from limosa.model.console_log import Entry
 
 
 class BundlePlan(NamedTuple):
@@ -36,6 +40,22 @@ class Started(NamedTuple):
     monitor_pid: int
 
 
+class Streams(NamedTuple):
+    """How this process's standard streams are joined to a program's."""
+
+    stdin: bool = False  # what is typed or piped here goes to the program
+    terminal: bool = False  # the program has a terminal; ours is raw meanwhile, and sizes are passed on
+    detach_keys: bytes = b""  # typed on a terminal, they end the joining; empty: nothing does
+    pass_signals: bool = False  # signals to this process go to the program, unless our terminal is raw: keys do then
+
+
+class Outcome(NamedTuple):
+    """Why the joining of streams ended."""
+
+    why: Literal["ended", "detached", "interrupted"]  # by the program, by the keys, by a signal to this process
+    signal: int = 0
+
+
 class ExecRequest(NamedTuple):
     """One more program in a running container."""
 
@@ -44,8 +64,9 @@ class ExecRequest(NamedTuple):
     cwd: str = ""
     uid: int = 0
     gid: int = 0
-    terminal: bool = False
-    stdin_open: bool = False
+    groups: tuple[int, ...] = ()
+    capabilities: tuple[str, ...] = ()  # empty: the container's own
+    streams: Streams = Streams()
 
 
 class RestoreSeat(NamedTuple):
@@ -112,14 +133,27 @@ class Runtime(Protocol):
     def connect(self, container_id: ContainerId) -> int:
         """Return a connection to the container's streams; what is printed from now on comes through it."""
 
-    def relay(self, connection: int, *, stdin: bool) -> None:
-        """Copy between `connection` and this process's streams until the container has ended; closes it."""
+    def redraw(self, container_id: ContainerId) -> None:
+        """Let the program draw its screen anew: its terminal gets another size, and `relay` then gives it this one's.
+
+        Nothing happens where this process has no terminal.
+        """
+
+    def relay(self, container_id: ContainerId, connection: int, streams: Streams) -> Outcome:
+        """Copy between `connection` and this process's streams until the container has ended or the person leaves;
+        closes it. This process's terminal is afterwards as it was before, whatever happens.
+        """
 
     def execute(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> int:
-        """Execute a program inside, with this process's standard streams, and return its status.
+        """Execute a program inside, joined to this process's standard streams, and return its status.
 
-        It joins the cgroups of `procs_files`. 126 and 127 are its own or: it cannot be executed, there is none.
+        It joins the cgroups of `procs_files`. 0 too if the person let go of it with the detach keys; it runs on then.
+        Raises: LimosaError LIM-RUN-001: the runtime refused (125); -002: there is no such command (127); -003: it
+        cannot be executed (126).
         """
+
+    def execute_detached(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> None:
+        """Start a program inside that has nothing to do with this process; its output is lost. Raises: as `execute`."""
 
     def sessions(self, started: Started, processes: list[int]) -> list[tuple[int, str]]:
         """Return which of a container's `processes` came in by `execute`: (pid, command), outermost ones only.
@@ -127,8 +161,17 @@ class Runtime(Protocol):
         They are no descendants of the first process, so a dump would silently leave them out.
         """
 
-    def log_path(self, container_id: ContainerId) -> str:
-        """Return the file that the monitor appends to, in the k8s-file format, across starts and restores."""
+    def log(self, container_id: ContainerId) -> "Iterator[Entry]":
+        """Return what the container printed so far, across starts and restores."""
+
+    def follow_log(
+        self, container_id: ContainerId, started_of: Callable[[], Started | None]
+    ) -> "Iterator[Entry | None]":
+        """Return what `log` does and then what is printed, until the container has ended or is gone.
+
+        `started_of` returns the present first process, None if nothing runs; it is asked again when one has ended, so
+        a container that was started anew is followed on. None: there is nothing more for now.
+        """
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """Return the status that the monitor noted, or None while the program runs or if none was noted."""

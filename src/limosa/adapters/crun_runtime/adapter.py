@@ -3,18 +3,24 @@
 import json
 import os
 import signal
-from typing import Final
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
 
-from limosa.adapters.crun_runtime import attach, monitor, run_files, spec, streams
+from limosa.adapters.crun_runtime import attach, monitor, relay, run_files, session, spec
 from limosa.linux import process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId
 from limosa.model.init import RunFile
-from limosa.ports.runtime import BundlePlan, ExecRequest, RestoreSeat, Started
+from limosa.ports.runtime import BundlePlan, ExecRequest, Outcome, RestoreSeat, Started, Streams
+
+if TYPE_CHECKING:
+    from limosa.model.console_log import Entry
 
 _ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.sh")
 _EXEC: Final = os.path.join(os.path.dirname(__file__), "exec.sh")
 
+_NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not executable", "Is a directory")
 _STATUS_STEPS: Final = 200
 _STATUS_STEP_SECONDS: Final = 0.01
 _KILLED: Final = 137
@@ -106,6 +112,7 @@ class CrunRuntime:
             log_path=self.log_path(container_id),
             terminal=plan.config.terminal,
             stdin_open=plan.config.stdin_open,
+            leave_stdin_open=plan.config.terminal or not plan.config.stdin_once,
             exit_command=(*self._exit_command, container_id) if self._exit_command else (),
             passed_fd=passed_fd,
         )
@@ -199,36 +206,46 @@ class CrunRuntime:
         """See the port."""
         return attach.connect(self.bundle(container_id))
 
-    def relay(self, connection: int, *, stdin: bool) -> None:
+    def redraw(self, container_id: ContainerId) -> None:
         """See the port."""
-        attach.relay(connection, stdin=stdin)
+        size = relay.person_size()
+        if size is not None:
+            attach.resize(self.bundle(container_id), size[0] + 1, size[1] + 1)
+
+    def relay(self, container_id: ContainerId, connection: int, streams: Streams) -> Outcome:
+        """See the port."""
+
+        def pass_on(number: int) -> None:
+            try:
+                self.signal(container_id, number)
+            except ProcessLookupError:
+                pass
+
+        with socket.socket(fileno=connection) as ours:
+            return relay.run(attach.wires(ours, self.bundle(container_id), pass_on), streams)
 
     def execute(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> int:
         """See the port."""
-        log = f"{self.bundle(container_id)}/exec-{os.getpid()}.log"
-        argv = [_ENTER, *self._arguments(), f"--log=file:{log}", "exec", "--user", f"{request.uid}:{request.gid}"]
-        argv += ["--tty"] if request.terminal else []
-        argv += ["--cwd", request.cwd] if request.cwd else []
-        for name, value in request.env:
-            argv += ["--env", f"{name}={value}"]
-        argv += [container_id, *request.argv]
+        status, words = session.execute(self._session(container_id, procs_files), request)
+        if words:
+            raise _translated(_not_executed(words), request.argv)
+        return status
+
+    def execute_detached(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> None:
+        """See the port."""
+        try:
+            session.detach(self._conmon, self._session(container_id, procs_files), request)
+        except LimosaError as failed:
+            raise _translated(_not_executed(failed.cause), request.argv) from failed
+
+    def _session(self, container_id: ContainerId, procs_files: tuple[str, ...]) -> session.Place:
         env = {
             "PATH": monitor.PATH,
             "LIMOSA_PROCS": " ".join(procs_files),
             "LIMOSA_HIDE": self._hidden_mount,
             "LIMOSA_CRUN": self._crun,
         }
-        try:
-            if request.terminal:
-                status = process.wait(process.spawn(argv, env={**env, "TERM": os.environ.get("TERM", "xterm")}))
-            else:
-                status = streams.run(argv, env, stdin=request.stdin_open)
-            if status != 0:
-                _raise_own_failure(log, request)
-            return status
-        finally:
-            if os.path.exists(log):
-                os.unlink(log)
+        return session.Place(container_id, self.bundle(container_id), _ENTER, self._arguments(), env)
 
     def sessions(self, started: Started, processes: list[int]) -> list[tuple[int, str]]:
         """See the port."""
@@ -236,6 +253,20 @@ class CrunRuntime:
         parents = {pid: process.parent(pid) for pid in processes}
         outer = [pid for pid in processes if pid != started.init_pid and parents[pid] not in (0, *inside)]
         return [(pid, process.command(pid)) for pid in outer]
+
+    def log(self, container_id: ContainerId) -> "Iterator[Entry]":
+        """See the port."""
+        from limosa.adapters.crun_runtime import console
+
+        return console.entries(self.log_path(container_id))
+
+    def follow_log(
+        self, container_id: ContainerId, started_of: Callable[[], Started | None]
+    ) -> "Iterator[Entry | None]":
+        """See the port."""
+        from limosa.adapters.crun_runtime import console
+
+        return console.follow(self.log_path(container_id), started_of)
 
     def exit_status(self, container_id: ContainerId) -> int | None:
         """See the port."""
@@ -254,16 +285,8 @@ def _remove_tree(directory: str) -> None:
         os.rmdir(place)
 
 
-def _raise_own_failure(log: str, request: ExecRequest) -> None:
-    """Raise what crun itself failed of: a program's own status stands without a word in crun's log."""
-    try:
-        with open(log, encoding="utf-8", errors="replace") as file:
-            words = file.read().strip()
-    except FileNotFoundError:
-        return
-    if words:
-        failed = LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words, exit_status=EXIT_RUN_FAILED)
-        raise _translated(failed, request.argv)
+def _not_executed(words: str) -> LimosaError:
+    return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words, exit_status=EXIT_RUN_FAILED)
 
 
 def _translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:
@@ -276,7 +299,7 @@ def _translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:
             hint="check the name; limosa exec NAME ls /usr/bin shows what is there",
             exit_status=EXIT_NOT_FOUND,
         )
-    if "Permission denied" in words or "Exec format error" in words:
+    if any(reason in words for reason in _NOT_EXECUTABLE):
         return LimosaError(
             "LIM-RUN-003",
             f"{command!r} cannot be executed in the container",

@@ -1,13 +1,16 @@
 """conmon's attach socket: packets whose first byte says which stream they are of. Source: conmon(8)."""
 
 import os
-import select
 import socket
+from collections.abc import Callable
 from typing import Final
+
+from limosa.adapters.crun_runtime import relay
 
 _STDOUT: Final = 2
 _STDERR: Final = 3
 _PACKET_BYTES: Final = 8193
+_RESIZE: Final = 1
 
 
 def connect(bundle: str) -> int:
@@ -22,39 +25,39 @@ def connect(bundle: str) -> int:
     return connection.detach()
 
 
-def relay(descriptor: int, *, stdin: bool) -> None:
-    """Copy output, and input with `stdin`, between this process and the container until the container ends."""
-    with socket.socket(fileno=descriptor) as connection:
-        poll = select.poll()
-        poll.register(connection, select.POLLIN)
-        if stdin:
-            poll.register(0, select.POLLIN)
-        while True:
-            for ready, _ in poll.poll():
-                if ready == 0:
-                    _forward_input(connection, poll)
-                elif not _forward_output(connection):
-                    return
+def wires(connection: socket.socket, bundle: str, pass_on: Callable[[int], None]) -> relay.Wires:
+    """Return the program's side of an attachment; `pass_on` signals the program."""
+
+    def forward(_descriptor: int) -> bool:
+        try:
+            packet = connection.recv(_PACKET_BYTES)
+        except ConnectionResetError:
+            return False
+        if not packet:
+            return False
+        target = {_STDOUT: 1, _STDERR: 2}.get(packet[0])
+        return target is None or relay.write_out(target, memoryview(packet)[1:])
+
+    return relay.Wires(
+        outputs=(connection.fileno(),),
+        forward=forward,
+        input_fd=connection.fileno(),
+        send=lambda data: connection.send(data[: _PACKET_BYTES - 1], socket.MSG_DONTWAIT),
+        finish_input=lambda: connection.shutdown(socket.SHUT_WR),
+        resize=lambda rows, columns: resize(bundle, rows, columns),
+        signal=pass_on,
+    )
 
 
-def _forward_input(connection: socket.socket, poll: select.poll) -> None:
-    data = os.read(0, _PACKET_BYTES - 1)
-    if data:
-        connection.sendall(data)
-    else:
-        poll.unregister(0)
-        connection.shutdown(socket.SHUT_WR)
-
-
-def _forward_output(connection: socket.socket) -> bool:
+def resize(bundle: str, rows: int, columns: int) -> None:
+    """Give the container's terminal a size. Nothing happens if conmon has ended. Source: conmon's src/ctrl.c."""
     try:
-        packet = connection.recv(_PACKET_BYTES)
-    except ConnectionResetError:
-        return False
-    if not packet:
-        return False
-    target = {_STDOUT: 1, _STDERR: 2}.get(packet[0])
-    data = memoryview(packet)[1:]
-    while target is not None and data:
-        data = data[os.write(target, data) :]
-    return True
+        descriptor = os.open(f"{bundle}/ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, f"{_RESIZE} {rows} {columns}\n".encode())
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

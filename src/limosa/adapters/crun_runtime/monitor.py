@@ -31,6 +31,8 @@ class MonitorPlan(NamedTuple):
     stdin_open: bool
     exit_command: tuple[str, ...]
     passed_fd: int = -1  # a descriptor that the runtime gets as 3
+    leave_stdin_open: bool = False  # standard input stays open when an attached person leaves
+    exec_spec: str = ""  # not a container but a program in one: its process.json, and no log
 
 
 class Starting(NamedTuple):
@@ -49,10 +51,12 @@ def start(conmon: str, plan: MonitorPlan) -> Starting:
             os.unlink(f"{bundle}/{stale}")
     argv = [conmon, "--api-version", "1", "-c", plan.container_id, "-u", plan.container_id, "-n", plan.container_id]
     argv += ["-r", plan.runtime, "-b", bundle, "-p", f"{bundle}/pidfile", "-P", f"{bundle}/conmon.pid"]
-    argv += ["--exit-dir", f"{bundle}/exit", "--full-attach", "-l", f"k8s-file:{plan.log_path}", "--log-level", "error"]
-    argv += ["--no-sync-log"]
+    argv += ["--exit-dir", f"{bundle}/exit", "--full-attach", "--log-level", "error", "--no-sync-log"]
+    argv += ["-l", f"k8s-file:{plan.log_path}" if plan.log_path else "off"]
+    argv += ["--exec", "--exec-process-spec", plan.exec_spec] if plan.exec_spec else []
     argv += [f"--runtime-arg={argument}" for argument in plan.runtime_args]
     argv += (["-t"] if plan.terminal else []) + (["-i"] if plan.stdin_open else [])
+    argv += ["--leave-stdin-open"] if plan.leave_stdin_open else []
     if plan.exit_command:
         argv += ["--exit-command", plan.exit_command[0]]
         argv += [f"--exit-command-arg={argument}" for argument in plan.exit_command[1:]]

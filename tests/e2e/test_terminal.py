@@ -1,0 +1,202 @@
+"""A person's terminal and a container's: run, attach, exec and enter on real ptys."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import LIMOSA, Limosa
+from tests.e2e.person import Person
+
+pytestmark = pytest.mark.privileged
+NO_NET = ("--network", "none")
+
+
+@pytest.fixture
+def bb(limosa: Limosa, busybox_rootfs: str) -> Limosa:
+    limosa("image", "import", busybox_rootfs, "bb")
+    return limosa
+
+
+def at(limosa: Limosa, *args: str, **size: int) -> Person:
+    return Person(LIMOSA, "--root", limosa.root, *args, **size)
+
+
+def until(what: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_a_shell_on_a_terminal_from_start_to_status(bb: Limosa) -> None:
+    with at(bb, "run", "--rm", "-it", "--name", "box", *NO_NET, "bb", "sh", rows=33, columns=101) as person:
+        person.see("# ")
+        person.type("tty; stty size; echo $TERM-end\r")
+        assert "/dev/pts/0" in person.see("33 101")
+        person.see("xterm-end")
+        assert person.modes() != person.modes_before, "raw while the program has the terminal"
+        person.type("sh -c 'trap \"stty size\" WINCH; echo wait''ing; while :; do sleep 0.1; done'\r")
+        person.see("waiting")
+        person.resize(20, 60)
+        person.see("20 60")
+        person.type("\x03")  # the container's terminal makes SIGINT of it, ours does not
+        person.see("# ")
+        person.type("exit 37\r")
+        assert person.status() == 37
+    assert not bb.records(), "--rm"
+
+
+def test_detach_and_attach_several_at_a_time(bb: Limosa) -> None:
+    with at(bb, "run", "-it", "--name", "box", *NO_NET, "bb", "sh") as person:
+        person.see("# ")
+        person.type("x=kept\r")
+        person.see("# ")
+        person.type("\x10\x11")
+        assert person.status() == 0
+    assert bb.records()["box"]["phase"] == "running"
+    with at(bb, "attach", "box") as one, at(bb, "attach", "--detach-keys", "a,ctrl-b", "box") as two:
+        one.see("# ")
+        one.type("echo one-$x\r")
+        one.see("one-kept")
+        two.see("one-kept")
+        two.type("echo two-$x\r")
+        one.see("two-kept")
+        two.see("two-kept")
+        two.type("a\x02")
+        assert two.status() == 0
+        one.type("\x15exit 5\r")
+        assert one.status() == 5
+    assert bb("wait", "box").strip() == "5"
+
+
+def test_attach_only_to_look(bb: Limosa) -> None:
+    bb("run", "-dit", "--name", "box", *NO_NET, "bb", "sh")
+    with at(bb, "attach", "--no-stdin", "box") as watcher, at(bb, "attach", "box") as person:
+        person.type("\r")
+        person.see("# ")
+        watcher.type("echo never\r")
+        person.type("echo th''is\r")
+        person.see("this")
+        watcher.see("this")
+        assert "never" not in bb.logs("box")
+        os.kill(watcher.process.pid, signal.SIGTERM)
+        assert watcher.status() == 128 + signal.SIGTERM
+    assert bb.records()["box"]["phase"] == "running"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_gives_the_terminal_back_and_leaves_the_container(bb: Limosa, number: signal.Signals) -> None:
+    with at(bb, "run", "-it", "--name", "box", *NO_NET, "bb", "sh") as person:
+        person.see("# ")
+        os.kill(person.process.pid, number)
+        assert person.status() == 128 + number
+    assert bb.records()["box"]["phase"] == "running"
+
+
+def test_signals_without_a_terminal_go_to_the_program(bb: Limosa) -> None:
+    script = "trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.1; done"
+    argv = [LIMOSA, "--root", bb.root, "run", "--name", "box", *NO_NET, "bb", "sh", "-c", script]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+        os.kill(command.pid, signal.SIGTERM)
+        assert command.stdout.read() == "got\n"
+        assert command.wait(timeout=30) == 9
+    argv[4:6] = ["--sig-proxy=false"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+        os.kill(command.pid, signal.SIGTERM)
+        assert command.wait(timeout=30) == 128 + signal.SIGTERM
+    assert [record["phase"] for record in bb.records().values() if record["config"]["name"] != "box"] == ["running"]
+
+
+def test_input_that_ends_and_large_output(bb: Limosa) -> None:
+    sent = "0123456789abcdef" * (1 << 18)  # 4 MiB
+    assert bb("run", "--rm", "-i", *NO_NET, "bb", "cat", stdin=sent) == sent
+    bb("run", "-d", "--name", "box", *NO_NET, "bb", "sleep", "1000")
+    assert bb("exec", "-i", "box", "cat", stdin=sent) == sent
+    assert bb("exec", "-i", "box", "true", stdin=sent) == "", "a program that reads nothing"
+    refused = bb("run", "-it", *NO_NET, "bb", "sh", status=1)
+    assert "LIM-CLI-004" in refused
+    assert list(bb.records()) == ["box"]
+
+
+def test_exec_on_a_terminal(bb: Limosa) -> None:
+    bb("run", "-d", "--name", "box", *NO_NET, "bb", "sleep", "1000")
+    with at(bb, "exec", "-it", "-e", "A=b", "-w", "/tmp", "box", "sh", rows=40, columns=90) as person:
+        person.see("# ")
+        person.type("pwd; echo $A-; stty size\r")
+        person.see("/tmp")
+        person.see("b-")
+        person.see("40 90")
+        person.resize(10, 30)
+        person.type("sleep 0.3; stty size\r")
+        person.see("10 30")
+        person.type("exit 12\r")
+        assert person.status() == 12
+    with at(bb, "exec", "-it", "box", "sh", "-c", "echo begun; while :; do sleep 0.1; done; : marked") as person:
+        person.see("begun")
+        person.type("\x10\x11")
+        assert person.status() == 0
+    assert "marked" in bb("exec", "box", "ps"), "it runs on"
+    with at(bb, "exec", "-it", "box", "nosuch") as person:
+        person.see("LIM-RUN-002")
+        assert person.status() == 127
+
+
+def test_an_exec_whose_command_was_killed_gets_a_hangup(bb: Limosa) -> None:
+    bb("run", "-d", "--name", "box", *NO_NET, "bb", "sleep", "1000")
+    with at(bb, "exec", "-it", "box", "sh", "-c", "echo begun; exec sleep 777") as person:
+        person.see("begun")
+        person.process.kill()
+    until(lambda: "777" not in bb("exec", "box", "ps"))
+
+
+def test_exec_without_a_terminal(bb: Limosa) -> None:
+    bb("run", "-d", "--name", "box", "-e", "OWN=1", *NO_NET, "bb", "sleep", "1000")
+    bb("exec", "-d", "box", "sh", "-c", "echo $1 >/tmp/made; sleep 1", "-", "word")
+    until(lambda: "word" in bb("exec", "box", "sh", "-c", "cat /tmp/made 2>/dev/null; true"))
+    assert "LIM-RUN-002" in bb("exec", "-d", "box", "nosuch", status=127)
+    assert "LIM-RUN-003" in bb("exec", "box", "/etc/passwd", status=126)
+    started = time.monotonic()
+    assert bb("exec", "box", "sh", "-c", "sleep 60 & echo done") == "done\n"
+    assert time.monotonic() - started < 30, "what the program leaves behind is not waited for"
+    variables = f"{bb.root}/variables"
+    with open(variables, "w", encoding="ascii") as file:
+        file.write("# comment\nFROM_FILE=two words\n\nOVER=file\n")
+    said = bb("exec", "--env-file", variables, "-e", "OVER=option", "box", "env")
+    assert {"FROM_FILE=two words", "OVER=option", "OWN=1"} <= set(said.splitlines())
+    assert "CapEff:\t0000" in bb("exec", "box", "grep", "CapEff", "/proc/self/status")
+    assert "CapEff:\t000001ffffffffff" in bb("exec", "--privileged", "box", "grep", "CapEff", "/proc/self/status")
+    bb("stop", "-t", "0", "box")
+    for verb in (("exec", "box", "true"), ("attach", "box"), ("enter", "box")):
+        assert "LIM-CONT-002" in bb(*verb, status=1)
+
+
+def test_an_exec_session_gets_signals_and_ends_with_them(bb: Limosa) -> None:
+    bb("run", "-d", "--name", "box", *NO_NET, "bb", "sleep", "1000")
+    argv = [LIMOSA, "--root", bb.root, "exec", "box", "sh", "-c", "echo begun; exec sleep 777"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "begun\n"
+        os.kill(command.pid, signal.SIGINT)
+        assert command.wait(timeout=30) == 128 + signal.SIGINT
+    assert "777" not in bb("exec", "box", "ps")
+
+
+def test_enter_is_a_login_shell(bb: Limosa) -> None:
+    bb("run", "-d", "--name", "box", "-u", "1000", "-e", "SECRET=1", *NO_NET, "bb", "sleep", "1000")
+    with at(bb, "enter", "box", rows=30, columns=70) as person:
+        person.see("# ")
+        person.type("echo $(id -u) $HOME $SHELL $SECRET. $(pwd) $(stty size)\r")
+        person.see("0 /root /bin/sh . /root 30 70")
+        person.type("exit 3\r")
+        assert person.status() == 3
+    assert bb("enter", "box", stdin="id -un\n") == "root\n"
+    assert bb("enter", "-u", "guest", "box", stdin="id -un; pwd\n") == "guest\n/\n"
+    assert "LIM-RUN-005" in bb("enter", "-u", "nosuch", "box", status=126)
