@@ -35,7 +35,7 @@ class Cgroups(Protocol):
         """
 
     def procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
-        """Return the `cgroup.procs` files that a new process writes itself into to become a member of every group."""
+        """Return the files that a new process, of one thread, writes a 0 into to become a member of every group."""
 
     def exec_procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
         """The same for a process that joins later: a leaf group where v2 forbids processes beside child groups.

@@ -101,7 +101,7 @@ class ContainerGroups:
 
     def procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
         """See the port."""
-        return tuple(f"{place.directory(container_id)}/cgroup.procs" for place in self._places())
+        return tuple(_entrance(place, place.directory(container_id)) for place in self._places())
 
     def exec_procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
         """See the port."""
@@ -112,7 +112,7 @@ class ContainerGroups:
             if place.hierarchy.unified and cgroupfs.read(f"{directory}/cgroup.subtree_control"):
                 directory = f"{directory}/{EXEC_LEAF}"
                 cgroupfs.make(directory)
-            files.append(f"{directory}/cgroup.procs")
+            files.append(_entrance(place, directory))
         return tuple(files)
 
     def criu_root(self, container_id: ContainerId) -> tuple[tuple[str, str], ...]:
@@ -214,6 +214,14 @@ class ContainerGroups:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENODEV):
                 raise
+
+
+def _entrance(place: Place, directory: str) -> str:
+    """Return the file of a group that a process with one thread writes itself into.
+
+    A thread that moves itself alone, by v1's `tasks`, waits for nobody; by `cgroup.procs` it waits 5 to 20 ms.
+    """
+    return f"{directory}/{'cgroup.procs' if place.hierarchy.unified else 'tasks'}"
 
 
 def _steps(deadline: float) -> Iterator[None]:
