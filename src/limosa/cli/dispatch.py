@@ -57,7 +57,9 @@ def run(argv: Sequence[str]) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
     as_json = "--json" in argv
     try:
-        return _run(list(argv))
+        status = _run(list(argv))
+        sys.stdout.flush()
+        return status
     except LimosaError as error:
         print(json.dumps(error.as_json()) if as_json else error, file=sys.stderr)
         return error.exit_status

@@ -27,10 +27,11 @@ REF_NAME: Final = "org.opencontainers.image.ref.name"
 KIND_LABEL: Final = "org.limosa.kind"
 """The label that says "system" on images whose first process is an init."""
 
-_COMPONENT: Final = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*\Z")
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?\Z")
-_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z")
-_LOOPBACK: Final = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?\Z")
+# Compiled when they are first used: most commands look at no reference.
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*\Z"
+_HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?\Z"
+_TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z"
+_LOOPBACK: Final = r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?\Z"
 _LONGEST_NAME: Final = 255
 
 
@@ -55,7 +56,7 @@ class Reference(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether its registry is on this machine, where plain HTTP is normal."""
-        return _LOOPBACK.match(self.registry) is not None
+        return re.match(_LOOPBACK, self.registry) is not None
 
 
 def parse_reference(text: str, default_registry: str = DOCKER_HUB) -> Reference:
@@ -68,10 +69,10 @@ def parse_reference(text: str, default_registry: str = DOCKER_HUB) -> Reference:
     last, _, tag = last.partition(":")
     registry, repository = _split(f"{head}/{last}" if head else last, default_registry)
     good = (
-        _HOST.match(registry) is not None
-        and all(_COMPONENT.match(part) for part in repository.split("/"))
+        re.match(_HOST, registry) is not None
+        and all(re.match(_COMPONENT, part) for part in repository.split("/"))
         and len(registry) + len(repository) < _LONGEST_NAME
-        and (":" not in name.rpartition("/")[2] or _TAG.match(tag) is not None)
+        and (":" not in name.rpartition("/")[2] or re.match(_TAG, tag) is not None)
     )
     try:
         digest = checked_digest(digest) if "@" in text else ""
@@ -110,12 +111,12 @@ def candidates(text: str) -> tuple[Reference, ...]:
     return (local,) if local == hub else (local, hub)
 
 
-_ABBREVIATED: Final = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
+_ABBREVIATED: Final = r"(?:sha256:)?([0-9a-f]{4,64})\Z"
 
 
 def abbreviated_digest(text: str) -> str:
     """Return the hexadecimal digits if `text` may be a digest or its beginning (4 digits or more), else ""."""
-    found = _ABBREVIATED.match(text)
+    found = re.match(_ABBREVIATED, text)
     return found.group(1) if found else ""
 
 

@@ -134,7 +134,7 @@ class BridgeNetworks:
             state.put_lease(Lease(attachment, withdrawn))
         for kind in ("hosts", "resolv"):
             os.makedirs(f"{self._book.directory}/{kind}", mode=0o711, exist_ok=True)
-        self._write_hosts(request.network)
+        self._write_hosts(request.network, container_id, neighbours=False)
         return addresses
 
     def _chosen_ports(
@@ -211,7 +211,7 @@ class BridgeNetworks:
         finally:
             os.close(namespace)
         if not names_later:
-            self._write_hosts(attachment.network)
+            self._write_hosts(attachment.network, container_id)
 
     def _connect(self, state: State, lease: Lease, namespace: int) -> None:
         network = state.network(lease.attachment.network)
@@ -275,7 +275,7 @@ class BridgeNetworks:
             return
         self._take_down(state, lease)
         self._host.leave_idle(state.network(lease.attachment.network))
-        self._write_hosts(lease.attachment.network)
+        self._write_hosts(lease.attachment.network, container_id)
 
     def _take_down(self, state: State, lease: Lease) -> None:
         attachment = lease.attachment
@@ -340,15 +340,20 @@ class BridgeNetworks:
 
     def refresh_names(self, container_id: ContainerId) -> None:
         """See the port."""
-        self._write_hosts(_reserved(self._book.read(), container_id).attachment.network)
+        self._write_hosts(_reserved(self._book.read(), container_id).attachment.network, container_id)
 
-    def _write_hosts(self, network: str) -> None:
-        """Bring the hosts files of a network's containers in line with who runs now."""
+    def _write_hosts(self, network: str, own: ContainerId, *, neighbours: bool = True) -> None:
+        """Bring the hosts file of `own`, and of its running neighbours, in line with who runs now.
+
+        Whoever does not run gets his when he is connected: with many containers at work at once, these files are what
+        they would wait for.
+        """
         with locked(f"{self._book.directory}/hosts.lock"):
             leases = [one for one in self._book.read().raw_leases().values() if one["network"] == network]
             present = link.link_names(self._host.route)
             running = [one for one in leases if names.veth_name(self._tag, one["container_id"]) in present]
-            for lease in leases:
+            wanted = {own} | ({one["container_id"] for one in running} if neighbours else set())
+            for lease in (one for one in leases if one["container_id"] in wanted):
                 path = f"{self._book.directory}/hosts/{lease['container_id']}"
                 if network == "host":
                     name_files.write_in_place(path, name_files.read_or_empty("/etc/hosts"))
