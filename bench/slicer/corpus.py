@@ -67,6 +67,29 @@ def bare_clone(source: str, name: str, into: str) -> str:
     return place
 
 
+def mined(git_dir: str, limit: int = 70, least_hunks: int = 6, most_hunks: int = 400) -> list[Series]:
+    """Return series that the merges of a repository brought, chosen by hash, in the manner of the listed ones."""
+    text = _git(git_dir, "log", "--merges", "--format=%H %P").decode()
+    merges = sorted((line.split() for line in text.splitlines()), key=lambda m: hashlib.sha256(m[0].encode()).digest())
+    found: list[Series] = []
+    seen: set[str] = set()
+    for _, first, *others in merges:
+        if len(found) >= limit or len(others) != 1:
+            continue
+        base = _git(git_dir, "merge-base", first, others[0]).decode().strip()
+        span = f"{base}..{others[0]}"
+        if not base or _git(git_dir, "rev-list", "--merges", span).strip():
+            continue
+        commits = _git(git_dir, "rev-list", "--reverse", span).decode().split()
+        if not 3 <= len(commits) <= 25 or seen & set(commits):
+            continue
+        hunks = _git(git_dir, "diff", "-U0", base, others[0]).count(b"\n@@ ")
+        if least_hunks <= hunks <= most_hunks:
+            seen.update(commits)
+            found.append(Series(os.path.basename(os.path.dirname(git_dir)), base, others[0], tuple(commits)))
+    return found
+
+
 def _git(git_dir: str, *args: str) -> bytes:
     return subprocess.run(["git", "--git-dir", git_dir, *args], capture_output=True, check=False).stdout
 

@@ -38,7 +38,8 @@ def measure(
     """Add the figures of one series to `rows`; return whether the trees were the same."""
     syntax = TreeSitterSyntax()
     change = read_change(repository, syntax, repository.tree_of(series.base), repository.tree_of(series.head))
-    slices = planning.plan(change, syntax, 150, [])
+    planner = planning.Planner(change, syntax, repository.history(series.base, 2000))
+    slices = planner.plan(150)
     home = {atom: number for number, item in enumerate(slices) for atom in item.atoms}
     lines += [sum(change.lines(change.atoms[a]) for a in item.atoms) for item in slices]
     truth = corpus.Truth(repository.git_dir, series, change)

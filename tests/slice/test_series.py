@@ -37,8 +37,9 @@ def series_of(repository: GitRepository, old, new) -> tuple[str, writing.Written
     change = read_change(repository, TreeSitterSyntax(), base_tree, head_tree)
     if not change.atoms:
         return None
-    slices = planning.plan(change, TreeSitterSyntax(), 10, [])
-    return base, writing.write(repository, Composer(repository, change), base, slices, ANN)
+    slices = planning.Planner(change, TreeSitterSyntax(), []).plan(10)
+    messages = [item.title + "\n" for item in slices]
+    return base, writing.write(repository, Composer(repository, change), base, slices, messages, ANN)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -81,6 +82,6 @@ def test_the_mails_add_up_to_the_input(repository, tmp_path, forward) -> None:
     old, new = (TEXTS, CHANGED) if forward else (CHANGED, TEXTS)
     made = series_of(repository, old, new)
     assert made is not None
-    mails = repository.format_patch(made[0], made[1].commits[-1], str(tmp_path), None)
+    mails = repository.format_patch(made[0], made[1].commits[-1], str(tmp_path))
     assert len(mails) == len(made[1].commits) > 1
     assert repository.apply_mail(made[0], mails) == store(repository, new)

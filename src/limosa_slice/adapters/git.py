@@ -138,10 +138,10 @@ class GitRepository:
         return self.must("log", "-1", "--no-show-signature", "--format=%B", commit).decode(errors="replace")
 
     def history(self, revision: str, limit: int) -> list[PastCommit]:
-        out = self.must(
-            "log", "--no-show-signature", "--no-merges", f"-n{limit}", "--format=%x01%s", "--numstat", "-z",
-            "--no-renames", "--no-ext-diff", "--no-textconv", revision,
-        )  # fmt: skip
+        form = ["log", "--no-show-signature", "--no-merges", f"-n{limit}", "--format=%x01%s", "-z", "--no-renames"]
+        done = self.git(*form, "--numstat", "--no-ext-diff", "--no-textconv", revision)
+        # In a partial clone the blobs to count lines in may be missing; the names are there.
+        out = self.must(*form, "--name-only", revision) if done.status else done.stdout
         return gitdiff.parse_history(out)
 
     def tree_of_patch(self, base_tree: str, patch: bytes) -> str:
@@ -167,7 +167,7 @@ class GitRepository:
                 "LIM-SLICE-013", f"branch {name} exists already", cause=done.words(), hint="another name, or --force"
             )
 
-    def format_patch(self, base: str, head: str, directory: str, cover_letter: str | None) -> list[str]:
+    def format_patch(self, base: str, head: str, directory: str) -> list[str]:
         os.makedirs(directory, exist_ok=True)
         if any(name.endswith(".patch") for name in os.listdir(directory)):
             raise SliceError("LIM-SLICE-015", f"{directory} already holds patches", hint="give an empty directory")
@@ -176,12 +176,7 @@ class GitRepository:
             "format-patch", "--binary", "--full-index", "-M", "--no-signature", "--no-ext-diff", "--no-textconv", "--numbered",  # noqa: E501
             "--no-cover-letter", "--ignore-submodules=none", "-o", directory, f"{base}..{head}",
         )  # fmt: skip
-        names = out.decode("utf-8", "surrogateescape").splitlines()
-        if cover_letter is not None:
-            cover = os.path.join(directory, "0000-cover-letter.txt")
-            with open(cover, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(cover_letter)
-        return names
+        return out.decode("utf-8", "surrogateescape").splitlines()
 
     def apply_mail(self, base: str, mails: Sequence[str]) -> str:
         with tempfile.TemporaryDirectory(prefix="limosa-slice-") as folder:
@@ -201,9 +196,10 @@ class GitRepository:
             finally:
                 self.git("worktree", "remove", "--force", place)
 
-    def diff_text(self, old_tree: str, new_tree: str) -> bytes:
+    def diff_text(self, old_tree: str, new_tree: str, *, stat_only: bool = False) -> bytes:
+        what = ("--stat",) if stat_only else ("-p", "--stat")
         return self.must(
-            "diff-tree", "-r", "-M", "-p", "--stat", "--no-ext-diff", "--no-textconv", "--no-color", old_tree, new_tree
+            "diff-tree", "-r", "-M", *what, "--no-ext-diff", "--no-textconv", "--no-color", old_tree, new_tree
         )
 
     def read_path(self, tree: str, path: str) -> bytes | None:

@@ -90,15 +90,15 @@ def _hunk(match: "re.Match[bytes]") -> Hunk:
 
 
 def parse_history(out: bytes) -> list[PastCommit]:
-    """Return the commits of a `git log --numstat -z --format=%x01%s`."""
+    """Return the commits of a `git log --numstat -z --format=%x01%s`, or with --name-only: no lines."""
     commits = []
     for block in out.split(b"\x01")[1:]:
         title, *fields = block.split(b"\0")
         paths, lines = [], 0
         for field in fields:
-            parts = field.lstrip(b"\n").split(b"\t")
-            if len(parts) == 3:
-                paths.append(_decode(parts[2]))
-                lines += sum(int(count) for count in parts[:2] if count.isdigit())
+            parts = field.lstrip(b"\n").split(b"\t", 2)
+            if parts[-1]:
+                paths.append(_decode(parts[-1]))
+                lines += sum(int(count) for count in parts[:-1] if count.isdigit())
         commits.append(PastCommit(title.decode(errors="replace").strip(), tuple(paths), lines))
     return commits

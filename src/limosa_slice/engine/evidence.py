@@ -1,142 +1,195 @@
-"""Why two atoms belong together: features of a pair, and what each is worth.
-
-The weights are log-odds of "one commit of a person", learnt on the tuning half of the real series
-(bench/slicer/train.py).
-Only pairs with something in common are named; any other pair is worth BIAS.
-"""
+"""Why two atoms belong together: the features of a pair. What they are worth is in `affinity`."""
 
 import math
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from statistics import median
 
-from limosa_slice.model.change import Atom, Change, Role
-from limosa_slice.model.outline import Definition
-from limosa_slice.ports.syntax import Syntax
+from limosa_slice.engine.facts import PART, Facts, file_kind, stem
+from limosa_slice.model.change import Change, Role
+from limosa_slice.ports.repository import PastCommit
 
-_WORD = re.compile(rb"[A-Za-z_]\w{2,}")
 COMMON = 40  # an identifier in more atoms than this names nothing
 WINDOW = 60  # atoms of one file that are further apart than this in the list are not compared
+ALL_PAIRS = 400  # up to so many atoms every pair is looked at
+WIDE = 30  # a commit of the history that touches more files says nothing about any two of them
 
-BIAS = -1.3
-WEIGHTS: dict[str, float] = {
-    "same file": 1.24,
-    "near": 1.44,
-    "same hunk": 0.75,
-    "same function": 0.17,
-    "neighbours": -0.13,
-    "same folder": 0.49,
-    "same stem": 1.01,
-    "same file type": -0.33,
-    "rare identifier": 1.22,
-    "several identifiers": 0.03,
-    "definition and use": 0.73,
-    "dropped and last use": 0.36,
-    "equal edit": 3.05,
-}
+NAMES = (
+    "same file", "line gap", "atoms between", "same hunk", "same function", "same outer definition",
+    "same folder", "shared path", "same stem", "same file type", "file kinds low", "file kinds high",
+    "shared words", "rarest shared word", "rare shared words", "likeness of words", "likeness of word parts",
+    "shared new names", "rarest new name", "shared vanished names", "moved words", "moved lines", "equal new lines",
+    "rarest in the files", "rare in the files", "likeness of rare words", "likeness of context",
+    "names the other's function", "likeness of function names", "exclusive new names",
+    "definition and use", "last use and drop", "same name defined", "equal edit", "likeness of edits",
+    "smaller size", "larger size", "additions", "removals", "imports", "comments", "white space",
+    "change together", "seldom apart", "less known file",
+    "atoms", "files", "atoms in smaller file", "atoms in larger file", "usual lines", "usual files",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What one atom says: its words on both sides, the functions around it, the names that it defines or drops."""
+class Past:
+    """What the history before the base says: who changes with whom, and how large commits are here."""
 
-    added: frozenset[bytes]
-    removed: frozenset[bytes]
-    around: str
-    defines: frozenset[bytes]
-    drops: frozenset[bytes]
-    edit: tuple[tuple[bytes, ...], tuple[bytes, ...]]
+    touched: Counter[str]
+    together: Counter[tuple[str, str]]
+    usual_lines: float
+    usual_files: float
 
 
-def read_facts(change: Change, syntax: Syntax) -> list[Facts]:
-    """Return the facts of every atom, in order."""
-    outlines: dict[tuple[int, bool], list[Definition]] = {}
-    found = []
-    for atom in change.atoms:
-        text = change.texts[atom.file]
-        sides = []
-        for new in (False, True):
-            key = (atom.file, new)
-            if key not in outlines:
-                lines = text.new if new else text.old
-                outlines[key] = syntax.outline(change.path(atom), lines) if lines else []
-            sides.append(outlines[key])
-        found.append(_facts(change, atom, *sides))
-    return found
+def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
+    """Return the history as far as it concerns the paths of `change`."""
+    paths = {path for delta in change.files for path in (delta.old_path, delta.new_path) if path}
+    touched: Counter[str] = Counter()
+    together: Counter[tuple[str, str]] = Counter()
+    lines, files = [], []
+    for commit in history:
+        if not commit.paths:
+            continue
+        lines.append(commit.lines)
+        files.append(len(commit.paths))
+        if len(commit.paths) <= WIDE:
+            here = sorted(path for path in commit.paths if path in paths)
+            touched.update(here)
+            together.update((a, b) for n, b in enumerate(here) for a in here[:n])
+    return Past(touched, together, float(median(lines)) if lines else 20.0, sum(files) / len(files) if files else 2.0)
 
 
-def _facts(change: Change, atom: Atom, old: list[Definition], new: list[Definition]) -> Facts:
-    added, removed = b"".join(change.added(atom)), b"".join(change.removed(atom))
-    plus, minus = Counter(_WORD.findall(added)), Counter(_WORD.findall(removed))
-    hunk = atom.hunk
-    around = [d for d in new if d.kind != "variable" and d.start <= hunk.new_start < d.end]
-    edit = (tuple(sorted((minus - plus).elements())), tuple(sorted((plus - minus).elements())))
-    return Facts(
-        frozenset(plus), frozenset(minus), around[-1].name if around and hunk.old_count + hunk.new_count else "",
-        _names(new, hunk.new_start, hunk.new_count), _names(old, hunk.old_start, hunk.old_count), edit,
-    )  # fmt: skip
+class Evidence:
+    """The features of any two atoms of one change."""
 
+    def __init__(self, change: Change, facts: list[Facts], usage: Counter[bytes], past: Past) -> None:
+        self.change, self.facts, self.past = change, facts, past
+        self.spread = Counter(word for fact in facts for word in fact.added | fact.removed)
+        parts = Counter(part for fact in facts for part in fact.parts)
+        count = len(facts)
+        self._worth = {word: 1 / math.log2(1 + n) for word, n in self.spread.items()}
+        self._idf2 = {word: math.log((count + 1) / n) ** 2 for word, n in self.spread.items()}
+        self._part2 = {part: math.log((count + 1) / n) ** 2 for part, n in parts.items()}
+        self._words = [fact.fresh | fact.stale for fact in facts]
+        total = math.log(2 + sum(usage.values()))
+        self._rare = {w: 1 - math.log(1 + usage[w]) / total for f in facts for w in f.added | f.removed | f.context}
+        self._rare_norm = [math.sqrt(sum(self._rare[w] ** 4 for w in words)) for words in self._words]
+        self._near_norm = [math.sqrt(sum(self._rare[w] ** 4 for w in fact.context)) for fact in facts]
+        self._scope = [frozenset(p.lower() for p in PART.findall(fact.around.encode())) for fact in facts]
+        self._norm = [math.sqrt(sum(self._idf2[w] for w in words)) for words in self._words]
+        self._part_norm = [math.sqrt(sum(self._part2[p] for p in fact.parts)) for fact in facts]
+        paths = [delta.path for delta in change.files]
+        self._kind = [file_kind(path) for path in paths]
+        self._stem = [stem(path) for path in paths]
+        self._folder = [path.split("/")[:-1] for path in paths]
+        self._suffix = [path.rpartition(".")[2] for path in paths]
+        self._size = [math.log1p(change.lines(atom)) for atom in change.atoms]
+        self._context = (math.log(count), math.log(len(paths)))
+        self._usual = (math.log1p(past.usual_lines), past.usual_files)
+        self._files: dict[tuple[int, int], tuple[float, ...]] = {}
 
-def _names(outline: list[Definition], start: int, count: int) -> frozenset[bytes]:
-    inside = (d.name.encode() for d in outline if start <= d.end - 1 and start <= d.start < start + count)
-    return frozenset(inside)
+    def features(self, a: int, b: int) -> list[float]:
+        """Return the features of a pair, in the order of NAMES."""
+        one, two = self.change.atoms[a], self.change.atoms[b]
+        place = [0.0, -1.0, -1.0, 0.0, 0.0, 0.0]
+        left, right = self.facts[a], self.facts[b]
+        if one.file == two.file:
+            gap = abs(one.hunk.new_start - two.hunk.new_start)
+            same_hunk = one.role is Role.EDIT is two.role and one.ordinal == two.ordinal
+            place = [
+                1.0, math.log1p(gap), float(min(20, abs(a - b))), float(same_hunk),
+                float(bool(left.around) and left.around == right.around),
+                float(bool(left.outer) and left.outer == right.outer),
+            ]  # fmt: skip
+        pair = (one.file, two.file)
+        if pair not in self._files:
+            self._files[pair] = self._of_files(*pair)
+        names, history, sizes = self._files[pair][:6], self._files[pair][6:9], self._files[pair][9:]
+        low, high = sorted((self._size[a], self._size[b]))
+        shape = [
+            low, high, float(not left.removed) + (not right.removed), float(not left.added) + (not right.added),
+            float(left.imports) + right.imports, float(left.comments) + right.comments, float(left.blank) + right.blank,
+        ]  # fmt: skip
+        return [*place, *names, *self._of_words(a, b), *shape, *history, *self._context, *sizes, *self._usual]
 
+    def _of_words(self, a: int, b: int) -> list[float]:
+        left, right = self.facts[a], self.facts[b]
+        shared = (left.added | left.removed) & (right.added | right.removed)
+        worth = [self._worth[w] for w in shared]
+        both = self._words[a] & self._words[b]
+        norm, part_norm = self._norm[a] * self._norm[b], self._part_norm[a] * self._part_norm[b]
+        parts = left.parts & right.parts
+        novel, gone = left.novel & right.novel, left.gone & right.gone
+        moved = len(left.fresh & right.stale) + len(right.fresh & left.stale)
+        lines = len(left.lines_in & right.lines_out) + len(right.lines_in & left.lines_out)
+        edits = [
+            set(left.edit[0]) | {b"+" + w for w in left.edit[1]},
+            set(right.edit[0]) | {b"+" + w for w in right.edit[1]},
+        ]
+        rare = sorted((self._rare[w] for w in shared), reverse=True)[:4]
+        rare_norm, near_norm = self._rare_norm[a] * self._rare_norm[b], self._near_norm[a] * self._near_norm[b]
+        scopes = self._scope[a], self._scope[b]
+        smaller = max(1, min(len(self._words[a]), len(self._words[b])))
+        return [
+            min(10.0, len(shared)), max(worth, default=0.0), min(6.0, sum(worth)),
+            sum(self._idf2[w] for w in both) / norm if norm else 0.0,
+            sum(self._part2[p] for p in parts) / part_norm if part_norm else 0.0,
+            min(5.0, len(novel)), max((self._worth[w] for w in novel), default=0.0), min(5.0, len(gone)),
+            moved / smaller,
+            lines / max(1, min(len(left.lines_in | left.lines_out), len(right.lines_in | right.lines_out))),
+            min(5.0, len(left.lines_in & right.lines_in) + len(left.lines_out & right.lines_out)),
+            rare[0] if rare else 0.0, sum(rare),
+            sum(self._rare[w] ** 4 for w in both) / rare_norm if rare_norm else 0.0,
+            sum(self._rare[w] ** 4 for w in left.context & right.context) / near_norm if near_norm else 0.0,
+            float(left.around.encode() in right.words) + (right.around.encode() in left.words),
+            len(scopes[0] & scopes[1]) / max(1, len(scopes[0] | scopes[1])),
+            float(min(3, sum(self.spread[w] <= 3 for w in novel))),
+            min(3.0, len(left.defines & right.added) + len(right.defines & left.added)),
+            min(3.0, len(left.drops & right.removed) + len(right.drops & left.removed)),
+            min(3.0, len(left.defines & right.defines)),
+            float(left.edit == right.edit and left.edit != ((), ())),
+            len(edits[0] & edits[1]) / max(1, len(edits[0] | edits[1])),
+        ]  # fmt: skip
 
-def stem(path: str) -> str:
-    """Return the part of a file's name that its header and its test share."""
-    name = path.rsplit("/", 1)[-1].partition(".")[0]
-    return re.sub(r"^test_+|_+test$|_+tests$", "", name)
+    def _of_files(self, one: int, two: int) -> tuple[float, ...]:
+        folders = self._folder[one], self._folder[two]
+        depth = 0
+        for x, y in zip(*folders, strict=False):
+            if x != y:
+                break
+            depth += 1
+        kinds = sorted((self._kind[one], self._kind[two]))
+        counts = sorted(math.log(len(self.change.by_file[f])) for f in (one, two))
+        return (
+            float(folders[0] == folders[1]), depth / max(1, len(folders[0]), len(folders[1])),
+            float(self._stem[one] == self._stem[two]), float(self._suffix[one] == self._suffix[two]),
+            *map(float, kinds),
+            *self._history(one, two), *counts,
+        )  # fmt: skip
 
+    def _history(self, one: int, two: int) -> tuple[float, float, float]:
+        """Return how often two files change together, of the one, of both, and how well the less known is known."""
+        files = self.change.files
+        names = sorted((files[one].old_path or files[one].path, files[two].old_path or files[two].path))
+        seen = [self.past.touched[name] for name in names]
+        both = seen[0] if one == two else self.past.together[names[0], names[1]]
+        least = min(seen)
+        if not least:
+            return (-1.0, -1.0, 0.0)
+        return (both / least, both / (seen[0] + seen[1] - both), math.log1p(least))
 
-def pair_features(change: Change, facts: list[Facts], spread: Counter[bytes], a: int, b: int) -> dict[str, float]:
-    """Return the features of a pair of atoms; the keys are those of WEIGHTS."""
-    one, two = change.atoms[a], change.atoms[b]
-    left, right = facts[a], facts[b]
-    features: dict[str, float] = {}
-    path_one, path_two = change.path(one), change.path(two)
-    if one.file == two.file:
-        gap = abs(one.hunk.new_start - two.hunk.new_start)
-        features["same file"] = 1.0
-        features["near"] = 1 / (1 + gap / 20)
-        features["same hunk"] = float(one.role is Role.EDIT is two.role and one.ordinal == two.ordinal)
-        features["same function"] = float(bool(left.around) and left.around == right.around)
-        features["neighbours"] = float(abs(a - b) == 1)
-    else:
-        features["same folder"] = float(path_one.rpartition("/")[0] == path_two.rpartition("/")[0])
-        features["same stem"] = float(stem(path_one) == stem(path_two))
-        features["same file type"] = float(path_one.rpartition(".")[2] == path_two.rpartition(".")[2])
-    shared = (left.added & right.added) | (left.removed & right.removed) | (left.added & right.removed) | (
-        left.removed & right.added
-    )  # fmt: skip
-    worth = sorted((1 / math.log2(1 + spread[w]) for w in shared), reverse=True)
-    features["rare identifier"] = worth[0] if worth else 0.0
-    features["several identifiers"] = min(3.0, sum(worth[1:5]))
-    features["definition and use"] = float(bool(left.defines & right.added or right.defines & left.added))
-    features["dropped and last use"] = float(bool(left.drops & right.removed or right.drops & left.removed))
-    features["equal edit"] = float(left.edit == right.edit and left.edit != ((), ()))
-    return {name: value for name, value in features.items() if value}
-
-
-def candidates(change: Change, facts: list[Facts], spread: Counter[bytes]) -> Iterator[tuple[int, int]]:
-    """Return the pairs worth looking at: same file and close, a shared rare identifier, all in a small change."""
-    count = len(change.atoms)
-    if count <= 400:
-        yield from ((a, b) for b in range(count) for a in range(b))
-        return
-    pairs: set[tuple[int, int]] = set()
-    for atoms in change.by_file:
-        pairs.update((a, b) for b in atoms for a in range(max(atoms[0], b - WINDOW), b))
-    places: dict[bytes, list[int]] = defaultdict(list)
-    for index, fact in enumerate(facts):
-        for word in fact.added | fact.removed:
-            if spread[word] <= COMMON // 4:
-                places[word].append(index)
-    for indexes in places.values():
-        pairs.update((a, b) for n, b in enumerate(indexes) for a in indexes[:n])
-    yield from pairs
-
-
-def spread_of(facts: list[Facts]) -> Counter[bytes]:
-    """Return in how many atoms each word occurs."""
-    return Counter(word for fact in facts for word in fact.added | fact.removed)
+    def candidates(self) -> Iterator[tuple[int, int]]:
+        """Return the pairs worth looking at: same file and close, a shared rare identifier; all in a small change."""
+        count = len(self.facts)
+        if count <= ALL_PAIRS:
+            yield from ((a, b) for b in range(count) for a in range(b))
+            return
+        pairs: set[tuple[int, int]] = set()
+        for atoms in self.change.by_file:
+            pairs.update((a, b) for b in atoms for a in range(max(atoms[0], b - WINDOW), b))
+        places: dict[bytes, list[int]] = defaultdict(list)
+        for index, fact in enumerate(self.facts):
+            for word in fact.added | fact.removed:
+                if self.spread[word] <= COMMON // 4:
+                    places[word].append(index)
+        for indexes in places.values():
+            pairs.update((a, b) for n, b in enumerate(indexes) for a in indexes[:n])
+        yield from sorted(pairs)

@@ -1,19 +1,45 @@
-"""Try every prefix of a series; a failing slice takes in the later one that it needs, or else its neighbour."""
+"""Try trees by the user's commands, and read from the diagnostics which symbols they miss."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from limosa_slice.engine.compose import Composer
-from limosa_slice.engine.evidence import Facts
-from limosa_slice.model.series import Slice
+from limosa_slice.model.errors import SliceError
 from limosa_slice.ports.workspace import Verdict, Workspace
 
-_MISSING = re.compile(
-    r"(?:undeclared|undefined|unknown type name|implicit declaration of function|no member named|cannot import name"
-    r"|undefined reference to|not defined|cannot find)[^'\u2018`\"\n]*['\u2018`\"](\w+)|name '(\w+)' is not defined"
-    r"|['\u2018](\w+)['\u2019] undeclared"
-)
+_QUOTE = "['\u2018\u2019`\"]"
+_MISSING = [
+    re.compile(pattern)
+    for pattern in (
+        rf"{_QUOTE}(?:struct |union |enum )?(\w+){_QUOTE} (?:undeclared|undefined|was not declared|has not been)",
+        r"implicit declaration of function " + rf"{_QUOTE}(\w+)",
+        rf"unknown type name {_QUOTE}(\w+)",
+        rf"has no member named {_QUOTE}(\w+)",
+        rf"incomplete type {_QUOTE}(?:struct |union |enum )?(\w+)",
+        rf"undefined reference to {_QUOTE}(\w+)",
+        rf"undefined symbol:? {_QUOTE}?(\w+)",
+        rf"cannot import name {_QUOTE}(\w+)",
+        rf"name {_QUOTE}(\w+){_QUOTE} is not defined",
+        rf"has no attribute {_QUOTE}(\w+)",
+        rf"unexpected keyword argument {_QUOTE}(\w+)",
+        rf"No module named {_QUOTE}(?:[\w.]*\.)?(\w+)",
+        r"undefined: (?:\w+\.)?(\w+)",
+        rf"cannot find (?:\w+ )*{_QUOTE}(\w+)",
+        r"cannot find symbol\s+.*\s+symbol:\s+\w+ (\w+)",
+        rf"Cannot find name {_QUOTE}(\w+)",
+        r"ReferenceError: (\w+) is not defined",
+    )
+]
+_NO_FILE = [
+    re.compile(pattern)
+    for pattern in (
+        r"fatal error: ([\w./+-]+): No such file",
+        rf"No rule to make target {_QUOTE}([\w./+-]+)",
+        rf"No such file or directory: {_QUOTE}([\w./+-]+)",
+        r"([\w./+-]+\.\w+): No such file or directory",
+    )
+]
 RETRIES = 2
 
 
@@ -25,52 +51,81 @@ class Commands:
     test: str | None
 
 
-def try_tree(workspace: Workspace, tree: str, commands: Commands) -> tuple[bool | None, bool | None, str]:
-    """Return built, tested (None: not tried) and the output of what failed."""
-    verdicts: list[Verdict | None] = []
-    for command, again in ((commands.build, 0), (commands.test, RETRIES)):
-        verdict = workspace.attempt(tree, command, again=again) if command else None
-        verdicts.append(verdict)
-        if verdict is not None and not verdict.passed:
-            break
-    built, tested = (v.passed if v else None for v in [*verdicts, None][:2])
-    return built, tested, "".join(v.output for v in verdicts if v and not v.passed)
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the commands say of a tree: None is a command that was not run. `output` is what the failing one said."""
+
+    built: bool | None
+    tested: bool | None
+    output: str = ""
+    flaky: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return self.built is not False and self.tested is not False
 
 
-def settle(
-    composer: Composer,
-    facts: list[Facts],
-    slices: list[Slice],
-    commands: Commands,
-    workspace: Workspace,
-    progress: Callable[[str], None],
-) -> list[Slice]:
-    """Return the series with every prefix tried; the last slice may still fail, when the whole change does.
-
-    It ends: each failure joins two slices.
-    """
-    done: list[Slice] = []
-    todo = list(slices)
-    applied: frozenset[int] = frozenset()
-    while todo:
-        item, *todo = todo
-        tree = composer.tree(applied | set(item.atoms))
-        built, tested, output = try_tree(workspace, tree, commands)
-        progress(f"slice {len(done) + 1}: built {built}, tested {tested}, {len(todo)} to go: {item.title}")
-        if (built is False or tested is False) and todo:
-            partner = needed(output, facts, todo)
-            merged = replace(item, atoms=tuple(sorted((*item.atoms, *todo[partner].atoms))))
-            todo = [merged, *todo[:partner], *todo[partner + 1 :]]
-            continue
-        done.append(replace(item, built=built, tested=tested))
-        applied |= set(item.atoms)
-    return done
+def missing_symbols(output: str) -> set[bytes]:
+    """Return the names that the diagnostics say are not defined."""
+    return {name.encode() for pattern in _MISSING for name in pattern.findall(output)}
 
 
-def needed(output: str, facts: list[Facts], later: list[Slice]) -> int:
-    """Return which later slice defines a symbol that the diagnostics miss; 0, the neighbour, if none does."""
-    missing = {name.encode() for groups in _MISSING.findall(output) for name in groups if name}
-    for number, item in enumerate(later):
-        if any(facts[atom].defines & missing for atom in item.atoms):
-            return number
-    return 0
+def missing_files(output: str) -> set[str]:
+    """Return the paths, or ends of paths, that the diagnostics say are not there."""
+    return {name.removeprefix("./") for pattern in _NO_FILE for name in pattern.findall(output)}
+
+
+class Trial:
+    """Tries sets of atoms; counts what was really run."""
+
+    def __init__(self, composer: Composer, workspace: Workspace, commands: Commands) -> None:
+        self._composer, self._workspace, self._commands = composer, workspace, commands
+        self.places = workspace.places
+        self.runs = 0
+        self.seconds = 0.0
+
+    def of_tree(self, tree: str) -> Outcome:
+        """Return what the commands say of a tree; a failing test is run again, a build is not."""
+        return self._of_trees([tree])[0]
+
+    def of(self, applied: Collection[int]) -> Outcome:
+        """Return what the commands say of the tree with exactly `applied`; a tree that cannot be is a failure."""
+        try:
+            return self.of_tree(self._composer.tree(applied))
+        except SliceError as error:
+            if error.code != "LIM-SLICE-020":
+                raise
+            return Outcome(False, None, error.summary)
+
+    def ahead(self, prefixes: list[frozenset[int]]) -> None:
+        """Try several sets at once, so that `of` has the answers at hand. Of use only with more than one place."""
+        if self.places > 1 and len(prefixes) > 1:
+            self._of_trees([self._composer.tree(applied) for applied in prefixes])
+
+    def _of_trees(self, trees: list[str]) -> list[Outcome]:
+        built = self._run(trees, self._commands.build, 0)
+        go_on = [n for n, verdict in enumerate(built) if verdict is None or verdict.passed]
+        tested = dict(zip(go_on, self._run([trees[n] for n in go_on], self._commands.test, RETRIES), strict=True))
+        outcomes = []
+        for number, first in enumerate(built):
+            second = tested.get(number)
+            bad = next((v for v in (first, second) if v is not None and not v.passed), None)
+            flaky = any(v.flaky for v in (first, second) if v is not None)
+            outcomes.append(Outcome(_passed(first), _passed(second), bad.output if bad else "", flaky))
+        return outcomes
+
+    def _run(self, trees: list[str], command: str | None, again: int) -> list[Verdict | None]:
+        if not command:
+            return [None] * len(trees)
+        if len(trees) == 1:
+            verdicts = [self._workspace.attempt(trees[0], command, again=again)]
+        else:
+            verdicts = self._workspace.attempt_all(trees, command, again=again)
+        self.runs += sum(not verdict.cached for verdict in verdicts)
+        self.seconds += sum(verdict.seconds for verdict in verdicts if not verdict.cached)
+        return list(verdicts)
+
+
+def _passed(verdict: Verdict | None) -> bool | None:
+    return None if verdict is None else verdict.passed

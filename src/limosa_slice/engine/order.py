@@ -1,104 +1,52 @@
-"""What must come before what, and a series that keeps to it."""
+"""A series that keeps to its edges: mechanical, independent fixes, preparation, features, tests, documents."""
 
 import heapq
-import re
 from collections import Counter, defaultdict
 
-from limosa_slice.engine.evidence import Facts
+from limosa_slice.engine.edges import Edges
+from limosa_slice.engine.facts import DOCUMENT, TEST, Facts, file_kind
 from limosa_slice.model.change import Change, Role
 
-_LITERAL = re.compile(rb"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*|/\*.*?\*/", re.S)
-_DOCUMENT = re.compile(r"(^|/)(NEWS|README|CHANGES|Change[Ll]og|docs?/|man/)|\.(md|rst|txt|[1-8])$")
-_BRACKETED = (".c", ".h", ".py", ".go", ".rs", ".java", ".js", ".ts")
-_TEST = re.compile(r"(^|/)(tests?/|test_)|_test\.")
+SYSTEMATIC = 4  # so many equal edits are a substitution
+MECHANICAL, FIX, WORK, TESTS, DOCUMENTS = range(5)
 
 
-def order_edges(change: Change, facts: list[Facts]) -> dict[tuple[int, int], str]:
-    """Return (earlier, later) -> evidence."""
-    edges: dict[tuple[int, int], str] = {}
-    definers: dict[bytes, list[int]] = defaultdict(list)
-    droppers: dict[bytes, list[int]] = defaultdict(list)
-    for index, fact in enumerate(facts):
-        for word in fact.defines - fact.removed:
-            definers[word].append(index)
-        for word in fact.drops - fact.added:
-            droppers[word].append(index)
-    for index, fact in enumerate(facts):
-        for word in fact.added:
-            for first in definers.get(word, ()) if len(definers.get(word, ())) == 1 else ():
-                if first != index:
-                    edges[(first, index)] = f"defines {word.decode()}, which this uses"
-        for word in fact.removed - fact.added:
-            for last in droppers.get(word, ()) if len(droppers.get(word, ())) == 1 else ():
-                if last != index:
-                    edges[(index, last)] = f"takes a use of {word.decode()} away before its definition goes"
-    edges.update(path_edges(change))
-    return edges
+def mechanical(change: Change, facts: list[Facts]) -> frozenset[int]:
+    """Return the atoms that change no meaning by themselves: moves, modes, white space, a substitution made often."""
+    edits = Counter(fact.edit for fact in facts if fact.edit[0] and fact.edit[1])
+    return frozenset(
+        atom.id
+        for atom, fact in zip(change.atoms, facts, strict=True)
+        if atom.role in (Role.RENAME, Role.MODE)
+        or (atom.role is Role.EDIT and fact.blank)
+        or edits.get(fact.edit, 0) >= SYSTEMATIC
+    )
 
 
-def path_edges(change: Change) -> dict[tuple[int, int], str]:
-    """Return the edges that keep paths free: what leaves a path goes before what needs it, as file or as folder."""
-    leaving: dict[str, list[int]] = defaultdict(list)
-    for index, delta in enumerate(change.files):
-        if delta.old_path is not None and delta.old_path != delta.new_path:
-            parts = delta.old_path.split("/")
-            for depth in range(1, len(parts) + 1):
-                leaving["/".join(parts[:depth])].append(index)
-    edges: dict[tuple[int, int], str] = {}
-    old_files = {d.old_path for d in change.files if d.old_path != d.new_path}
-    for index, delta in enumerate(change.files):
-        if delta.new_path is None or delta.new_path == delta.old_path:
-            continue
-        parts = delta.new_path.split("/")
-        blockers = set(leaving.get(delta.new_path, ()))
-        for depth in range(1, len(parts)):
-            folder = "/".join(parts[:depth])
-            blockers.update(leaving[folder] if folder in old_files else ())
-        for blocker in blockers - {index}:
-            for first in change.by_file[blocker]:
-                for later in change.by_file[index]:
-                    edges[(first, later)] = f"frees the path {delta.new_path}"
-    return edges
+class Ranks:
+    """Where a group belongs when nothing forces it."""
+
+    def __init__(self, change: Change, facts: list[Facts], edges: Edges) -> None:
+        self._change, self._facts = change, facts
+        self._mechanical = mechanical(change, facts)
+        self._tied = {atom for pair in edges for atom in pair}
+
+    def of(self, group: list[int]) -> tuple[int, float]:
+        """Return the class of a group, then its place in the tree."""
+        kinds = {file_kind(self._change.path(self._change.atoms[a])) for a in group}
+        place = sum(group) / len(group)
+        if self._mechanical.issuperset(group):
+            return (MECHANICAL, place)
+        if kinds <= {DOCUMENT}:
+            return (DOCUMENTS, place)
+        if kinds <= {TEST, DOCUMENT}:
+            return (TESTS, place)
+        alone = not any(atom in self._tied for atom in group)
+        brings = any(self._facts[a].defines - self._facts[a].drops for a in group)
+        return (FIX if alone and not brings else WORK, place)
 
 
-def welds(change: Change) -> list[list[int]]:
-    """Return the atoms as groups that nothing may separate: edits that only together leave brackets balanced."""
-    groups: list[list[int]] = []
-    for atoms in change.by_file:
-        open_: Counter[bytes] = Counter()
-        current: list[int] = []
-        for index in atoms:
-            atom = change.atoms[index]
-            current.append(index)
-            if atom.role is Role.EDIT and change.path(atom).endswith(
-                (".c", ".h", ".py", ".go", ".rs", ".java", ".js", ".ts")
-            ):
-                for lines, sign in ((change.added(atom), 1), (change.removed(atom), -1)):
-                    text = _LITERAL.sub(b"", b"".join(lines))
-                    for pair in (b"{}", b"()", b"[]"):
-                        open_[pair] += sign * (text.count(pair[:1]) - text.count(pair[1:]))
-            if not any(open_.values()):
-                groups.append(current)
-                current = []
-        # A file whose brackets never balance (conditional compilation) teaches nothing.
-        groups += [[index] for index in current]
-    return groups
-
-
-def rank(change: Change, atoms: list[int]) -> tuple[int, float]:
-    """Return where a group belongs when nothing forces it: moves first, documents last, else as in the tree."""
-    roles = {change.atoms[a].role for a in atoms}
-    paths = [change.path(change.atoms[a]) for a in atoms]
-    if roles <= {Role.RENAME, Role.MODE}:
-        return (0, 0.0)
-    if all(_DOCUMENT.search(path) for path in paths):
-        return (3, 0.0)
-    if all(_TEST.search(path) for path in paths):
-        return (2, 0.0)
-    return (1, sum(atoms) / len(atoms))
-
-
-def ordered(change: Change, groups: list[list[int]], edges: dict[tuple[int, int], str]) -> list[list[int]]:
+def ordered(ranks: Ranks, groups: list[list[int]], edges: Edges) -> list[list[int]]:
     """Return the groups in an order that keeps every edge; groups in a circle become one."""
     while True:
         place = {atom: number for number, group in enumerate(groups) for atom in group}
@@ -109,7 +57,7 @@ def ordered(change: Change, groups: list[list[int]], edges: dict[tuple[int, int]
             if one != two and two not in after[one]:
                 after[one].add(two)
                 waits[two] += 1
-        ready = [(rank(change, group), number) for number, group in enumerate(groups) if not waits[number]]
+        ready = [(ranks.of(group), number) for number, group in enumerate(groups) if not waits[number]]
         heapq.heapify(ready)
         result: list[int] = []
         while ready:
@@ -118,7 +66,7 @@ def ordered(change: Change, groups: list[list[int]], edges: dict[tuple[int, int]
             for other in after[number]:
                 waits[other] -= 1
                 if not waits[other]:
-                    heapq.heappush(ready, (rank(change, groups[other]), other))
+                    heapq.heappush(ready, (ranks.of(groups[other]), other))
         if len(result) == len(groups):
             return [groups[number] for number in result]
         groups = _join_circle(groups, after, set(range(len(groups))) - set(result))

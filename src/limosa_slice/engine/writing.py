@@ -1,5 +1,6 @@
 """From a planned series to commits, with the proof that their sum is the input."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limosa_slice.engine.compose import Composer
@@ -16,7 +17,14 @@ class Written:
     slices: tuple[Slice, ...]
 
 
-def write(repository: Repository, composer: Composer, base: str, slices: list[Slice], author: Person | None) -> Written:
+def write(
+    repository: Repository,
+    composer: Composer,
+    base: str,
+    slices: Sequence[Slice],
+    messages: Sequence[str],
+    author: Person | None,
+) -> Written:
     """Return the series as commits on `base`; no ref moves.
 
     Raises: SliceError LIM-SLICE-021: the last tree is not the input's.
@@ -24,12 +32,12 @@ def write(repository: Repository, composer: Composer, base: str, slices: list[Sl
     applied: frozenset[int] = frozenset()
     parent, tree = base, composer.change.base_tree
     commits, kept = [], []
-    for item in slices:
+    for item, message in zip(slices, messages, strict=True):
         applied |= set(item.atoms)
         after = composer.tree(applied)
         if after == tree:
             continue
-        parent, tree = repository.commit(after, parent, item.title + "\n", author), after
+        parent, tree = repository.commit(after, parent, message, author), after
         commits.append(parent)
         kept.append(item)
     if tree != composer.change.head_tree:

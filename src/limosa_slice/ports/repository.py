@@ -70,7 +70,7 @@ class Repository(Protocol):
     def set_branch(self, name: str, commit: str, *, force: bool) -> None:
         """Point branch `name` at `commit`. Raises: SliceError LIM-SLICE-013: it exists and `force` is not given."""
 
-    def format_patch(self, base: str, head: str, directory: str, cover_letter: str | None) -> list[str]:
+    def format_patch(self, base: str, head: str, directory: str) -> list[str]:
         """Write base..head as mails that `git am --keep-cr` takes back to the byte; return the file names."""
 
     def apply_mail(self, base: str, mails: Sequence[str]) -> str:
@@ -79,8 +79,8 @@ class Repository(Protocol):
         Raises: SliceError LIM-SLICE-014: git am refused.
         """
 
-    def diff_text(self, old_tree: str, new_tree: str) -> bytes:
-        """Return the difference as a reader expects it."""
+    def diff_text(self, old_tree: str, new_tree: str, *, stat_only: bool = False) -> bytes:
+        """Return the difference as a reader expects it, or only which files it touches and how much."""
 
     def read_path(self, tree: str, path: str) -> bytes | None:
         """Return the bytes of `path` in `tree`, or None."""

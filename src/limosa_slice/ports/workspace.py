@@ -1,5 +1,6 @@
 """Where a tree is built and tested. A fork of a warm container is to be another one of these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,13 +17,18 @@ class Verdict:
 
 
 class Workspace(Protocol):
-    """A place to try trees in."""
+    """A place to try trees in, several at once."""
+
+    places: int  # how many trees are tried at once
 
     def attempt(self, tree: str, command: str, *, again: int = 0) -> Verdict:
         """Run `command` (a line for the shell, from the user) in a checkout of `tree`; retry a failure `again` times.
 
         State: nothing of the repository changes but its objects; `close` removes the place.
         """
+
+    def attempt_all(self, trees: Sequence[str], command: str, *, again: int = 0) -> list[Verdict]:
+        """Do the same for several trees, as many at once as there are places; the verdicts are in the same order."""
 
     def close(self) -> None:
         """Remove what was made. Safe to repeat."""
