@@ -1,6 +1,7 @@
 """The command, end to end, on a repository with two unrelated changes that build only in one order."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,17 @@ def test_a_failing_prefix_takes_in_what_it_misses(repo, tmp_path) -> None:
 def test_containers_are_refused_plainly(repo, capsys) -> None:
     assert main(["HEAD~1..HEAD", "--repo", str(repo), "--in", "web"]) == 1
     assert "LIM-SLICE-050" in capsys.readouterr().err
+
+
+def test_limosa_slice_is_the_same_command_and_takes_no_module_from_the_repository(repo, tmp_path) -> None:
+    (repo / "limosa_slice").mkdir()
+    (repo / "limosa_slice" / "__init__.py").write_text("raise SystemExit('taken from the repository')")
+    limosa = str(Path(sys.executable).parent / "limosa")
+    done = subprocess.run(
+        [limosa, "slice", "plan", "HEAD~1..HEAD"], check=False, cwd=repo, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\nslice " in done.stdout
+    bad = subprocess.run([limosa, "slice", "HEAD~7..HEAD"], check=False, cwd=repo, capture_output=True, text=True)
+    assert bad.returncode == 1
+    assert "LIM-SLICE-010" in bad.stderr

@@ -42,6 +42,7 @@ VERBS: Final = {
     "network": ("network", "make, list and remove networks"),
     "doctor": ("doctor", "show what this machine can do and how to mend what it cannot"),
     "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
+    "slice": ("slice", "make a reviewable series of one huge change in a git repository"),
     "internal-exited": ("internal_exited", ""),  # what the monitor calls
 }
 _COLUMNS: Final = 80
@@ -84,6 +85,8 @@ def _run(argv: list[str]) -> int:
         raise LimosaError("LIM-CLI-001", f"there is no command {verb!r}", hint=_nearest(verb), exit_status=EXIT_USAGE)
     module_name, summary = VERBS[verb]
     module = import_module(f"limosa.cli.{module_name}")
+    if verb == "slice" and arguments[:1] not in (["-h"], ["--help"]):
+        module.replace_process(arguments)
     parser = _Parser(
         prog=f"limosa {verb}",
         description=summary,

@@ -1,0 +1,48 @@
+"""limosa slice: another program, which shares nothing with containers; this process becomes it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+EXAMPLES = """\
+examples:
+  limosa slice main..big-change -o series --build 'make -j4' --test 'make check'
+  limosa slice plan huge.patch --base v1.0 --plan plan.txt
+  limosa slice apply plan.txt --format-patch mails"""
+
+_OPTIONS: Final = (
+    ("--repo", "DIR", "the repository (default: here)"),
+    ("--base", "COMMIT", "what a patch file applies to (default: HEAD)"),
+    ("--size", "LINES", "lines of a slice to aim at most at (default: 150)"),
+    ("--build", "CMD", "try each slice: a line for the shell"),
+    ("--test", "CMD", "the same; a failure is run again before it is believed"),
+    ("--max-time", "TIME", "stop trying then: 90s, 30m, 2h"),
+    ("--timeout", "TIME", "for one build or test (default: 10m)"),
+    ("--jobs", "N", "slices tried at once"),
+    ("--in", "CONTAINER|none", "where to build"),
+    ("--output", "BRANCH", "point this new branch at the series"),
+    ("--force", None, "move BRANCH if it exists"),
+    ("--format-patch", "DIR", "write the series as mails with a cover letter"),
+    ("--plan", "FILE", "write the plan there; explain reads it"),
+    ("--html", "FILE", "write one page: graph, series, diffs"),
+    ("--describe", "CMD", "a command that writes the messages"),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Name the options, for help and completion; `limosa_slice` reads them itself."""
+    for option, metavar, what in _OPTIONS:
+        parser.add_argument(option, metavar=metavar, help=what)
+    parser.add_argument("input", nargs="*", metavar="[plan|apply|check|explain] BASE..HEAD|PATCH|PLAN|HUNK")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Never reached: `replace_process` comes first."""
+    raise AssertionError(args)
+
+
+def replace_process(arguments: Sequence[str]) -> NoReturn:
+    """Become `limosa_slice`. -P: the folder that we are in may hold anything, and no module is taken from it."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "limosa_slice", *arguments])
