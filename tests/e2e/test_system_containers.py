@@ -138,3 +138,33 @@ def test_two_debians_side_by_side(limosa: Limosa, debian_12_rootfs: str) -> None
     eventually(lambda: fetched(limosa, "one") == "one")
     assert limosa("exec", "one", "cat", "/root/stopped") == "clean\n", "its services were stopped by its own init"
     assert limosa("exec", "one", "cat", "/etc/machine-id") in ids, "and it is the same machine afterwards"
+
+
+def test_a_debian_comes_back_from_commits_and_copies_run_beside_it(limosa: Limosa, debian_12_rootfs: str) -> None:
+    limosa("image", "import", debian_12_rootfs, "debian12")
+    limosa("create", "--init", "box", "debian12")
+    limosa("start", "box")
+    eventually(lambda: state(limosa, "box") == "running")
+    write(limosa, "box", "/root/server", SERVER)
+    write(limosa, "box", "/etc/systemd/system/own.service", UNIT)
+    limosa("exec", "box", "systemctl", "enable", "-q", "--now", "own.service")
+    eventually(lambda: fetched(limosa, "box") == "box")
+    boot_pid = limosa("exec", "box", "systemctl", "show", "-P", "MainPID", "own.service")
+    commit = ""
+    for _ in range(2):  # what came back can be committed again
+        commit = limosa("checkpoint", "box").strip()
+        assert state(limosa, "box") == "running", "it runs on"
+        limosa("kill", "box")
+        limosa("wait", "box")
+        limosa("restore", commit)
+        assert fetched(limosa, "box") == "box"
+        assert state(limosa, "box") == "running"
+        assert limosa("exec", "box", "systemctl", "show", "-P", "MainPID", "own.service") == boot_pid
+    limosa("fork", "--name", "copy", commit)
+    for name in ("box", "copy"):
+        # Its init still has its groups in hand: it starts and ends services, in groups of their own.
+        limosa("exec", name, "systemd-run", "--wait", "--quiet", "sh", "-c", "grep -q run-u /proc/self/cgroup")
+        limosa("exec", name, "systemctl", "restart", "own.service")
+        eventually(lambda name=name: fetched(limosa, name) == "box")
+    limosa("stop", "box", "copy")
+    assert [record["exit"]["status"] for record in limosa.records().values()] == [0, 0]

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from limosa.engine import bundle, lifecycle
 from limosa.engine.host import Host
+from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.container import ContainerConfig, ContainerRecord
 from limosa.model.errors import LimosaError
@@ -27,6 +28,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
         _refuse_sessions(host, record)
         commit_id = CommitId(host.new_id())
         moments: dict[str, int] = {}
+        groups: list[CgroupNode] = []
         with ExitStack() as undo:
             undo.callback(host.commits.abandon, commit_id)
             directory = host.commits.begin(commit_id)
@@ -37,6 +39,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
                 moments[moment] = host.now_ns()
                 if moment == "post-dump":
                     host.storage.take_snapshot(container_id, commit_id)
+                    groups.extend(host.cgroups.save_subtree(container_id))
                     moments["captured"] = host.now_ns()
 
             rootfs = host.rootfs.path(container_id)
@@ -47,6 +50,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
                 leave_running=not stop,
                 own_network=lifecycle.networked(record.config),
                 external_mounts=bundle.external_mounts(bundle.plan(host, record, rootfs)),
+                processes=tuple(host.cgroups.processes(container_id)),
             )
             host.checkpointer.dump(plan, on_moment)
             commit = CommitRecord(
@@ -56,6 +60,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
                 streams=streams,
                 message=message,
                 frozen_ns=moments.get("captured", 0) - moments.get("network-lock", moments.get("captured", 0)),
+                cgroups=tuple(groups),
                 stopped=stop,
             )
             host.commits.keep(commit)
@@ -153,7 +158,13 @@ def _revive(
     undo.callback(host.cgroups.kill, container_id)
     networked = lifecycle.networked(record.config)
 
+    divided = any(node.path for node in commit.cgroups)
+
     def on_moment(moment: RestoreMoment, init_pid: int) -> None:
+        if moment == "post-setup-namespaces" and divided:
+            # Not earlier: v2 lets nobody into a group that has controllers for groups below. Not later: files of these
+            # groups are watched.
+            host.cgroups.restore_subtree(container_id, commit.cgroups)
         if not networked:
             return
         if moment == "setup-namespaces":

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, NewType
 
+from limosa.model.cgroup import CgroupNode
 from limosa.model.container import ContainerRecord
 
 CommitId = NewType("CommitId", str)
@@ -17,4 +18,5 @@ class CommitRecord(NamedTuple):
     streams: tuple[str, str, str]  # what descriptors 0..2 of the first process were, for CRIU
     message: str = ""
     frozen_ns: int = 0
+    cgroups: tuple[CgroupNode, ...] = ()  # what an init made below its group
     stopped: bool = False  # the container was ended by this commit, so its connections can be kept

@@ -19,7 +19,7 @@ class DumpPlan(NamedTuple):
     leave_running: bool
     own_network: bool = True  # the network namespace is left empty and rebuilt by us on restore
     external_mounts: tuple[tuple[str, str], ...] = ()  # (path inside, host path) of what is bind-mounted from outside
-    irmap_paths: tuple[str, ...] = ()  # directories (inside) to search for files that inotify watches
+    processes: tuple[int, ...] = ()  # every process of it, for what has to be known of them before they are stopped
 
 
 class RestorePlan(NamedTuple):

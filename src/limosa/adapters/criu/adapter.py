@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from limosa.adapters.criu import kernel_cache, log, rpc
+from limosa.adapters.criu import kernel_cache, log, rpc, watches
 from limosa.linux import process
 from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, RestorePlan, Session
 
@@ -67,7 +67,7 @@ class Criu:
             "tcp_established": True,
             "log_file": "dump.log",
             "ghost_limit": _GHOST_LIMIT_BYTES,
-            "irmap_scan_paths": list(plan.irmap_paths),
+            "irmap_scan_paths": watches.watched_paths(plan.processes, plan.rootfs),
         }
         try:
             self._call(ours, rpc.DUMP, options, plan.criu_images, lambda script, _: on_moment(cast(Any, script)))
