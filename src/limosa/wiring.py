@@ -104,9 +104,14 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return PoolVolumes(root, f"{root}/storage")
 
+    def identities() -> object:
+        from limosa.adapters.container_identity import ContainerIdentities
+
+        return ContainerIdentities(root)
+
     makers = (
         *(containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
-        *(templates, volumes, own_view),
+        *(templates, volumes, own_view, identities),
     )
     return {maker.__name__: maker for maker in makers}
 

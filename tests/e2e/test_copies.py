@@ -70,3 +70,47 @@ def test_connections_inside_stay_and_others_live_on_in_the_original(limosa: Limo
     assert original["outside"] == "open", "and live on in the original"
     addresses = {limosa.records()[name]["addresses"]["ipv4"] for name in ("one", *copies)}
     assert len(addresses) == 3
+
+
+# Random state of a program's own in a page that fork(2) wipes, and ordinary memory beside it.
+WIPED = """
+import ctypes, mmap, os, time
+page = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+page.madvise(18)  # MADV_WIPEONFORK
+page[:6] = b"secret"
+kept = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+kept[:4] = b"kept"
+while True:
+    with open("/tmp/seen.new", "w") as file:
+        file.write(f"{page[:6]!r} {kept[:4]!r} {os.uname().nodename}")
+    os.rename("/tmp/seen.new", "/tmp/seen")
+    time.sleep(0.01)
+"""
+
+
+def test_a_copy_can_tell_that_it_is_one(limosa: Limosa, python_rootfs: str) -> None:
+    limosa("image", "import", python_rootfs, "python")
+    limosa("run", "-d", "--name", "one", "--hostname", "original", "python", "python3", "-c", WIPED)
+    machine_id = "0123456789abcdef0123456789abcdef\n"
+    limosa("exec", "-i", "one", "sh", "-c", "cat >/etc/machine-id", stdin=machine_id)
+    generation = limosa("exec", "one", "cat", "/run/.limosa-generation")
+    limosa("exec", "one", "sh", "-c", "while ! [ -e /tmp/seen ]; do sleep 0.1; done")
+    commit = limosa("checkpoint", "one").strip()
+    copies = limosa("fork", "-n", "2", commit).split()
+    time.sleep(0.3)
+    names = ("one", *copies)
+    assert limosa("exec", "one", "cat", "/tmp/seen") == "b'secret' b'kept' original"
+    for name in copies:
+        short_id = limosa.records()[name]["container_id"][:12]
+        zeros = r"b'\\x00\\x00\\x00\\x00\\x00\\x00'".replace("\\\\", "\\")
+        assert limosa("exec", name, "cat", "/tmp/seen") == f"{zeros} b'kept' {short_id}"
+    assert len({limosa("exec", name, "cat", "/etc/machine-id") for name in names}) == 3
+    assert limosa("exec", "one", "cat", "/etc/machine-id") == machine_id
+    assert limosa("exec", "one", "cat", "/run/.limosa-generation") == generation
+    assert len({limosa("exec", name, "cat", "/run/.limosa-generation") for name in names}) == 3
+    limosa("kill", "one")
+    limosa("wait", "one")
+    limosa("restore", commit)
+    assert limosa("exec", "one", "cat", "/run/.limosa-generation") != generation, "time went back for it"
+    time.sleep(0.2)
+    assert "secret" not in limosa("exec", "one", "cat", "/tmp/seen")

@@ -105,6 +105,14 @@ class OverlayRootfs:
             _require_regular(file.fileno(), path)
             return file.read(_MOST_BYTES)
 
+    def rewrite(self, container_id: ContainerId, path: str, data: bytes) -> None:
+        """See the port."""
+        # Opened without truncation first: a device or a pipe must not be touched.
+        with open(files.open_below(self.path(container_id), path, os.O_RDWR | os.O_NONBLOCK), "r+b") as file:
+            _require_regular(file.fileno(), path)
+            file.truncate(0)
+            file.write(data)
+
     def bound(self, container_id: ContainerId, name: str) -> str:
         """See the port."""
         return f"{self._base}/{container_id}/binds/{name}"

@@ -4,6 +4,7 @@ The files are captured in CRIU's post-dump, while every process is still stopped
 """
 
 from contextlib import ExitStack
+from typing import Final
 
 from limosa.engine import bundle, lifecycle
 from limosa.engine.host import Host
@@ -14,6 +15,9 @@ from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, checked_name
 from limosa.ports.checkpointer import DumpMoment, DumpPlan, RestoreMoment, RestorePlan
 from limosa.ports.runtime import Started
+
+_MACHINE_ID: Final = "/etc/machine-id"
+_MACHINE_ID_DIGITS: Final = 32
 
 
 def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop: bool = False) -> CommitRecord:
@@ -131,6 +135,7 @@ def _fork_one(host: Host, commit: CommitRecord, name: str) -> ContainerRecord:
         record = ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers)
         host.containers.add(record)
         with host.containers.locked(container_id):
+            undo.callback(host.identities.remove, container_id)
             undo.callback(host.storage.destroy, container_id)
             host.storage.clone(source.container_id, commit.commit_id, container_id, config.limits.disk_bytes)
             if lifecycle.networked(config):
@@ -142,9 +147,9 @@ def _fork_one(host: Host, commit: CommitRecord, name: str) -> ContainerRecord:
 
 
 def _config_of_copy(config: ContainerConfig, name: str) -> ContainerConfig:
-    """Published ports and fixed addresses stay with the original."""
+    """Published ports, fixed addresses and the host name stay with the original."""
     network = config.network._replace(ipv4="", ipv6="", mac="")
-    return config._replace(name=checked_name(name), ports=(), network=network)
+    return config._replace(name=checked_name(name), hostname="", ports=(), network=network)
 
 
 def _revive(
@@ -157,6 +162,8 @@ def _revive(
     undo.callback(host.runtime.delete, container_id)
     undo.callback(host.cgroups.kill, container_id)
     networked = lifecycle.networked(record.config)
+    # Only the last commit of a container that it ended comes back as nothing but itself.
+    once = keep_connections
 
     divided = any(node.path for node in commit.cgroups)
 
@@ -165,15 +172,15 @@ def _revive(
             # Not earlier: v2 lets nobody into a group that has controllers for groups below. Not later: files of these
             # groups are watched.
             host.cgroups.restore_subtree(container_id, commit.cgroups)
-        if not networked:
-            return
-        if moment == "setup-namespaces":
+        if moment == "setup-namespaces" and networked:
             host.networks.connect(container_id, init_pid)
-            if not keep_connections:  # criu probes the peers of what it restores, and they are somebody else's now
+            if not once:  # criu probes the peers of what it restores, and they are somebody else's now
                 host.networks.silence(container_id)
-        if moment == "pre-resume" and not keep_connections:
-            host.networks.abort_outside(init_pid)
-            host.networks.unsilence(container_id, init_pid)
+        if moment == "pre-resume" and not once:
+            _tell_apart(host, record, init_pid, is_copy=container_id != commit.container.container_id)
+            if networked:
+                host.networks.abort_outside(init_pid)
+                host.networks.unsilence(container_id, init_pid)
 
     with host.checkpointer.session() as session:
         seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
@@ -200,6 +207,22 @@ def _revive(
     record = lifecycle.running(host, record, started)
     undo.pop_all()
     return record
+
+
+def _tell_apart(host: Host, record: ContainerRecord, init_pid: int, *, is_copy: bool) -> None:
+    """Change what must not be the same in two that come from one commit; no process of it runs."""
+    container_id = record.container_id
+    host.identities.advance_generation(container_id)
+    host.identities.wipe_unique_memory(host.cgroups.processes(container_id))
+    if not is_copy:
+        return
+    host.identities.rename_host(init_pid, bundle.hostname(record))
+    try:
+        if len(host.rootfs.read(container_id, _MACHINE_ID).strip()) == _MACHINE_ID_DIGITS:
+            machine_id = host.random_bytes(_MACHINE_ID_DIGITS // 2).hex()
+            host.rootfs.rewrite(container_id, _MACHINE_ID, f"{machine_id}\n".encode())
+    except OSError:  # it has none, or none that is its own
+        return
 
 
 def _inherited(commit: CommitRecord) -> tuple[tuple[str, int], ...]:

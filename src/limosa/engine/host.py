@@ -9,6 +9,7 @@ from limosa.model.ids import ContainerId
 if TYPE_CHECKING:
     from limosa.ports.cgroups import Cgroups
     from limosa.ports.checkpointer import Checkpointer
+    from limosa.ports.identity import Identities
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import ImportedImages
     from limosa.ports.own_view import OwnView
@@ -37,6 +38,7 @@ class Host:
     checkpointer: "Checkpointer"
     templates: "Templates"
     volumes: "Volumes"
+    identities: "Identities"
 
     def __init__(self, builders: Builders, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
         """`builders` makes the adapter of each annotated name above."""

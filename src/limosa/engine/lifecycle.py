@@ -278,6 +278,7 @@ def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> Non
             if commit.container.container_id == container_id:
                 host.commits.remove(commit.commit_id)
         host.networks.forget(container_id)
+        host.identities.remove(container_id)
         host.storage.destroy(container_id)
         host.containers.remove(container_id)
     if not record.config.remove_when_stopped:  # whoever uses --rm is likely to run the next one soon

@@ -77,6 +77,7 @@ def _undo(host: Host, record: ContainerRecord) -> str:
     lifecycle.release(host, record)
     if record.phase in ("creating", "removing"):
         host.networks.forget(container_id)
+        host.identities.remove(container_id)
         host.storage.destroy(container_id)
         host.containers.remove(container_id)
         return f'"{name}" was {record.phase}: removed'

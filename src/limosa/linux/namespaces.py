@@ -8,7 +8,8 @@ from typing import Final
 
 CLONE_NEWNET: Final = 0x40000000
 CLONE_NEWUSER: Final = 0x10000000
-_NAMES: Final = {CLONE_NEWNET: "net"}
+CLONE_NEWUTS: Final = 0x04000000
+_NAMES: Final = {CLONE_NEWNET: "net", CLONE_NEWUTS: "uts"}
 
 
 def setns(descriptor: int, flag: int) -> None:
@@ -27,7 +28,7 @@ def setns(descriptor: int, flag: int) -> None:
 
 @contextmanager
 def entered(descriptor: int, flag: int = CLONE_NEWNET) -> Iterator[None]:
-    """Be in another network namespace for the time of a `with` block; only this thread changes.
+    """Be in another network (or UTS) namespace for the time of a `with` block; only this thread changes.
 
     Raises: OSError as `setns` does; the thread is then where it was. Sockets made inside stay in that namespace, and
     /proc/sys/net is read and written there.
@@ -64,7 +65,16 @@ def new_network() -> int:
 
 def open_network(pid: int) -> int:
     """Return a descriptor of the network namespace of `pid`. Raises: ProcessLookupError: there is no such process."""
+    return _opened(pid, "net")
+
+
+def open_uts(pid: int) -> int:
+    """Return a descriptor of the UTS namespace of `pid`. Raises: ProcessLookupError: there is no such process."""
+    return _opened(pid, "uts")
+
+
+def _opened(pid: int, name: str) -> int:
     try:
-        return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as gone:
         raise ProcessLookupError(f"no process {pid}") from gone

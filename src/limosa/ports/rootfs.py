@@ -57,6 +57,9 @@ class Rootfs(Protocol):
         Raises: OSError: its directory is missing, or it is no regular file; nothing changed.
         """
 
+    def rewrite(self, container_id: ContainerId, path: str, data: bytes) -> None:
+        """Replace the content of a regular file that is there; no link in it leads out. Raises: OSError."""
+
     def unmount(self, container_id: ContainerId) -> None:
         """Unmount it with all binds and nodes. Nothing happens if it is not mounted.
 

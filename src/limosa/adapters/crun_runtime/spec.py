@@ -6,6 +6,7 @@ from typing import Any, Final
 from limosa.adapters.crun_runtime import seccomp
 from limosa.model import capabilities
 from limosa.model.container import SUBORDINATE_IDS, Mount
+from limosa.ports.identity import GENERATION_PATH
 from limosa.ports.runtime import BundlePlan
 
 _MASKED: Final = (
@@ -23,9 +24,6 @@ _MASKED: Final = (
     "/sys/firmware",
 )
 _READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-GENERATION_PATH: Final = "/run/.limosa-generation"
-"""Inside every container: a line that changes when it becomes a copy (a fork or a rewind)."""
-
 _SHM: Final = "/dev/shm"  # noqa: S108 - the name inside the container
 
 
