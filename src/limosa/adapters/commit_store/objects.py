@@ -1,0 +1,153 @@
+"""Read objects: find their record, check it, keep what was read last."""
+
+import os
+from collections import OrderedDict
+from typing import Final
+
+from limosa.adapters.commit_store import failures, record
+from limosa.adapters.commit_store.hashing import Hasher
+from limosa.adapters.commit_store.index import Index, Place
+from limosa.model.commit_store import MAX_FRAME_PAGES, Malformed, ObjectId
+
+_CACHE_BYTES: Final = 48 << 20
+_MAX_OPEN_PACKS: Final = 64
+
+Pages = list[memoryview | None]
+
+
+class ObjectReader:
+    """Reads from the packs of one directory. Every object is checked against its id before it is returned."""
+
+    def __init__(self, packs: str, index: Index, hasher: Hasher) -> None:
+        self._packs = packs
+        self._index = index
+        self._hasher = hasher
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._bundles: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._frames: OrderedDict[ObjectId, Pages] = OrderedDict()
+        self._cached_bytes = 0
+        self._directories: OrderedDict[int, tuple[ObjectId, record.FrameDirectory] | None] = OrderedDict()
+
+    def read(self, kind: str, object_id: ObjectId) -> bytes:
+        """Return a blob, node or commit. Raises: LimosaError LIM-STORE-001, LIM-STORE-002."""
+        for attempt in (0, 1):
+            place = self._index.place(object_id)
+            if place is None or place.kind != kind:
+                raise failures.missing(object_id)
+            try:
+                data = self._bundle(place)[place.start : place.start + place.size]
+            except FileNotFoundError:  # a collection moved it meanwhile: look again
+                if attempt:
+                    raise failures.missing(object_id) from None
+                continue
+            except (Malformed, OSError) as why:
+                raise failures.damaged(object_id, f"{place.pack} at {place.offset}: {why}") from why
+            if self._hasher.of(kind, data) != object_id:
+                raise failures.damaged(object_id, f"{place.pack} at {place.offset}: its content has another digest")
+            return data
+        raise AssertionError
+
+    def frame(self, frame: ObjectId) -> Pages:
+        """Return the pages of a frame by slot; None for one that a collection dropped. Raises: as `read`."""
+        pages = self._frames.get(frame)
+        if pages is not None:
+            self._frames.move_to_end(frame)
+            return pages
+        for attempt in (0, 1):
+            place = self._index.place(frame)
+            if place is None or place.kind != "frame":
+                raise failures.missing(frame)
+            try:
+                header, data = self._record(place.pack, place.offset, place.record_bytes)
+                if header.record_id != frame or header.kind != record.FRAME:
+                    raise Malformed("another record stands there")
+                pages = record.frame_pages(self._hasher, header, data)
+            except FileNotFoundError:
+                if attempt:
+                    raise failures.missing(frame) from None
+                continue
+            except (Malformed, OSError) as why:
+                raise failures.damaged(frame, f"{place.pack} at {place.offset}: {why}") from why
+            self._frames[frame] = pages
+            self._cached_bytes += header.plain_bytes
+            self._shrink()
+            return pages
+        raise AssertionError
+
+    def page_at(self, row: int, slot: int, digest: bytes) -> ObjectId | None:
+        """Return the frame of an index row if its page `slot` is there and has this digest, else None."""
+        if row not in self._directories:
+            self._directories[row] = self._directory(row)
+            if len(self._directories) > 1 << 14:
+                self._directories.popitem(last=False)
+        known = self._directories[row]
+        if not known:
+            return None
+        frame, directory = known
+        if slot >= len(directory.prefixes) or slot in directory.dropped:
+            return None
+        return frame if digest.startswith(directory.prefixes[slot]) else None
+
+    def _directory(self, row: int) -> tuple[ObjectId, record.FrameDirectory] | None:
+        found = self._index.frame_of(row)
+        if found is None:
+            return None
+        frame, pack, offset, record_bytes = found
+        try:
+            most = record.HEADER_BYTES + MAX_FRAME_PAGES * 20
+            data = os.pread(self._descriptor(pack), min(record_bytes, most), offset)
+            header = record.parse_header(data)
+            directory = record.parse_frame_directory(header, data)
+        except (Malformed, OSError):
+            return None  # not found is never wrong: the page is stored once more
+        return (frame, directory) if header.record_id == frame else None
+
+    def _bundle(self, place: Place) -> bytes:
+        key = (place.pack, place.offset)
+        data = self._bundles.get(key)
+        if data is None:
+            header, raw = self._record(place.pack, place.offset, place.record_bytes)
+            if header.kind != record.BUNDLE:
+                raise Malformed("another record stands there")
+            data = self._bundles[key] = record.plain(header, raw)
+            self._cached_bytes += len(data)
+            self._shrink()
+        else:
+            self._bundles.move_to_end(key)
+        return data
+
+    def _record(self, pack: str, offset: int, record_bytes: int) -> tuple[record.Header, bytes]:
+        data = os.pread(self._descriptor(pack), record_bytes, offset)
+        header = record.parse_header(data)
+        record.check(header, data)
+        return header, data
+
+    def _descriptor(self, pack: str) -> int:
+        descriptor = self._open.get(pack)
+        if descriptor is None:
+            descriptor = self._open[pack] = os.open(f"{self._packs}/{pack}", os.O_RDONLY | os.O_CLOEXEC)
+            if len(self._open) > _MAX_OPEN_PACKS:
+                os.close(self._open.popitem(last=False)[1])
+        else:
+            self._open.move_to_end(pack)
+        return descriptor
+
+    def _shrink(self) -> None:
+        while self._cached_bytes > _CACHE_BYTES and len(self._frames) + len(self._bundles) > 1:
+            if self._frames and (len(self._frames) > 1 or not self._bundles):
+                pages = self._frames.popitem(last=False)[1]
+                self._cached_bytes -= sum(len(page) for page in pages if page is not None)
+            else:
+                self._cached_bytes -= len(self._bundles.popitem(last=False)[1])
+
+    def forget_packs(self) -> None:
+        """Close all packs and forget what was read: records may have moved."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+        self._bundles.clear()
+        self._frames.clear()
+        self._directories.clear()
+        self._cached_bytes = 0
+
+    close = forget_packs

@@ -1,0 +1,119 @@
+"""What every part of a store needs: its directories, key, index and locks; and how a store is made and opened."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from limosa.adapters.commit_store import failures
+from limosa.adapters.commit_store.hashing import KEY_BYTES, Hasher
+from limosa.adapters.commit_store.index import Index
+from limosa.adapters.commit_store.intake import LEVEL, Intake
+from limosa.adapters.commit_store.objects import ObjectReader
+from limosa.adapters.commit_store.page_index import PageIndex
+from limosa.adapters.commit_store.refs import Refs
+from limosa.linux import files, flock
+from limosa.model.commit_store import ObjectId
+
+FORMAT: Final = 1
+
+
+def create(root: str, key: bytes | None = None) -> None:
+    """Make an empty store in the directory `root`; with `key`, its ids are those of other hosts with that key.
+
+    Repeating it completes what a crash left. Raises: LimosaError LIM-STORE-003: there is a store with another key.
+    """
+    for name in ("packs", "refs", "logs", "leases", "index"):
+        os.makedirs(f"{root}/{name}", mode=0o700, exist_ok=True)
+    with flock.locked(f"{root}/lock"):
+        if os.path.exists(f"{root}/format"):
+            if key is not None and _key(root) != key:
+                raise failures.not_a_store(root, "it was made with another key")
+            return
+        if not os.path.exists(f"{root}/key") or key is not None:
+            files.write_durably(f"{root}/key", key or os.urandom(KEY_BYTES))
+        key_id = Hasher(_key(root)).key_id.hex()
+        files.write_durably(f"{root}/format", json.dumps({"format": FORMAT, "key_id": key_id}).encode())
+
+
+def _key(root: str) -> bytes:
+    with open(f"{root}/key", "rb") as file:
+        return file.read()
+
+
+def _checked_key(root: str) -> bytes:
+    try:
+        with open(f"{root}/format", encoding="ascii") as file:
+            said = json.load(file)
+        version, key_id = int(said["format"]), str(said["key_id"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise failures.not_a_store(root, f"its file `format` cannot be read: {error}") from error
+    if version != FORMAT:
+        raise failures.not_a_store(root, f"its format has version {version}, this limosa knows {FORMAT}")
+    try:
+        key = _key(root)
+        if Hasher(key).key_id.hex() != key_id:
+            raise ValueError("it is not the key that the store was made with")
+    except (OSError, ValueError) as error:
+        raise failures.not_a_store(root, f"its key cannot be used: {error}") from error
+    return key
+
+
+class Parts:
+    """An open store. One instance serves one process; it must not be used across a fork."""
+
+    def __init__(self, root: str, level: int = LEVEL) -> None:
+        self.root: Final = root
+        self.packs: Final = f"{root}/packs"
+        self.leases: Final = f"{root}/leases"
+        self.hasher: Final = Hasher(_checked_key(root))
+        self.refs: Final = Refs(root)
+        self._level = level
+        self.page_index: Final = PageIndex(f"{root}/index/pages")
+        try:
+            self.index = Index(f"{root}/index")
+        except sqlite3.DatabaseError:
+            with flock.locked(f"{root}/lock"):
+                self._remove_index()
+                self.index = Index(f"{root}/index")
+        self.objects = ObjectReader(self.packs, self.index, self.hasher)
+
+    def renew_index(self) -> None:
+        """Throw the index away and begin an empty one, which the caller fills. The lock is held exclusively."""
+        self.close()
+        self._remove_index()
+        self.page_index.clear()
+        self.index = Index(f"{self.root}/index")
+        self.objects = ObjectReader(self.packs, self.index, self.hasher)
+
+    def _remove_index(self) -> None:
+        for name in os.listdir(f"{self.root}/index"):
+            if name.startswith("objects.sqlite"):
+                os.unlink(f"{self.root}/index/{name}")
+
+    def close(self) -> None:
+        """Give files back."""
+        self.objects.close()
+        self.page_index.close()
+        self.index.close()
+
+    def intake(self) -> Intake:
+        """Return a way into the packs. The caller holds the lock."""
+        return Intake(self.packs, self.index, self.page_index, self.hasher, self._level)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a collection from starting for the time of a `with` block."""
+        with flock.locked(f"{self.root}/lock", exclusive=False):
+            self.page_index.refresh()
+            yield
+
+    def load(self, kind: str, object_id: ObjectId) -> bytes:
+        """Return a blob, node or commit."""
+        return self.objects.read(kind, object_id)
+
+    def load_node(self, node: ObjectId) -> bytes:
+        """Return a node."""
+        return self.objects.read("node", node)

@@ -1,0 +1,103 @@
+"""Bring the index up to what is in the packs: after a crash, a lost index, a power failure."""
+
+import os
+from typing import NamedTuple
+
+from limosa.adapters.commit_store import pack, record
+from limosa.adapters.commit_store.hashing import Hasher
+from limosa.adapters.commit_store.index import Index, NewObject, NewRecord
+from limosa.adapters.commit_store.page_index import PageIndex
+from limosa.model.commit_store import Malformed
+
+
+class Described(NamedTuple):
+    """A record as the index wants it, and the digests (16 bytes) of its pages by slot, without those dropped."""
+
+    new: NewRecord
+    pages: dict[bytes, int]
+
+
+def describe(offset: int, header: record.Header, data: bytes) -> Described:
+    """Return what a record (it may lack the payload) has to be indexed by. Raises: Malformed."""
+    if header.kind == record.FRAME:
+        directory = record.parse_frame_directory(header, data)
+        objects: tuple[NewObject, ...] = (
+            NewObject("frame", header.record_id, len(directory.dropped), header.plain_bytes),
+        )
+        pages = {prefix: slot for slot, prefix in enumerate(directory.prefixes) if slot not in directory.dropped}
+        return Described(NewRecord(offset, header.total_bytes, objects), pages)
+    members = record.parse_bundle_directory(header, data)
+    objects = tuple(NewObject(member.kind, member.object_id, member.start, member.size) for member in members)
+    return Described(NewRecord(offset, header.total_bytes, objects), {})
+
+
+def catch_up(packs: str, index: Index, pages: PageIndex, hasher: Hasher) -> bool:
+    """Index what packs have beyond what is indexed. Returns False if packs that the index knows are gone or shorter.
+
+    A pack that a writer appends to just now is left to it. What is not a whole record ends a pack.
+    """
+    there = pack.names(packs)
+    known = index.packs()
+    for name, size in there.items():
+        if size > known.get(name, 0):
+            _catch_up_pack(packs, name, index, pages, hasher)
+    gone = [name for name, size in known.items() if there.get(name, 0) < size]
+    return not gone or not _really_gone(packs, index, gone)
+
+
+def _really_gone(packs: str, index: Index, names: list[str]) -> bool:
+    """Look again: a collection may have taken a pack from the index, and then away, between the two looks."""
+    known = index.packs()
+    there = pack.names(packs)
+    return any(name in known and there.get(name, 0) < known[name] for name in names)
+
+
+def _catch_up_pack(packs: str, name: str, index: Index, pages: PageIndex, hasher: Hasher) -> None:
+    try:
+        descriptor = os.open(f"{packs}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        if not pack.try_lock(descriptor, exclusive=False):
+            return
+        start = index.packs().get(name, 0)
+        end = os.fstat(descriptor).st_size
+        found: list[Described] = []
+        for offset, header, data in pack.salvage(descriptor, max(start, pack.HEAD_BYTES), end):
+            if header.key_id == hasher.key_id:
+                try:
+                    found.append(describe(offset, header, data))
+                except Malformed:
+                    continue
+        if not found:
+            return
+        os.fsync(descriptor)  # its writer may have died before it did, and others will rely on it from now on
+        last = found[-1].new
+        enter(index, pages, name, last.offset + last.record_bytes, found)
+    finally:
+        os.close(descriptor)
+
+
+def enter(index: Index, pages: PageIndex, name: str, end: int, found: list[Described]) -> None:
+    """Index records of a pack that are on disk."""
+    with index.changing():
+        rows = index.add(name, end, [item.new for item in found])
+    found_pages: dict[bytes, tuple[int, int]] = {}
+    for row, item in zip(rows, found, strict=True):
+        found_pages.update((prefix, (row, slot)) for prefix, slot in item.pages.items())
+    try:
+        pages.add(found_pages)
+    except OSError:
+        pass  # they are stored once more if they come again
+
+
+def record_at(packs: str, name: str, offset: int, record_bytes: int) -> tuple[record.Header, bytes]:
+    """Return one record, checked. Raises: Malformed, OSError."""
+    descriptor = os.open(f"{packs}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.pread(descriptor, record_bytes, offset)
+    finally:
+        os.close(descriptor)
+    header = record.parse_header(data)
+    record.check(header, data)
+    return header, data

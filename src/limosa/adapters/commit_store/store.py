@@ -1,0 +1,191 @@
+"""The commit store in a directory: what its parts (packs, index, refs, leases) do together."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from limosa.adapters.commit_store import failures, gc, leases, pack, transfer, verify, walk
+from limosa.adapters.commit_store.intake import LEVEL
+from limosa.adapters.commit_store.parts import Parts
+from limosa.adapters.commit_store.reader import Reader
+from limosa.adapters.commit_store.writer import Writer
+from limosa.model import page_map, sorted_map, store_codec
+from limosa.model.commit_store import (
+    Commit,
+    Entry,
+    GcReport,
+    Malformed,
+    Manifest,
+    ObjectId,
+    PageMap,
+    RefChange,
+    StoreUsage,
+    VerifyReport,
+)
+from limosa.model.errors import LimosaError
+from limosa.ports.commit_store import Remote
+
+_ANY: Final = object()
+_ABBREVIATED: Final = re.compile(r"[0-9a-f]{4,64}\Z")
+_BACK: Final = re.compile(r"(?P<name>.+)~(?P<steps>\d{1,9})\Z")
+
+
+class DirectoryStore:
+    """A store that `create` made. One instance serves one process; it must not be used across a fork."""
+
+    def __init__(self, root: str, *, level: int = LEVEL) -> None:
+        self.parts: Final = Parts(root, level)
+        gc.ensure_indexed(self.parts)
+
+    def close(self) -> None:
+        """Give files back."""
+        self.parts.close()
+
+    # Writing and reading
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Open the store for writing a commit."""
+        with self.parts.locked():
+            intake = self.parts.intake()
+            finished = False
+            try:
+                yield Writer(intake, self.parts.index, self.parts.page_index, self.parts.objects, self.parts.hasher)
+                finished = True
+            finally:
+                intake.close(keep=finished)
+
+    @contextmanager
+    def reading(self, commit: ObjectId) -> Iterator[Reader]:
+        """Open a commit, with a lease on it."""
+        with self.parts.locked():
+            said = self.commit(commit)
+            if commit in self.parts.refs.forgotten():
+                raise failures.no_such_commit(commit.hex()[:12], "it was forgotten")
+            lease = leases.take(self.parts.leases, [commit])
+        try:
+            yield Reader(self.parts.objects, commit, said)
+        finally:
+            leases.end(lease)
+
+    # Commits and refs
+
+    def commit(self, commit_id: ObjectId) -> Commit:
+        """Return what a commit says."""
+        place = self.parts.index.place(commit_id)
+        if place is None or place.kind != "commit":
+            raise failures.no_such_commit(commit_id.hex()[:12], "the store has no such commit")
+        try:
+            return store_codec.decode_commit(self.parts.objects.read("commit", commit_id))
+        except Malformed as why:
+            raise failures.damaged(commit_id, str(why)) from why
+
+    def history(self, commits: Iterable[ObjectId]) -> Iterator[tuple[ObjectId, Commit]]:
+        """Yield these commits and all they descend from, as far as the store has them."""
+        return walk.history(self.parts.load, set(commits), self.parts.index.has)
+
+    def resolve(self, name: str) -> ObjectId:
+        """Return the commit that a name leads to."""
+        back = _BACK.match(name)
+        if back is not None:
+            found = self.resolve(back["name"])
+            for step in range(int(back["steps"])):
+                parents = self.commit(found).parents
+                if not parents or not self.parts.index.has(parents[0]):
+                    raise failures.no_such_commit(name, f"{back['name']}~{step} has no parent in this store")
+                found = parents[0]
+            return found
+        for ref in (name, f"tags/{name}", f"containers/{name}"):
+            try:
+                named = self.parts.refs.get(ref)
+            except LimosaError:
+                continue
+            if named is not None:
+                return named
+        if _ABBREVIATED.match(name) is None:
+            raise failures.no_such_commit(name, "no ref and no id is called so")
+        low, high = (bytes.fromhex(name.ljust(64, digit)) for digit in "0f")
+        ids = self.parts.index.commits(low, high)
+        if len(ids) != 1:
+            raise failures.no_such_commit(name, f"{len(ids)} ids begin so" if ids else "no ref and no id is called so")
+        return ids[0]
+
+    def refs(self) -> dict[str, ObjectId]:
+        """Return all refs."""
+        return self.parts.refs.all()
+
+    def set_ref(
+        self, name: str, commit: ObjectId | None, *, when_ns: int, why: str, expected: ObjectId | object | None = _ANY
+    ) -> None:
+        """Move a ref, or remove it (None)."""
+        options = {} if expected is _ANY else {"expected": expected}
+        with self.parts.locked():
+            if commit is not None:
+                self.commit(commit)
+                if commit in self.parts.refs.forgotten():
+                    raise failures.no_such_commit(commit.hex()[:12], "it was forgotten")
+            self.parts.refs.move(name, commit, when_ns=when_ns, why=why, **options)
+
+    def ref_log(self, name: str) -> list[RefChange]:
+        """Return what a ref named, the last change last."""
+        return self.parts.refs.log(name)
+
+    def drop_log(self, name: str) -> None:
+        """Forget what a ref named before."""
+        self.parts.refs.drop_log(name)
+
+    def forget(self, commits: Iterable[ObjectId]) -> None:
+        """Let a collection take the content of commits."""
+        wanted = set(commits)
+        for commit in wanted:
+            self.commit(commit)
+        with self.parts.refs.changing():
+            for name, commit in self.parts.refs.all().items():
+                if commit in wanted:
+                    raise failures.named_by_ref(commit, name)
+            self.parts.refs.set_forgotten(self.parts.refs.forgotten() | wanted)
+
+    # Comparing
+
+    def differing_entries(self, one: Manifest, other: Manifest) -> Iterator[tuple[bytes, Entry | None, Entry | None]]:
+        """Yield (key, entry in `one`, entry in `other`) where they differ."""
+        for key, left, right in sorted_map.differing(self.parts.load_node, one, other):
+            decoded = [None if value is None else store_codec.decode_entry(value) for value in (left, right)]
+            yield key, decoded[0], decoded[1]
+
+    def differing_pages(self, one: PageMap, other: PageMap) -> Iterator[tuple[int, int]]:
+        """Yield runs (first page, pages) that the maps do not share."""
+        return page_map.differing(self.parts.load_node, one, other)
+
+    # Keeping
+
+    def usage(self) -> StoreUsage:
+        """Return what the store holds."""
+        sizes = pack.names(self.parts.packs)
+        counts = self.parts.index.counts()
+        return StoreUsage(
+            len(sizes), sum(sizes.values()), counts["frame"], counts["blob"], counts["node"], counts["commit"]
+        )
+
+    def collect(self, *, log_before_ns: int = 0, wait_s: float = 60.0) -> GcReport:
+        """Remove what nothing needs."""
+        return gc.collect(self.parts, log_before_ns=log_before_ns, wait_s=wait_s)
+
+    def verify(self, commits: Iterable[ObjectId] | None = None) -> VerifyReport:
+        """Read everything and check it."""
+        return verify.verify(self.parts, commits)
+
+    # Transfers
+
+    def push(self, commits: Sequence[ObjectId], remote: Remote, refs: Mapping[str, ObjectId], *, when_ns: int) -> int:
+        """Send commits to another store and set refs there."""
+        return transfer.push(self.parts, commits, remote, refs, when_ns=when_ns)
+
+    def export(self, commits: Sequence[ObjectId], path: str) -> int:
+        """Write commits to a new file."""
+        return transfer.export(self.parts, commits, path)
+
+    def import_file(self, path: str) -> list[ObjectId]:
+        """Take the commits of a file."""
+        return transfer.import_file(self.parts, path)
