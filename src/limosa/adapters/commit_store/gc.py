@@ -146,6 +146,7 @@ def _sweep(parts: Parts, marked: _Marked) -> GcReport:
     index.sync()
     for name in (*empty, *thin):
         os.unlink(f"{parts.packs}/{name}")
+    _cut_torn_ends(parts, sizes)
     parts.objects.forget_packs()
     if rewritten is not None:
         found = zip(rows, rewritten.records, strict=True)
@@ -156,6 +157,13 @@ def _sweep(parts: Parts, marked: _Marked) -> GcReport:
     after = sum(pack.names(parts.packs).values())
     freed = sum(sizes.values()) - after
     return GcReport(marked.kept_commits, len(unneeded), len(empty), len(thin), freed)
+
+
+def _cut_torn_ends(parts: Parts, sizes: dict[str, int]) -> None:
+    """Give back what dead writers left after the last whole record of packs, which nobody appends to now."""
+    for name, end in parts.index.packs().items():
+        if pack.HEAD_BYTES <= end < sizes.get(name, 0):
+            os.truncate(f"{parts.packs}/{name}", end)
 
 
 def _forget_forgotten(parts: Parts) -> None:

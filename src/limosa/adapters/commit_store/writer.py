@@ -13,6 +13,7 @@ from limosa.model import page_map, sorted_map, store_codec
 from limosa.model.commit_store import (
     FRAME_PAGES,
     MAX_BLOB_BYTES,
+    MAX_PAGE,
     PAGE_BYTES,
     Blob,
     Commit,
@@ -122,10 +123,14 @@ class Writer:
         if changes:
             base = page_map.update(self._load_node, self._save_node, base, sorted(changes))
         frames = _Frames(self)
+        end_page = 0
         for first_page, content in writes:
             view = memoryview(content).cast("B")
-            if len(view) % PAGE_BYTES:
-                raise ValueError(f"pages have {PAGE_BYTES} bytes, and {len(view)} is no multiple of that")
+            if len(view) % PAGE_BYTES or first_page < end_page:
+                raise ValueError(f"{len(view)} bytes from page {first_page} on are no whole pages or not in order")
+            end_page = first_page + len(view) // PAGE_BYTES
+            if end_page > MAX_PAGE:
+                raise ValueError(f"page {end_page} is after the last page of the largest file")
             for at in range(0, len(view), _BATCH_BYTES):
                 frames.add(first_page + at // PAGE_BYTES, bytes(view[at : at + _BATCH_BYTES]))
             if len(frames.changes) > _FLUSH_PAGES:
