@@ -39,19 +39,19 @@ class CommitWriter(Protocol):
 
         `writes` are (first page, content of that page and those after it), in order and not overlapping; each buffer
         is read before the next is asked for. `zero` are runs (first page, pages) that become zero before.
-        Raises: ValueError: the order or a length is wrong. LimosaError LIM-STORE-006: the disk is full.
+        Raises: ValueError: the order or a length is wrong. LimosaError LIM-CSTORE-006: the disk is full.
         """
 
     def put_entries(self, base: Manifest, edits: Mapping[bytes, Entry | None]) -> Manifest:
         """Return `base`, the parent's manifest or an empty one, with entries set or removed (None).
 
-        Raises: LimosaError LIM-STORE-002: an entry names something that is not in this store.
+        Raises: LimosaError LIM-CSTORE-002: an entry names something that is not in this store.
         """
 
     def put_commit(self, commit: Commit) -> ObjectId:
         """Store a commit. When this returns, it and all that it names are on disk; now set a ref, within the `with`.
 
-        Raises: LimosaError LIM-STORE-006: the disk is full; all earlier commits are whole, nothing of this one is kept.
+        Raises: LimosaError LIM-CSTORE-006: the disk is full; earlier commits are whole, of this one nothing is kept.
         """
 
     def stats(self) -> WriteStats:
@@ -61,7 +61,7 @@ class CommitWriter(Protocol):
 class CommitReader(Protocol):
     """One commit, open for reading. While it is open, nothing of it is collected; its end is the process's at last.
 
-    Every method raises LimosaError LIM-STORE-001 (damaged) or LIM-STORE-002 (missing) for what cannot be read.
+    Every method raises LimosaError LIM-CSTORE-001 (damaged) or LIM-CSTORE-002 (missing) for what cannot be read.
     """
 
     commit_id: ObjectId
@@ -105,11 +105,11 @@ class RemoteWriter(Protocol):
     def put_record(self, data: bytes) -> None:
         """Take a record of a pack; what it names was put before.
 
-        Raises: LimosaError LIM-STORE-010: it is not what the format says, or does not have the digests that it claims.
+        Raises: LimosaError LIM-CSTORE-010: it is not what the format says, or does not have the digests that it claims.
         """
 
     def finish(self, refs: Mapping[str, ObjectId], *, when_ns: int, why: str) -> None:
-        """Put everything on disk, then set refs. Raises: LimosaError LIM-STORE-005: a ref's commit did not come."""
+        """Put everything on disk, then set refs. Raises: LimosaError LIM-CSTORE-005: a ref's commit did not come."""
 
 
 class CommitStore(Protocol):
@@ -121,17 +121,17 @@ class CommitStore(Protocol):
     def reading(self, commit: ObjectId) -> AbstractContextManager[CommitReader]:
         """Open a commit. Costs the same at any depth of the history.
 
-        Raises: LimosaError LIM-STORE-005: there is no such commit, or it was forgotten.
+        Raises: LimosaError LIM-CSTORE-005: there is no such commit, or it was forgotten.
         """
 
     def resolve(self, name: str) -> ObjectId:
         """Return the commit that a ref, a tag's name, or an id of at least 4 digits names; `~N` goes back N parents.
 
-        Raises: LimosaError LIM-STORE-005: it names none, or several.
+        Raises: LimosaError LIM-CSTORE-005: it names none, or several.
         """
 
     def commit(self, commit_id: ObjectId) -> Commit:
-        """Return what a commit says, also of a forgotten one. Raises: LimosaError LIM-STORE-005: there is none."""
+        """Return what a commit says, also of a forgotten one. Raises: LimosaError LIM-CSTORE-005: there is none."""
 
     def history(self, commits: Iterable[ObjectId]) -> Iterator[tuple[ObjectId, Commit]]:
         """Yield these commits and all they descend from, each once, as far as the store has them."""
@@ -150,8 +150,8 @@ class CommitStore(Protocol):
     ) -> None:
         """Move a ref, or remove it (None); its log says what it named before.
 
-        Raises: LimosaError LIM-STORE-005: no such commit; LIM-STORE-007: it is not where the caller expected it;
-        LIM-STORE-008: no ref can have that name. Nothing changed then.
+        Raises: LimosaError LIM-CSTORE-005: no such commit; LIM-CSTORE-007: it is not where the caller expected it;
+        LIM-CSTORE-008: no ref can have that name. Nothing changed then.
         """
 
     def ref_log(self, name: str) -> list[RefChange]:
@@ -163,7 +163,7 @@ class CommitStore(Protocol):
     def forget(self, commits: Iterable[ObjectId]) -> None:
         """Let `collect` take the content of commits, also if others descend from them.
 
-        Raises: LimosaError LIM-STORE-011: a ref names one of them; nothing changed.
+        Raises: LimosaError LIM-CSTORE-011: a ref names one of them; nothing changed.
         """
 
     def usage(self) -> StoreUsage:
@@ -172,7 +172,7 @@ class CommitStore(Protocol):
     def collect(self, *, log_before_ns: int = 0, wait_s: float = 60.0) -> GcReport:
         """Remove what no ref, no log since `log_before_ns` and no running command needs; pack half-empty packs anew.
 
-        Raises: LimosaError LIM-STORE-009: other commands kept writing for `wait_s`; LIM-STORE-001 or -002: a commit
+        Raises: LimosaError LIM-CSTORE-009: other commands kept writing for `wait_s`; LIM-CSTORE-001 or -002: a commit
         is damaged, so that what it needs is unknown. Nothing was removed then.
         """
 
@@ -182,7 +182,7 @@ class CommitStore(Protocol):
     def push(self, commits: Sequence[ObjectId], remote: Remote, refs: Mapping[str, ObjectId], *, when_ns: int) -> int:
         """Send commits, without their ancestors, to another store and set refs there; return the bytes sent.
 
-        Raises: LimosaError LIM-STORE-004: the other store has another key.
+        Raises: LimosaError LIM-CSTORE-004: the other store has another key.
         """
 
     def export(self, commits: Sequence[ObjectId], path: str) -> int:
@@ -193,7 +193,7 @@ class CommitStore(Protocol):
 
         A ref `imported/` and 24 digits keeps each until the caller has given it another one and removes that.
 
-        Raises: LimosaError LIM-STORE-004: it is of hosts with another key; LIM-STORE-010: it is damaged.
+        Raises: LimosaError LIM-CSTORE-004: it is of hosts with another key; LIM-CSTORE-010: it is damaged.
         """
 
     def close(self) -> None:

@@ -83,10 +83,10 @@ def test_pages_out_of_order_are_refused(store: Any, writes: Any) -> None:
 def test_an_entry_must_name_what_is_there(store: Any) -> None:
     with pytest.raises(LimosaError) as raised, store.writing() as writer:
         writer.put_entries(Manifest(), {b"m": Entry(b"", Paged(PageMap(0, NOBODY)))})
-    assert code(raised) == "LIM-STORE-002"
+    assert code(raised) == "LIM-CSTORE-002"
     with pytest.raises(LimosaError) as raised, store.writing() as writer:
         writer.put_commit(Commit((), Manifest(NOBODY, 1), 1))
-    assert code(raised) == "LIM-STORE-002"
+    assert code(raised) == "LIM-CSTORE-002"
 
 
 def test_a_block_that_raises_commits_nothing(store: Any) -> None:
@@ -111,7 +111,7 @@ def test_names_lead_to_commits(store: Any) -> None:
     for name in ("nosuch", "web~9", "abc", "f" * 64, "", "tags/../x"):
         with pytest.raises(LimosaError) as raised:
             store.resolve(name)
-        assert code(raised) == "LIM-STORE-005"
+        assert code(raised) == "LIM-CSTORE-005"
     assert [found for found, _ in store.history([chain[3]])] == chain[::-1]
 
 
@@ -121,7 +121,7 @@ def test_refs_move_in_one_step_and_remember(store: Any) -> None:
     store.set_ref("containers/db", two, when_ns=20, why="checkpoint", expected=one)
     with pytest.raises(LimosaError) as raised:
         store.set_ref("containers/db", one, when_ns=30, why="rewind", expected=one)
-    assert code(raised) == "LIM-STORE-007"
+    assert code(raised) == "LIM-CSTORE-007"
     store.set_ref("containers/db", None, when_ns=40, why="rm")
     assert store.refs() == {}
     assert [(change.old, change.new, change.why) for change in store.ref_log("containers/db")] == [
@@ -133,7 +133,7 @@ def test_refs_move_in_one_step_and_remember(store: Any) -> None:
     assert store.ref_log("containers/db") == []
     with pytest.raises(LimosaError) as raised:
         store.set_ref("containers/db", NOBODY, when_ns=1, why="")
-    assert code(raised) == "LIM-STORE-005"
+    assert code(raised) == "LIM-CSTORE-005"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_bad_names_of_refs_are_refused(store: Any, name: str) -> None:
     made = commit(store, {}, {})
     with pytest.raises(LimosaError) as raised:
         store.set_ref(name, made, when_ns=1, why="")
-    assert code(raised) == "LIM-STORE-008"
+    assert code(raised) == "LIM-CSTORE-008"
 
 
 def test_collect_takes_what_nothing_names(store: Any) -> None:
@@ -156,7 +156,7 @@ def test_collect_takes_what_nothing_names(store: Any) -> None:
     assert report.objects_dropped > 0 and report.bytes_freed > 0 and report.commits_kept == 1
     with pytest.raises(LimosaError) as raised, store.reading(second):
         pass
-    assert code(raised) == "LIM-STORE-005"
+    assert code(raised) == "LIM-CSTORE-005"
     assert content(store, first) == (pages(0, 100) + ZERO * 500, {b"a": b"a" * 1000})
     again = commit(store, {0: pages(1000, 100)}, {b"a": b"b" * 1000}, ref="tags/second")
     assert content(store, again) == (pages(1000, 100) + ZERO * 500, {b"a": b"b" * 1000})
@@ -179,7 +179,7 @@ def test_a_forgotten_commit_loses_its_content_and_not_its_place(store: Any) -> N
     store.forget([middle])
     with pytest.raises(LimosaError) as raised, store.reading(middle):
         pass
-    assert code(raised) == "LIM-STORE-005"
+    assert code(raised) == "LIM-CSTORE-005"
     assert store.collect().objects_dropped > 0
     assert [found for found, _ in store.history([last])] == [last, middle, first]
     assert content(store, first)[1] == {b"f": b"1" * 100}
@@ -188,7 +188,7 @@ def test_a_forgotten_commit_loses_its_content_and_not_its_place(store: Any) -> N
     assert store.verify().damages == ()
     with pytest.raises(LimosaError) as raised:
         store.forget([last])
-    assert code(raised) == "LIM-STORE-011"
+    assert code(raised) == "LIM-CSTORE-011"
 
 
 def test_push_sends_only_what_is_lacking(make: Make) -> None:
@@ -228,11 +228,11 @@ def test_stores_with_different_keys_do_not_mix(make: Make, tmp_path: Any) -> Non
     assert one != other
     with pytest.raises(LimosaError) as raised:
         here.push([one], remote_of(there), {}, when_ns=1)
-    assert code(raised) == "LIM-STORE-004"
+    assert code(raised) == "LIM-CSTORE-004"
     here.export([one], f"{tmp_path}/file")
     with pytest.raises(LimosaError) as raised:
         there.import_file(f"{tmp_path}/file")
-    assert code(raised) == "LIM-STORE-004"
+    assert code(raised) == "LIM-CSTORE-004"
 
 
 def test_an_exported_file_brings_the_commit(make: Make, tmp_path: Any) -> None:

@@ -249,7 +249,7 @@ def test_a_disk_that_is_really_full(tmp_path: Any) -> None:
         for _ in range(3):
             with pytest.raises(LimosaError) as raised:
                 commit(store, {0: os.urandom(1200 * 4096)}, {}, parent=first)
-            assert raised.value.code == "LIM-STORE-006"
+            assert raised.value.code == "LIM-CSTORE-006"
             assert os.statvfs(root).f_bfree > used - 40  # it got its space back
         assert store.refs() == {"containers/web": first}
         assert content(store, first)[1] == FILES

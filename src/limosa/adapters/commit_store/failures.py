@@ -7,7 +7,7 @@ from limosa.model.errors import LimosaError
 def damaged(object_id: ObjectId, why: str) -> LimosaError:
     """An object is there and cannot be read."""
     return LimosaError(
-        "LIM-STORE-001",
+        "LIM-CSTORE-001",
         f"object {object_id.hex()[:12]} of the commit store is damaged",
         cause=why,
         hint="limosa verify says which commits it affects; fetch them again from another store, if one has them",
@@ -17,7 +17,7 @@ def damaged(object_id: ObjectId, why: str) -> LimosaError:
 def missing(object_id: ObjectId) -> LimosaError:
     """An object is needed and is not there."""
     return LimosaError(
-        "LIM-STORE-002",
+        "LIM-CSTORE-002",
         f"object {object_id.hex()[:12]} is not in the commit store",
         cause="no pack has it",
         hint="limosa verify says which commits it affects; fetch them again from another store, if one has them",
@@ -26,13 +26,13 @@ def missing(object_id: ObjectId) -> LimosaError:
 
 def not_a_store(root: str, why: str) -> LimosaError:
     """A directory is no store that this limosa can use."""
-    return LimosaError("LIM-STORE-003", f"{root} is no commit store that can be used", cause=why)
+    return LimosaError("LIM-CSTORE-003", f"{root} is no commit store that can be used", cause=why)
 
 
 def other_key(what: str) -> LimosaError:
     """Two stores do not share a key, so that their ids mean different things."""
     return LimosaError(
-        "LIM-STORE-004",
+        "LIM-CSTORE-004",
         f"{what} belongs to hosts with another key",
         cause="ids are digests under the key of a group of hosts that trust each other",
         hint="give both hosts one key before their first commit, or export the commit to a file and import that",
@@ -41,13 +41,13 @@ def other_key(what: str) -> LimosaError:
 
 def no_such_commit(name: str, why: str) -> LimosaError:
     """A name leads to no commit, or to several."""
-    return LimosaError("LIM-STORE-005", f"there is no commit {name!r}", cause=why, hint="limosa log lists commits")
+    return LimosaError("LIM-CSTORE-005", f"there is no commit {name!r}", cause=why, hint="limosa log lists commits")
 
 
 def full(root: str) -> LimosaError:
     """The disk of the store is full."""
     return LimosaError(
-        "LIM-STORE-006",
+        "LIM-CSTORE-006",
         "the commit store's disk is full",
         state="all commits made before are whole; nothing of this one was kept",
         cause=f"no space left for {root}",
@@ -58,7 +58,7 @@ def full(root: str) -> LimosaError:
 def ref_moved(name: str) -> LimosaError:
     """A ref is not where the caller saw it."""
     return LimosaError(
-        "LIM-STORE-007",
+        "LIM-CSTORE-007",
         f"{name} was moved by another command meanwhile",
         state="it stands where the other command put it",
         hint="look at it again and repeat",
@@ -68,7 +68,7 @@ def ref_moved(name: str) -> LimosaError:
 def bad_ref(name: str) -> LimosaError:
     """A ref cannot have that name."""
     return LimosaError(
-        "LIM-STORE-008",
+        "LIM-CSTORE-008",
         f"{name!r} cannot be the name of a ref",
         cause="a ref is two or three names joined by '/', each of 1 to 63 letters, digits, '_', '.' or '-'",
         exit_status=2,
@@ -78,7 +78,7 @@ def bad_ref(name: str) -> LimosaError:
 def busy(what: str) -> LimosaError:
     """A collection cannot start, since commands are writing."""
     return LimosaError(
-        "LIM-STORE-009",
+        "LIM-CSTORE-009",
         f"{what}: other commands are writing commits",
         cause="it needs the store for itself for a moment",
         hint="repeat it when they have ended",
@@ -88,7 +88,7 @@ def busy(what: str) -> LimosaError:
 def malformed_pack(name: str, why: str) -> LimosaError:
     """A pack that came from elsewhere is not what the format says."""
     return LimosaError(
-        "LIM-STORE-010",
+        "LIM-CSTORE-010",
         f"{name} cannot be taken into the commit store",
         state="nothing that came from it can be reached",
         cause=why,
@@ -99,7 +99,7 @@ def malformed_pack(name: str, why: str) -> LimosaError:
 def named_by_ref(commit: ObjectId, name: str) -> LimosaError:
     """A commit cannot be forgotten, since a ref names it."""
     return LimosaError(
-        "LIM-STORE-011",
+        "LIM-CSTORE-011",
         f"commit {commit.hex()[:12]} cannot be forgotten",
         cause=f"{name} names it",
         hint="remove the tag, or move the container to another commit, first",

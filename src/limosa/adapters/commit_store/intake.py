@@ -120,7 +120,7 @@ class Intake:
         return None
 
     def flush(self) -> None:
-        """Return when all that was put is on disk and in the index. Raises: LimosaError LIM-STORE-006; OSError."""
+        """Return when all that was put is on disk and in the index. Raises: LimosaError LIM-CSTORE-006; OSError."""
         self._drain(0)
         self._sync()
 

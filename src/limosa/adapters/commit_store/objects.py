@@ -29,7 +29,7 @@ class ObjectReader:
         self._directories: OrderedDict[int, tuple[ObjectId, record.FrameDirectory] | None] = OrderedDict()
 
     def read(self, kind: str, object_id: ObjectId) -> bytes:
-        """Return a blob, node or commit. Raises: LimosaError LIM-STORE-001, LIM-STORE-002."""
+        """Return a blob, node or commit. Raises: LimosaError LIM-CSTORE-001, LIM-CSTORE-002."""
         for attempt in (0, 1):
             place = self._index.place(object_id)
             if place is None or place.kind != kind:

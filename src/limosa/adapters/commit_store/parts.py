@@ -23,7 +23,7 @@ FORMAT: Final = 1
 def create(root: str, key: bytes | None = None) -> None:
     """Make an empty store in the directory `root`; with `key`, its ids are those of other hosts with that key.
 
-    Repeating it completes what a crash left. Raises: LimosaError LIM-STORE-003: there is a store with another key.
+    Repeating it completes what a crash left. Raises: LimosaError LIM-CSTORE-003: there is a store with another key.
     """
     for name in ("packs", "refs", "logs", "leases", "index"):
         os.makedirs(f"{root}/{name}", mode=0o700, exist_ok=True)

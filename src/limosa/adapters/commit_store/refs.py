@@ -16,7 +16,7 @@ _UNKNOWN: Final = object()
 
 
 def checked(name: str) -> str:
-    """Return `name` if it can name a ref, as `tags/NAME` or `containers/ID` do. Raises: LimosaError LIM-STORE-008."""
+    """Return `name` if it can name a ref, as `tags/NAME` or `containers/ID` do. Raises: LimosaError LIM-CSTORE-008."""
     if _NAME.match(name) is None or name.endswith(".new"):
         raise failures.bad_ref(name)
     return name
@@ -60,7 +60,7 @@ class Refs:
     ) -> None:
         """Move a ref (None removes it) and log the move first. The caller has made sure that the commit is on disk.
 
-        Raises: LimosaError LIM-STORE-007: it is not where the caller `expected` it; nothing changed.
+        Raises: LimosaError LIM-CSTORE-007: it is not where the caller `expected` it; nothing changed.
         """
         checked(name)
         with self.changing():

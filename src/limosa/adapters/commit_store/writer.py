@@ -182,7 +182,7 @@ class Writer:
         return sorted_map.update(self._load_node, self._save_node, base, values)
 
     def _check_present(self, entry: Entry) -> None:
-        """Raises: LimosaError LIM-STORE-002: the entry names something that is not in this store."""
+        """Raises: LimosaError LIM-CSTORE-002: the entry names something that is not in this store."""
         content = entry.content
         if isinstance(content, Inline):
             return
@@ -193,7 +193,7 @@ class Writer:
     def put_commit(self, commit: Commit) -> ObjectId:
         """Store a commit; it and all that it names are on disk when this returns. A ref has to follow.
 
-        Raises: LimosaError LIM-STORE-002: its manifest is not in this store; LIM-STORE-006: the disk is full.
+        Raises: LimosaError LIM-CSTORE-002: its manifest is not in this store; LIM-CSTORE-006: the disk is full.
         """
         root = commit.manifest.root
         if root is not None and root not in self._unflushed and not self._index.has(root):
