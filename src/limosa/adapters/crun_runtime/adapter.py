@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from limosa.adapters.crun_runtime import attach, monitor, relay, run_files, session, spec
+from limosa.adapters.crun_runtime import monitor
 from limosa.linux import process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId
@@ -15,6 +14,7 @@ from limosa.model.init import RunFile
 from limosa.ports.runtime import BundlePlan, ExecRequest, Outcome, RestoreSeat, Started, Streams
 
 if TYPE_CHECKING:
+    from limosa.adapters.crun_runtime import session
     from limosa.model.console_log import Entry
 
 _ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.sh")
@@ -94,6 +94,8 @@ class CrunRuntime:
         self.delete(seat.container_id)
 
     def _write_bundle(self, plan: BundlePlan) -> str:
+        from limosa.adapters.crun_runtime import spec
+
         bundle = self.bundle(plan.container_id)
         os.makedirs(bundle, mode=0o700, exist_ok=True)
         with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
@@ -147,6 +149,8 @@ class CrunRuntime:
 
     def furnish(self, started: Started, owner_id: int, files: tuple[RunFile, ...]) -> None:
         """See the port."""
+        from limosa.adapters.crun_runtime import run_files
+
         run_files.put(started.init_pid, owner_id, files)
 
     def _adopt(self, container_id: ContainerId, started: Started) -> None:
@@ -214,10 +218,14 @@ class CrunRuntime:
 
     def connect(self, container_id: ContainerId) -> int:
         """See the port."""
+        from limosa.adapters.crun_runtime import attach
+
         return attach.connect(self.bundle(container_id))
 
     def redraw(self, container_id: ContainerId) -> None:
         """See the port."""
+        from limosa.adapters.crun_runtime import attach, relay
+
         size = relay.person_size()
         if size is not None:
             attach.resize(self.bundle(container_id), size[0] + 1, size[1] + 1)
@@ -231,11 +239,17 @@ class CrunRuntime:
             except ProcessLookupError:
                 pass
 
+        import socket
+
+        from limosa.adapters.crun_runtime import attach, relay
+
         with socket.socket(fileno=connection) as ours:
             return relay.run(attach.wires(ours, self.bundle(container_id), pass_on), streams)
 
     def execute(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> int:
         """See the port."""
+        from limosa.adapters.crun_runtime import session
+
         status, words = session.execute(self._session(container_id, procs_files), request)
         if words:
             raise _translated(_not_executed(words), request.argv)
@@ -243,12 +257,16 @@ class CrunRuntime:
 
     def execute_detached(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> None:
         """See the port."""
+        from limosa.adapters.crun_runtime import session
+
         try:
             session.detach(self._conmon, self._session(container_id, procs_files), request)
         except LimosaError as failed:
             raise _translated(_not_executed(failed.cause), request.argv) from failed
 
-    def _session(self, container_id: ContainerId, procs_files: tuple[str, ...]) -> session.Place:
+    def _session(self, container_id: ContainerId, procs_files: tuple[str, ...]) -> "session.Place":
+        from limosa.adapters.crun_runtime import session
+
         env = {
             "PATH": monitor.PATH,
             "LIMOSA_PROCS": " ".join(procs_files),

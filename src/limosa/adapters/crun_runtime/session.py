@@ -7,14 +7,16 @@ beside the container's config.json: `exec-<pid>.*`, and a directory `exec-<pid>`
 
 import json
 import os
-import socket
 import time
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from limosa.adapters.crun_runtime import monitor, relay
 from limosa.linux import process, terminal
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import ExecRequest
+
+if TYPE_CHECKING:
+    import socket
 
 _BLOCK_BYTES: Final = 1 << 16
 _PID_STEPS: Final = 200
@@ -150,6 +152,8 @@ def _signal_program(place: Place, number: int) -> None:
 
 
 def _with_terminal(place: Place, request: ExecRequest) -> int:
+    import socket
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         directory = os.open(place.bundle, os.O_PATH | os.O_DIRECTORY)
         # A socket's path has at most 107 bytes; both names are short wherever the bundle is.
@@ -179,9 +183,10 @@ def _with_terminal(place: Place, request: ExecRequest) -> int:
     return 128 + outcome.signal if outcome.why == "interrupted" else process.wait(pid)
 
 
-def _received_master(listener: socket.socket, ended: int) -> int:
+def _received_master(listener: "socket.socket", ended: int) -> int:
     """Return the pty's master that crun sends, -1 if crun ended first."""
     import select
+    import socket
 
     poll = select.poll()
     poll.register(listener, select.POLLIN)
