@@ -55,7 +55,7 @@ class FileContainerRecords:
 
     def save(self, record: ContainerRecord) -> None:
         """See the port."""
-        text = json.dumps(codec.to_jsonable(record), indent=1)
+        text = json.dumps(codec.to_jsonable(record))  # an indented one is not made by the encoder in C
         files.write_durably(f"{self._directory(record.container_id)}/record.json", text.encode())
 
     def load(self, container_id: ContainerId) -> ContainerRecord:

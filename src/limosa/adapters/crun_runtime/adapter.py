@@ -99,7 +99,7 @@ class CrunRuntime:
         bundle = self.bundle(plan.container_id)
         os.makedirs(bundle, mode=0o700, exist_ok=True)
         with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
-            json.dump(spec.config(plan), file)
+            file.write(json.dumps(spec.config(plan)))  # dump() would not use the encoder in C
         return bundle
 
     def _monitor_plan(
@@ -175,9 +175,9 @@ class CrunRuntime:
             "external_descriptors": "[]",
         }
         with open(f"{directory}/config.json", "w", encoding="utf-8") as file:
-            json.dump(config, file)
+            file.write(json.dumps(config))
         with open(f"{directory}/status.new", "w", encoding="utf-8") as file:
-            json.dump(status, file)
+            file.write(json.dumps(status))
         os.replace(f"{directory}/status.new", f"{directory}/status")
 
     def standard_streams(self, container_id: ContainerId) -> tuple[str, str, str]:

@@ -89,7 +89,7 @@ def _write_spec(place: Place, request: ExecRequest) -> None:
         spec["capabilities"] = {"bounding": caps, "effective": caps, "permitted": caps}
         spec["noNewPrivileges"] = False
     with open(place.file("json"), "w", encoding="utf-8") as file:
-        json.dump(spec, file)
+        file.write(json.dumps(spec))
 
 
 def _argv(place: Place, *more: str) -> list[str]:
