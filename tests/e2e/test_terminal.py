@@ -200,3 +200,54 @@ def test_enter_is_a_login_shell(bb: Limosa) -> None:
     assert bb("enter", "box", stdin="id -un\n") == "root\n"
     assert bb("enter", "-u", "guest", "box", stdin="id -un; pwd\n") == "guest\n/\n"
     assert "LIM-RUN-005" in bb("enter", "-u", "nosuch", "box", status=126)
+
+
+def test_a_terminal_comes_back_from_a_commit(bb: Limosa) -> None:
+    bb("run", "-dit", "--name", "box", *NO_NET, "bb", "sh")
+    with at(bb, "attach", "box", rows=30, columns=100) as person:
+        person.type("x=kept; echo before''-it\r")
+        person.see("before-it")
+        person.type("\x10\x11")
+        assert person.status() == 0
+    commit = bb("checkpoint", "box").strip()
+    (copy,) = bb("fork", commit).split()
+    bb("kill", "box")
+    bb("wait", "box")
+    bb("restore", commit)
+    for name, columns in (("box", 101), (copy, 102)):
+        with (
+            at(bb, "attach", name, rows=31, columns=columns) as one,
+            at(bb, "attach", name, rows=31, columns=columns) as two,
+        ):
+            two.type("\r")
+            two.see("# ")
+            one.see("# ")
+            one.type("echo $x-$(stty size)-$(tty)\r")
+            one.see(f"kept-31 {columns}-/dev/pts/0")
+            one.resize(20, 60)
+            one.type("sleep 0.3; stty size\r")
+            one.see("20 60")
+            one.type("echo go''ing; cat\r")
+            one.see("going")
+            time.sleep(0.5)
+            one.type("\x03")
+            one.see("# ")
+            one.type(f"exit {columns}\r")
+            assert one.status() == columns
+    log = bb.logs("box")
+    assert "before-it" in log
+    assert "20 60" in log, "one stream"
+
+
+def test_an_exec_after_a_restore_is_confined_as_before(bb: Limosa) -> None:
+    bb("run", "-d", "--name", "box", "-m", "64m", *NO_NET, "bb", "sleep", "1000")
+    wanted = ("sh", "-c", "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status; cat /proc/self/uid_map; id")
+    before = bb("exec", "box", *wanted)
+    assert "Seccomp:\t2" in before
+    assert "NoNewPrivs:\t1" in before
+    commit = bb("checkpoint", "--stop", "box").strip()
+    bb("restore", commit)
+    assert bb("exec", "box", *wanted) == before
+    with at(bb, "exec", "-it", "box", "sh", "-c", "grep -E 'Seccomp:' /proc/self/status") as person:
+        person.see("Seccomp:\t2")
+        assert person.status() == 0

@@ -199,6 +199,7 @@ def _revive(
                     external_mounts=bundle.external_mounts(plan),
                 ),
                 on_moment,
+                lambda master: host.runtime.give_terminal(seat, master),
             )
         except BaseException:
             host.runtime.abandon_restore(seat)
@@ -226,7 +227,12 @@ def _tell_apart(host: Host, record: ContainerRecord, init_pid: int, *, is_copy: 
 
 
 def _inherited(commit: CommitRecord) -> tuple[tuple[str, int], ...]:
-    """Standard input is inherited only where it was kept open; otherwise it is a pipe at its end, criu's own."""
+    """Standard input is inherited only where it was kept open; otherwise it is a pipe at its end, criu's own.
+
+    A terminal is not inherited: criu makes it anew and its master goes to the monitor.
+    """
+    if commit.container.config.terminal:
+        return ()
     first = 0 if commit.container.config.stdin_open else 1
     seen: dict[str, int] = {}
     for descriptor in range(first, 3):

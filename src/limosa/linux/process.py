@@ -7,7 +7,9 @@ serves the rest.  Nothing is ever passed to a shell.
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
+
+_SYS_PIDFD_GETFD: Final = 438
 
 
 class Finished(NamedTuple):
@@ -168,6 +170,29 @@ def command(pid: int) -> str:
             return file.read().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def borrow(pid: int, link_ends_with: str) -> int:
+    """Return a duplicate of the first descriptor of `pid` whose link in /proc ends so.
+
+    Raises: OSError: it has none (ENOENT), or this process may not trace it. Source: pidfd_getfd(2).
+    """
+    import ctypes
+    import errno
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(pid)
+    try:
+        for name in sorted(os.listdir(f"/proc/{pid}/fd"), key=int):
+            if os.readlink(f"/proc/{pid}/fd/{name}").endswith(link_ends_with):
+                found = int(libc.syscall(_SYS_PIDFD_GETFD, process, int(name), 0))
+                if found < 0:
+                    number = ctypes.get_errno()
+                    raise OSError(number, os.strerror(number))
+                return found
+    finally:
+        os.close(process)
+    raise OSError(errno.ENOENT, f"process {pid} has no descriptor of that kind")
 
 
 def alive(pid: int, ticks: int) -> bool:

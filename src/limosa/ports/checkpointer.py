@@ -47,6 +47,9 @@ OnDumpMoment = Callable[[DumpMoment], None]
 OnRestoreMoment = Callable[[RestoreMoment, int], None]
 """(moment, pid of the first process or 0). An exception makes CRIU give up and is raised again by the method."""
 
+OnTerminal = Callable[[int], None]
+"""Gets the master of the terminal that the dumped processes had: for their monitor. It is closed afterwards."""
+
 
 class Checkpointer(Protocol):
     """CRIU, or something as able."""
@@ -60,7 +63,7 @@ class Checkpointer(Protocol):
     def session(self) -> AbstractContextManager[Session]:
         """Return a connection for one restore; it is closed, and criu with it, at the end of the `with` block."""
 
-    def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment) -> int:
+    def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment, on_terminal: OnTerminal) -> int:
         """Drive the criu that the monitor started with `session.argv` through a restore; return the first pid.
 
         The monitor is the parent of criu, and so of the restored first process.

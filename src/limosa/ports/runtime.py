@@ -110,6 +110,13 @@ class Runtime(Protocol):
         """Start the monitor over `criu_argv`, which gets the container's streams as 0..2 and `connection` as 3.
 
         The processes that it leaves are the monitor's, as those of `create` are.
+        Raises: LimosaError LIM-RUN-009: what is executed in it later could not be confined as before.
+        """
+
+    def give_terminal(self, seat: RestoreSeat, master: int) -> None:
+        """Hand the monitor the master of the restored terminal; the caller's descriptor stays open.
+
+        Raises: LimosaError LIM-RUN-008: it expects none or does not take it.
         """
 
     def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from limosa.adapters.criu import kernel_cache, log, rpc, watches
 from limosa.linux import process
-from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, RestorePlan, Session
+from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, OnTerminal, RestorePlan, Session
 
 _LOG_LEVEL: Final = 2
 _GHOST_LIMIT_BYTES: Final = 1 << 30
@@ -75,7 +75,7 @@ class Criu:
             ours.close()  # criu takes this as its end
             process.wait(pid)
 
-    def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment) -> int:
+    def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment, on_terminal: OnTerminal) -> int:
         """See the port."""
         pids = [0]
 
@@ -84,7 +84,8 @@ class Criu:
             if script == "post-restore":
                 with open(plan.pid_file, "w", encoding="ascii") as file:
                     file.write(str(pids[0]))
-            on_moment(cast(Any, script), pids[0])
+            if script != "orphan-pts-master":
+                on_moment(cast(Any, script), pids[0])
 
         with socket.socket(fileno=os.dup(session.local_fd)) as ours:
             options = {
@@ -98,7 +99,7 @@ class Criu:
                 "inherit_fd": [{"key": key, "fd": descriptor} for key, descriptor in plan.inherited],
                 "cg_root": [{"ctrl": c, "path": path} if c else {"path": path} for c, path in plan.cgroup_roots],
             }
-            answer = self._call(ours, rpc.RESTORE, options, plan.criu_images, notified)
+            answer = self._call(ours, rpc.RESTORE, options, plan.criu_images, notified, on_terminal)
         return int(answer.get("restore", {}).get("pid", pids[0]))
 
     def _common(self, rootfs: str, own_network: bool) -> dict[str, Any]:
@@ -108,6 +109,7 @@ class Criu:
             "notify_scripts": True,
             "file_locks": True,
             "link_remap": True,
+            "orphan_pts_master": True,  # the monitor holds the terminal's master
             "ext_unix_sk": True,
             "manage_cgroups_mode": rpc.CGROUPS_SOFT,
             "config_file": self._config,
@@ -123,11 +125,12 @@ class Criu:
         options: dict[str, Any],
         criu_images: str,
         on_notify: Callable[[str, int], None],
+        on_terminal: OnTerminal | None = None,
     ) -> dict[str, Any]:
         # criu opens /proc/PID/fd/NUMBER of the process that made the socket pair, which is this one.
         directory = os.open(criu_images, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            return rpc.call(connection, kind, {"images_dir_fd": directory, **options}, on_notify)
+            return rpc.call(connection, kind, {"images_dir_fd": directory, **options}, on_notify, on_terminal)
         except rpc.RpcFailed as failed:
             path = f"{criu_images}/{options['log_file']}"
             try:

@@ -4,6 +4,7 @@
 CRIU images/rpc.proto.
 """
 
+import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -39,6 +40,7 @@ _OPTIONS: Final = {
     36: ("irmap_scan_paths", "str"),
     37: ("external", "str"),
     38: ("empty_ns", "int"),
+    50: ("orphan_pts_master", "bool"),
     51: ("config_file", "str"),
     52: ("tcp_close", "bool"),
 }
@@ -60,9 +62,16 @@ class RpcFailed(Exception):
 
 
 def call(
-    connection: socket.socket, kind: int, options: Mapping[str, Any], on_notify: Callable[[str, int], None]
+    connection: socket.socket,
+    kind: int,
+    options: Mapping[str, Any],
+    on_notify: Callable[[str, int], None],
+    on_terminal: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Send one request and return the answer. `on_notify(script, pid)` is called in each notification.
+
+    `on_terminal(descriptor)` gets the master of a pty whose slave the processes have and whose master none of them
+    has, and need not close it (the notification "orphan-pts-master").
 
     An exception of `on_notify` is answered with "no success", which makes CRIU give up and undo, and is raised again
     when CRIU has answered.  Raises: RpcFailed.
@@ -70,7 +79,7 @@ def call(
     connection.send(wire.encode(_REQUEST, {"type": kind, "opts": options}))
     failure: Exception | None = None
     while True:
-        data = connection.recv(_MOST_BYTES)
+        data, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 1)
         if not data:
             raise failure or RpcFailed("criu hung up")
         answer = wire.decode(_RESPONSE, data)
@@ -79,9 +88,13 @@ def call(
         notification = answer.get("notify", {})
         if failure is None:
             try:
+                if descriptors and on_terminal is not None:
+                    on_terminal(descriptors[0])
                 on_notify(notification.get("script", ""), notification.get("pid", 0))
             except Exception as error:
                 failure = error
+        for descriptor in descriptors:
+            os.close(descriptor)
         connection.send(wire.encode(_REQUEST, {"type": NOTIFY, "notify_success": failure is None}))
     if failure is not None:
         raise failure

@@ -22,6 +22,7 @@ _EXEC: Final = os.path.join(os.path.dirname(__file__), "exec.sh")
 _EXITED: Final = os.path.join(os.path.dirname(__file__), "exited.sh")
 
 _NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not executable", "Is a directory")
+_CONSOLE: Final = "console-socket"  # where conmon takes a restored terminal's master: written by exec.sh
 _STATUS_STEPS: Final = 200
 _STATUS_STEP_SECONDS: Final = 0.01
 _KILLED: Final = 137
@@ -79,8 +80,40 @@ class CrunRuntime:
     def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
         """See the port."""
         self._write_bundle(plan)
-        starting = self._watched(plan, _EXEC, (), {"LIMOSA_ARGV": "\n".join(criu_argv)}, connection)
+        self._keep_filter(plan)
+        console = f"{self.bundle(plan.container_id)}/{_CONSOLE}" if plan.config.terminal else ""
+        if os.path.exists(console):
+            os.unlink(console)
+        env = {"LIMOSA_ARGV": "\n".join(criu_argv), "LIMOSA_CONSOLE": console}
+        starting = self._watched(plan, _EXEC, (), env, connection)
         return RestoreSeat(plan.container_id, f"{self.bundle(plan.container_id)}/pidfile", starting.sync_fd)
+
+    def _keep_filter(self, plan: BundlePlan) -> None:
+        """Make the filter that crun's exec takes; before anything of the container is there again."""
+        with open(f"{self.bundle(plan.container_id)}/config.json", encoding="utf-8") as file:
+            profile = json.load(file)["linux"].get("seccomp")
+        if profile is not None:
+            from limosa.adapters.crun_runtime import seccomp_filter
+
+            env = self._session(plan.container_id, ()).env
+            made = seccomp_filter.compiled(profile, self._run, _ENTER, env)
+            directory = f"{self._run}/crun/{plan.container_id}"
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            if not os.path.exists(f"{directory}/seccomp.bpf"):
+                os.link(made, f"{directory}/seccomp.bpf")
+
+    def give_terminal(self, seat: RestoreSeat, master: int) -> None:
+        """See the port."""
+        from limosa.adapters.crun_runtime import attach
+
+        try:
+            with open(f"{self.bundle(seat.container_id)}/{_CONSOLE}", encoding="utf-8") as file:
+                path = file.read().strip()
+            attach.hand_over(path, master)
+        except OSError as refused:
+            raise LimosaError(
+                "LIM-RUN-008", "the terminal cannot be handed to the monitor", cause=str(refused)
+            ) from refused
 
     def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
         """See the port."""

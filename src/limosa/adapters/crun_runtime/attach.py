@@ -5,12 +5,12 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from limosa.adapters.crun_runtime import relay
+from limosa.adapters.crun_runtime import monitor, relay
+from limosa.linux import process, terminal
 
 _STDOUT: Final = 2
 _STDERR: Final = 3
 _PACKET_BYTES: Final = 8193
-_RESIZE: Final = 1
 
 
 def connect(bundle: str) -> int:
@@ -50,14 +50,25 @@ def wires(connection: socket.socket, bundle: str, pass_on: Callable[[int], None]
 
 
 def resize(bundle: str, rows: int, columns: int) -> None:
-    """Give the container's terminal a size. Nothing happens if conmon has ended. Source: conmon's src/ctrl.c."""
+    """Give the container's terminal a size. Nothing happens if conmon has ended, or there is no terminal.
+
+    conmon has a pipe for this, `ctl`, but when two messages are read at once it takes the first one twice (2.1.6,
+    src/ctrl.c), so the terminal's master is borrowed from it instead.
+    """
     try:
-        descriptor = os.open(f"{bundle}/ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        master = process.borrow(monitor.pid(bundle), "/ptmx")
     except OSError:
         return
     try:
-        os.write(descriptor, f"{_RESIZE} {rows} {columns}\n".encode())
+        terminal.set_size(master, rows, columns)
     except OSError:
         pass
     finally:
-        os.close(descriptor)
+        os.close(master)
+
+
+def hand_over(console_socket: str, master: int) -> None:
+    """Send conmon the master of a terminal, as a runtime does. Raises: OSError. Source: runc's docs/terminals.md."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(console_socket)
+        socket.send_fds(connection, [b"/dev/pts/0"], [master])
