@@ -12,6 +12,7 @@ from limosa.model.errors import LimosaError
 DEFAULT_ROOT: Final = "/var/lib/limosa"
 DEFAULT_RUN: Final = "/run/limosa"
 _TOOLS: Final = "/var/lib/limosa/tools/current"
+_BUILD_HOST_ID: Final = (1 << 29) - 65536  # right below what containers get
 _PLACES: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -53,9 +54,9 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         return FileCommitRecords(root)
 
     def oci_images() -> object:
-        from limosa.adapters.rootfs_images import RootfsImages
+        from limosa.adapters.oci_images.adapter import LayoutImages
 
-        return RootfsImages(root)
+        return LayoutImages(root, _program, _BUILD_HOST_ID)
 
     def storage() -> object:
         from limosa.adapters.btrfs_pool import BtrfsPool

@@ -64,6 +64,6 @@ def test_a_common_command_loads_little(tmp_path: object, argv: tuple[str, ...]) 
 
 @pytest.mark.privileged
 def test_run_loads_no_module_that_costs_more_than_it_does(tmp_path: object) -> None:
-    found = loaded(str(tmp_path), "run", "--rm", "nosuch", "true")
+    found = loaded(str(tmp_path), "run", "--rm", "--pull", "never", "nosuch", "true")
     dear = {"subprocess", "shutil", "hashlib", "socket", "ctypes", "ipaddress", "platform", "dataclasses", "threading"}
     assert not found & (dear | {"inspect", "pathlib", "logging", "asyncio", "tempfile", "random"})

@@ -181,6 +181,10 @@ class FileCommitRecords:
         """See the port."""
         return f"{self._commits}/{commit_id}/criu"
 
+    def size_bytes(self) -> int:
+        """See the port."""
+        return files.allocated_bytes(self._commits)
+
     def remove(self, commit_id: CommitId) -> None:
         """See the port."""
         files.remove_tree(f"{self._commits}/{commit_id}")

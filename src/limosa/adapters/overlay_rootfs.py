@@ -75,6 +75,8 @@ class OverlayRootfs:
             ]
             overlay_fd = mount.make_filesystem("overlay", options)
             try:
+                # A layer may bring device nodes along (docs/adr/0005).
+                mount.set_attributes(overlay_fd, mount.MOUNT_ATTR_NODEV)
                 mount.attach(overlay_fd, self.path(container_id))
             finally:
                 os.close(overlay_fd)

@@ -3,7 +3,8 @@
 import argparse
 
 from limosa.cli import limit_options, values
-from limosa.model.container import ContainerConfig, Mount, NetworkRequest, Security
+from limosa.engine.host import Host
+from limosa.model.container import ContainerConfig, ContainerRecord, Mount, NetworkRequest, Security
 from limosa.model.errors import EXIT_USAGE, LimosaError
 from limosa.model.ids import checked_name
 
@@ -15,7 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-e", "--env", action="append", default=[], type=values.variable, metavar="NAME[=VALUE]")
     add("-w", "--workdir", default="", metavar="DIR")
     add("-u", "--user", default="", metavar="USER[:GROUP]")
-    add("--entrypoint", default="", metavar="COMMAND", help="replaces the image's own")
+    add("--entrypoint", metavar="COMMAND", help="replaces the image's own; '' for none")
+    add("--pull", choices=("missing", "always", "never"), default="missing", help="bring the image (missing)")
     add("-p", "--publish", action="append", default=[], type=values.port, metavar="[ADDRESS:]HOST:CONTAINER[/udp]")
     add("-v", "--volume", action="append", default=[], type=values.mount, metavar="SRC:DST[:ro]")
     add("--tmpfs", action="append", default=[], type=values.tmpfs, metavar="DIR[:OPTIONS]")
@@ -52,7 +54,7 @@ def config(args: argparse.Namespace) -> ContainerConfig:
     asked = ContainerConfig(
         name=checked_name(args.name) if args.name else "",
         oci_image=args.oci_image,
-        args=tuple([args.entrypoint, *command] if args.entrypoint else command),
+        args=tuple(command),
         env=tuple({**dict(pair for file in args.env_file for pair in file), **dict(args.env)}.items()),
         cwd=args.workdir or "/",
         user=args.user,
@@ -78,6 +80,30 @@ def config(args: argparse.Namespace) -> ContainerConfig:
         kind="system" if args.system else "app",
     )
     return limit_options.given(args, asked)
+
+
+def create(host: Host, args: argparse.Namespace, config: ContainerConfig) -> ContainerRecord:
+    """Make the container, of an image that is brought as `--pull` says. Raises: LimosaError."""
+    from limosa.engine import lifecycle
+
+    entrypoint = None if args.entrypoint is None else tuple(word for word in [args.entrypoint] if word)
+    if args.pull == "always":
+        _obtain(host, args)
+    try:
+        return lifecycle.create(host, config, entrypoint)
+    except LimosaError as missing:
+        if missing.code != "LIM-IMG-001" or args.pull == "never":
+            raise
+    _obtain(host, args)
+    return lifecycle.create(host, config, entrypoint)
+
+
+def _obtain(host: Host, args: argparse.Namespace) -> None:
+    from limosa.cli.progress import ProgressLine
+    from limosa.engine import images
+
+    with ProgressLine() as line:
+        images.obtain(host, args.oci_image, args.pull, line.update)
 
 
 def _mounts(wanted: list[Mount]) -> tuple[Mount, ...]:

@@ -4,7 +4,6 @@ import argparse
 
 from limosa import wiring
 from limosa.cli import container_options
-from limosa.engine import lifecycle
 
 EXAMPLES = """\
 examples:
@@ -28,5 +27,5 @@ def run(args: argparse.Namespace) -> int:
         if not args.name and args.command:
             args.name, args.oci_image, args.command = args.oci_image, args.command[0], args.command[1:]
     config = container_options.config(args)._replace(stdin_open=args.interactive, terminal=args.tty)
-    print(lifecycle.create(host, config).container_id)
+    print(container_options.create(host, args, config).container_id)
     return 0

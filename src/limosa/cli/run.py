@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         stdin_once=args.interactive and not args.detach,
         remove_when_stopped=args.rm,
     )
-    record = lifecycle.create(host, config)
+    record = container_options.create(host, args, config)
     container_id = record.container_id
     if args.detach:
         lifecycle.start(host, container_id)

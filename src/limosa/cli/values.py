@@ -230,3 +230,48 @@ def env_file(text: str) -> list[tuple[str, str]]:
     except (OSError, UnicodeError) as unreadable:
         raise argparse.ArgumentTypeError(f"{text}: {unreadable}") from unreadable
     return [variable(line.lstrip()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def yes_or_no(text: str) -> bool:
+    """Return the meaning of "true" and "false"."""
+    if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not true or false")
+    return text.lower() in ("true", "1", "yes")
+
+
+_INSTRUCTIONS = {
+    "CMD": "cmd",
+    "ENTRYPOINT": "entrypoint",
+    "ENV": "env",
+    "LABEL": "labels",
+    "USER": "user",
+    "WORKDIR": "cwd",
+    "EXPOSE": "exposed_ports",
+    "VOLUME": "volumes",
+    "STOPSIGNAL": "stop_signal",
+}
+
+
+def image_change(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return (field, words) of an instruction: 'CMD ["a", "b"]', 'CMD=a b', 'ENV A=b', 'USER=web'."""
+    import json
+    import re
+    import shlex
+
+    match = re.match(r"([A-Za-z]+)[\s=]+(.*)\Z", text, re.S)
+    name = match.group(1).upper() if match else ""
+    if match is None or name not in _INSTRUCTIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_INSTRUCTIONS)} with a value")
+    value = match.group(2).strip()
+    try:
+        words = json.loads(value) if value.startswith("[") else None
+        if words is None:
+            in_shell = name in ("CMD", "ENTRYPOINT")
+            words = ["/bin/sh", "-c", value] if in_shell else shlex.split(value)
+        if name == "EXPOSE":
+            words = [word if "/" in word else f"{word}/tcp" for word in words]
+        if not words or not all(isinstance(word, str) for word in words):
+            raise ValueError("words are needed")
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(f"{text!r}: {wrong}") from wrong
+    return _INSTRUCTIONS[name], tuple(words)

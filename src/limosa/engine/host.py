@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from limosa.ports.checkpointer import Checkpointer
     from limosa.ports.identity import Identities
     from limosa.ports.network import Networks
-    from limosa.ports.oci_images import ImportedImages
+    from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
     from limosa.ports.records import CommitRecords, ContainerRecords
     from limosa.ports.rootfs import Rootfs
@@ -28,7 +28,7 @@ class Host:
 
     containers: "ContainerRecords"
     commits: "CommitRecords"
-    oci_images: "ImportedImages"
+    oci_images: "OciImages"
     storage: "Storage"
     own_view: "OwnView"
     rootfs: "Rootfs"

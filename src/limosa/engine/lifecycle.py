@@ -22,17 +22,18 @@ _SIGKILL: Final = 9
 _KILL_SECONDS: Final = 10.0
 
 
-def create(host: Host, config: ContainerConfig) -> ContainerRecord:
-    """Make a container that does not run yet.
+def create(host: Host, config: ContainerConfig, entrypoint: tuple[str, ...] | None = None) -> ContainerRecord:
+    """Make a container that does not run yet; `entrypoint` (None: the image's own) comes before its arguments.
 
     Raises: LimosaError: the image is missing, the name or a port is in use, …; nothing is left of the attempt.
     """
     oci_image = host.oci_images.resolve(config.oci_image)
-    if not config.args and dict(oci_image.labels).get(KIND_LABEL) == "system":
+    if not config.args and not entrypoint and dict(oci_image.labels).get(KIND_LABEL) == "system":
         config = config._replace(kind="system")
     command = config.args
     if config.kind == "app":
-        command = command or (*oci_image.entrypoint, *oci_image.cmd)
+        command = command or (oci_image.cmd if entrypoint is None else ())
+        command = (*(oci_image.entrypoint if entrypoint is None else entrypoint), *command)
     if not command and config.kind == "app":
         raise LimosaError(
             "LIM-CONT-001",
@@ -46,6 +47,7 @@ def create(host: Host, config: ContainerConfig) -> ContainerRecord:
     config = config._replace(
         args=command,
         env=tuple(env.items()),
+        labels=tuple({**dict(oci_image.labels), **dict(config.labels)}.items()),
         name=config.name or f"c-{container_id[:8]}",
         user=config.user or ("" if config.kind == "system" else oci_image.user),
         stop_signal=config.stop_signal or ("" if config.kind == "system" else oci_image.stop_signal),

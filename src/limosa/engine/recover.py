@@ -38,6 +38,7 @@ def recover(host: Host) -> Recovered:
         host.commits.abandon(commit_id)
         lines.append(f"removed the unfinished commit {commit_id}")
     lines += [f"removed the files of {name}, which is no volume" for name in _stray_volumes(host)]
+    lines += host.oci_images.tidy()
     known = {record.container_id for record in host.containers.all()}
     for what, container_id, actions in found:
         if container_id not in known:

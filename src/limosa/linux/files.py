@@ -55,15 +55,63 @@ def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) ->
 
 
 def remove_tree(directory: str) -> None:
-    """Remove a directory and all below it, following no link. Nothing happens if it is gone."""
-    for place, directories, names in os.walk(directory, topdown=False):
-        for name in names:
-            os.unlink(f"{place}/{name}")
-        for name in directories:
-            path = f"{place}/{name}"
-            os.unlink(path) if os.path.islink(path) else os.rmdir(path)
-    if os.path.isdir(directory):
-        os.rmdir(directory)
+    """Remove a directory and all below it, however deep, following no link. Nothing happens if it is gone."""
+    above, _, name = directory.rstrip("/").rpartition("/")
+    try:
+        parent_fd = os.open(above or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        remove_tree_at(parent_fd, os.fsencode(name))
+    except FileNotFoundError:
+        return
+    finally:
+        os.close(parent_fd)
+
+
+def remove_tree_at(parent_fd: int, name: bytes) -> None:
+    """Remove the directory `name` of `parent_fd` and all below it, following no link.
+
+    A tree may be deeper than a path may be long or than descriptors may be open: every directory below is first moved
+    to the top. Raises: FileNotFoundError: there is no such directory.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    top = os.open(name, flags, dir_fd=parent_fd)
+    try:
+        prefix = b".removing-" + os.urandom(8).hex().encode()
+        pending = _empty(top)
+        count = 0
+        while pending:
+            here = pending.pop()
+            descriptor = os.open(here, flags, dir_fd=top)
+            try:
+                for below in _empty(descriptor):
+                    moved = b"%s-%d" % (prefix, count)
+                    count += 1
+                    os.rename(below, moved, src_dir_fd=descriptor, dst_dir_fd=top)
+                    pending.append(moved)
+            finally:
+                os.close(descriptor)
+            os.rmdir(here, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=parent_fd)
+
+
+def _empty(directory_fd: int) -> list[bytes]:
+    """Remove everything in a directory but its directories, and return those."""
+    directories = []
+    with os.scandir(directory_fd) as entries:
+        found = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if is_directory:
+            directories.append(name)
+        else:
+            try:
+                os.unlink(name, dir_fd=directory_fd)
+            except FileNotFoundError:
+                pass
+    return directories
 
 
 def remove_file(path: str) -> None:

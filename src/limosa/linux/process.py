@@ -83,18 +83,21 @@ def stream(
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    stdin: int | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> int:
     """Run `argv`, give each line of its output (both streams, as they come) to `on_line`, and return its status.
 
-    If `on_line` raises, the process is killed and waited for.
+    Its standard input is the descriptor `stdin`, or nothing. If `on_line` raises, the process is killed and waited for.
     """
     import subprocess
 
     with subprocess.Popen(
         list(argv),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=tuple(pass_fds),
         env=env,
         cwd=cwd,
         text=True,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from limosa.model.ids import Digest
 from limosa.model.oci import PLAIN_ROOTFS, RootfsConfig
@@ -18,7 +18,7 @@ class OciImage(NamedTuple):
     digest: Digest  # of the manifest
     layers: tuple[Digest, ...]
     created: str
-    size_bytes: int
+    size_bytes: int  # unpacked
     entrypoint: tuple[str, ...]
     cmd: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
@@ -30,44 +30,56 @@ class OciImage(NamedTuple):
     labels: tuple[tuple[str, str], ...]
 
 
-class ImportedImages(Protocol):
-    """The part of `OciImages` that needs no registry: what containers are made from."""
+class Registry(NamedTuple):
+    """How a registry is spoken to."""
 
-    def resolve(self, reference: str) -> OciImage:
-        """See `OciImages.resolve`."""
+    tls_verify: bool | None = None  # None: yes, except on loopback
+    cert_dir: str = ""  # with further certificates; "" for none
 
-    def all(self) -> list[OciImage]:
-        """See `OciImages.all`."""
 
-    def layer_directories(self, image_layers: tuple[Digest, ...]) -> tuple[str, ...]:
-        """See `OciImages.layer_directories`."""
+DEFAULT_REGISTRY: Final = Registry()
 
-    def import_archive(
-        self, path: str, reference: str, progress: Progress, run: RootfsConfig = PLAIN_ROOTFS
-    ) -> OciImage:
-        """See `OciImages.import_archive`."""
 
-    def remove(self, reference: str, layers_in_use: frozenset[Digest], force: bool) -> list[str]:
-        """See `OciImages.remove`."""
+class BuildRequest(NamedTuple):
+    """What `image build` is asked for."""
 
-    def workspace(self) -> AbstractContextManager[str]:
-        """See `OciImages.workspace`."""
+    containerfile: str  # a path
+    context: str  # a directory
+    reference: str
+    build_args: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    use_cache: bool = True
+    pull: bool = False  # bring base images anew even if they are here
+    registry: Registry = DEFAULT_REGISTRY
+
+
+class DiskUse(NamedTuple):
+    """What images take on disk."""
+
+    blobs_bytes: int
+    layers_bytes: int  # unpacked
+    layers: int
+    build_cache_bytes: int
+    unused_bytes: int  # what `prune` would free
 
 
 class OciImages(Protocol):
     """The images of one limosa host.
 
-    A layer is unpacked once and shared; a reference counts as long as it is tagged or in use.
+    A layer is unpacked once and shared; an image exists as long as it has a name. Layers that are in use stay after
+    that. A command that is killed leaves only what `tidy` and `prune` remove.
     """
 
     def resolve(self, reference: str) -> OciImage:
         """Return the image that `reference` (short name, full name, digest, abbreviated digest) means.
 
-        Raises: LimosaError LIM-IMG-001: there is none (the hint says how to pull, build or import one).
+        Raises: LimosaError LIM-IMG-001: there is none (the hint says how to pull, build or import one); LIM-IMG-011:
+            several.
         """
 
     def all(self) -> list[OciImage]:
-        """Return every tagged image, by reference."""
+        """Return every named image, by reference."""
 
     def layer_directories(self, image_layers: tuple[Digest, ...]) -> tuple[str, ...]:
         """Return the unpacked directories, lowest first, files owned by inner ids.
@@ -75,43 +87,67 @@ class OciImages(Protocol):
         Raises: LimosaError LIM-IMG-002: a layer is missing on disk; `image pull` brings it again.
         """
 
-    def pull(self, reference: str, progress: Progress) -> OciImage:
+    def pull(self, reference: str, progress: Progress, registry: Registry = DEFAULT_REGISTRY) -> OciImage:
         """Bring an image from a registry and unpack what is new.
 
-        Raises: LimosaError LIM-IMG-003: registry's answer, translated.
+        Raises: LimosaError LIM-IMG-003: registry's answer, translated; LIM-IMG-004: what came is damaged; LIM-IMG-007:
+            disk full.
         """
 
-    def push(self, reference: str, destination: str, progress: Progress) -> None:
+    def push(
+        self,
+        reference: str,
+        destination: str,
+        progress: Progress,
+        registry: Registry = DEFAULT_REGISTRY,
+        compression: str = "gzip",
+    ) -> None:
         """Send an image to a registry. Raises: LimosaError LIM-IMG-003, LIM-IMG-001."""
+
+    def login(self, registry: str, user: str, password: str, access: Registry = DEFAULT_REGISTRY) -> None:
+        """Check a password with `registry` and keep it for pull and push. Raises: LimosaError LIM-IMG-013."""
+
+    def logout(self, registry: str) -> bool:
+        """Forget the password of `registry`; say whether there was one."""
 
     def import_archive(
         self, path: str, reference: str, progress: Progress, run: RootfsConfig = PLAIN_ROOTFS
     ) -> OciImage:
         """Take a root file system (tar or directory), an OCI or a docker archive in as `reference`.
 
+        `run` says how a root file system is run; the fields of it that are not empty replace those of an archive.
         Raises: LimosaError LIM-IMG-004: not an archive, or one with a member that would leave its directory;
-            nothing is kept.
+            LIM-IMG-007: disk full. Nothing is kept then.
         """
 
-    def build(self, containerfile: str, context: str, reference: str, log: Callable[[str], None]) -> OciImage:
-        """Build from a Containerfile with buildah.
+    def build(self, request: BuildRequest, log: Callable[[str], None], progress: Progress) -> OciImage:
+        """Build from a Containerfile with buildah; base images that are not here are pulled.
 
         Raises: LimosaError LIM-IMG-005: the build failed, with its last lines.
         """
 
-    def tag(self, reference: str, new_reference: str) -> None:
-        """Give an image one more name. Raises: LimosaError LIM-IMG-001."""
+    def tag(self, reference: str, new_reference: str) -> OciImage:
+        """Give an image one more name. Raises: LimosaError LIM-IMG-001, LIM-IMG-008."""
 
-    def remove(self, reference: str, layers_in_use: frozenset[Digest], force: bool) -> list[str]:
-        """Take a name away, and the image with its last name; return what was removed, a line each.
+    def remove(self, reference: str, layers_in_use: frozenset[Digest]) -> list[str]:
+        """Take a name away (every name, for a digest), and the image with its last; return what was removed, by line.
 
-        Raises: LimosaError LIM-IMG-006: a container or commit uses it (said by the caller through `layers_in_use`).
+        Raises: LimosaError LIM-IMG-001.
         """
+
+    def prune(self, layers_in_use: frozenset[Digest], *, build_cache: bool = False) -> int:
+        """Remove blobs and unpacked layers that nothing names; return the bytes that became free.
+
+        Waits for commands that add images.
+        """
+
+    def tidy(self) -> list[str]:
+        """Remove what dead commands left unfinished; return what, a line each. Waits for living ones."""
+
+    def disk_use(self, layers_in_use: frozenset[Digest]) -> DiskUse:
+        """Return what is taken."""
 
     def workspace(self) -> AbstractContextManager[str]:
-        """Give an empty directory on the images' own disk for the time of a `with` block; `recover` removes one that
-        a dead command left.
+        """Give an empty directory on the images' own disk for the time of a `with` block; `tidy` removes one that a
+        dead command left.
         """
-
-    def prune(self, layers_in_use: frozenset[Digest]) -> int:
-        """Remove blobs and unpacked layers that nothing names; return the bytes that became free."""

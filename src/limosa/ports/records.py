@@ -66,5 +66,8 @@ class CommitRecords(Protocol):
     def criu_images(self, commit_id: CommitId) -> str:
         """Return the directory with criu's images."""
 
+    def size_bytes(self) -> int:
+        """Return what all commits take on disk, without the files of their containers."""
+
     def remove(self, commit_id: CommitId) -> None:
         """Forget a commit. Nothing happens if it is gone."""

@@ -139,7 +139,10 @@ _MAGIC: Final = (
 
 def compression(file: BinaryIO) -> str:
     """Return "gzip", "zstd", "xz", "bzip2" or "" by the first bytes of `file`, whose position stays."""
-    start = os.pread(file.fileno(), 8, 0)
+    try:
+        start = os.pread(file.fileno(), 8, 0)
+    except OSError:
+        return ""  # a pipe; what limosa reads from one is not compressed
     if start[1:4] == b"\x2a\x4d\x18" and start[:1] and start[0] & 0xF0 == 0x50:
         return "zstd"  # a skippable frame comes first
     return next((name for magic, name in _MAGIC if start.startswith(magic)), "")

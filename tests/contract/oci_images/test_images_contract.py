@@ -1,0 +1,359 @@
+"""The images of a host: in, out, by which names, and what is left of them."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+
+import pytest
+from archives import entry, listing, tar_of
+
+from conftest import RegistryProcess, program, quiet
+from limosa.adapters.oci_images.adapter import LayoutImages
+from limosa.model.errors import LimosaError
+from limosa.model.oci import RootfsConfig
+from limosa.ports.oci_images import OciImages
+
+pytestmark = pytest.mark.privileged
+NOTHING: frozenset[str] = frozenset()
+RUN = RootfsConfig(cmd=("/bin/true",), env=(("A", "b=c"),), stop_signal="SIGINT", labels=(("k", "v"),), user="7:8")
+
+
+def rootfs(tmp_path: object, name: str = "rootfs.tar", data: bytes = b"#!/bin/sh\n") -> str:
+    path = f"{tmp_path}/{name}"
+    with open(path, "wb") as file:
+        file.write(
+            tar_of(
+                [
+                    entry("bin", tarfile.DIRTYPE),
+                    entry("bin/true", data=data, mode=0o755),
+                    entry("etc", tarfile.DIRTYPE, mode=0o750, uid=3, gid=4),
+                    entry("etc/motd", data=os.urandom(3000)),
+                ]
+            )
+        )
+    return path
+
+
+def tree(images: OciImages, reference: str) -> list[dict[str, object]]:
+    """Return what the layers of an image have, lowest first."""
+    return [dict(listing(directory)) for directory in images.layer_directories(images.resolve(reference).layers)]
+
+
+def refused(code: str, action: Callable[[], object]) -> LimosaError:
+    with pytest.raises(LimosaError) as caught:
+        action()
+    assert caught.value.code == code, caught.value
+    assert caught.value.hint
+    return caught.value
+
+
+def files_of(root: str) -> set[str]:
+    """Return what a root has on disk, apart from locks and from layers' own files."""
+    found = set()
+    for place, directories, names in os.walk(root):
+        if place == f"{root}/layers":
+            found.update(f"layers/{name}" for name in directories)
+            directories.clear()
+        found.update(os.path.relpath(f"{place}/{name}", root) for name in names if not name.endswith(".lock"))
+    return found
+
+
+def test_an_import_is_found_by_every_name_that_it_has(images: OciImages, tmp_path: object) -> None:
+    made = images.import_archive(rootfs(tmp_path), "Web".lower(), quiet, RUN)
+    assert made.reference == "localhost/web:latest"
+    assert (made.cmd, made.env, made.stop_signal, made.labels, made.user) == (
+        RUN.cmd,
+        RUN.env,
+        "SIGINT",
+        RUN.labels,
+        "7:8",
+    )
+    for name in (
+        "web",
+        "web:latest",
+        "localhost/web",
+        made.digest,
+        made.digest[7:19],
+        made.digest[7:11],
+        f"web@{made.digest}",
+    ):
+        assert images.resolve(name) == made, name
+    assert images.all() == [made]
+    tagged = images.tag("web", "127.0.0.1:5000/team/web:2")
+    assert tagged.digest == made.digest
+    assert images.resolve("127.0.0.1:5000/team/web:2") == tagged
+    missing = refused("LIM-IMG-001", lambda: images.resolve("nothing"))
+    assert missing.exit_status == 125
+    assert all(word in missing.hint for word in ("pull", "build", "import"))
+    refused("LIM-IMG-008", lambda: images.resolve("No Name"))
+    refused("LIM-IMG-001", lambda: images.resolve("web:3"))
+
+
+def test_the_same_archive_makes_the_same_image_in_any_compression(images: OciImages, tmp_path: object) -> None:
+    plain = rootfs(tmp_path)
+    made = images.import_archive(plain, "a", quiet)
+    assert images.import_archive(plain, "b", quiet).digest == made.digest
+    for method, suffix in (("gzip", "gz"), ("zstd", "zst"), ("xz", "xz"), ("bzip2", "bz2")):
+        packed = f"{plain}.{suffix}"
+        with open(packed, "wb") as file:
+            subprocess.run([method, "-c", plain], check=True, stdout=file)
+        assert images.import_archive(packed, method, quiet).layers == made.layers
+    directory = f"{tmp_path}/tree"
+    os.mkdir(directory)
+    subprocess.run(["tar", "-C", directory, "--numeric-owner", "-xpf", plain], check=True)
+    images.import_archive(directory, "tree", quiet)
+    assert tree(images, "tree") == tree(images, "a")
+
+
+def test_push_and_pull_into_another_root(
+    images: OciImages, second: OciImages, registry: RegistryProcess, tmp_path: object
+) -> None:
+    images.import_archive(rootfs(tmp_path), "web", quiet, RUN)
+    there = f"{registry.name}/team/web:1"
+    images.push("web", there, quiet)
+    said = json.loads(subprocess.run(
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{there}"], check=True, capture_output=True
+    ).stdout)  # fmt: skip
+    assert said["layers"][0]["mediaType"].endswith("tar+gzip"), "what everybody can read"
+    steps: list[str] = []
+    pulled = second.pull(there, lambda what, done, total: steps.append(what))
+    assert steps
+    assert pulled.reference == there
+    assert pulled._replace(reference="", digest="", size_bytes=0) == images.resolve("web")._replace(
+        reference="", digest="", size_bytes=0
+    )
+    assert tree(second, there) == tree(images, "web")
+    digest = f"{registry.name}/team/web@{pulled.digest}"
+    assert second.pull(digest, quiet).digest == pulled.digest
+    missing = refused("LIM-IMG-003", lambda: second.pull(f"{registry.name}/team/none", quiet))
+    assert "no such image" in missing.summary
+    registry.stop()
+    assert "cannot be reached" in refused("LIM-IMG-003", lambda: second.pull(there, quiet)).summary
+    assert second.resolve(there).digest == pulled.digest, "a failed pull takes nothing away"
+
+
+def test_a_second_pull_brings_only_what_is_new_and_a_tag_can_move(
+    images: OciImages, second: OciImages, registry: RegistryProcess, tmp_path: object
+) -> None:
+    there = f"{registry.name}/web:1"
+    images.import_archive(rootfs(tmp_path), "web", quiet)
+    images.push("web", there, quiet)
+    first = second.pull(there, quiet)
+    assert second.pull(there, quiet) == first
+    images.import_archive(rootfs(tmp_path, "other.tar", b"other"), "web", quiet)
+    images.push("web", there, quiet)
+    moved = second.pull(there, quiet)
+    assert moved.digest != first.digest
+    assert [one.reference for one in second.all()] == [there]
+    assert second.layer_directories(first.layers), "until it is pruned"
+    assert second.prune(frozenset(first.layers)) > 0
+    assert second.layer_directories(first.layers), "a container needs it"
+    second.prune(frozenset())
+    refused("LIM-IMG-002", lambda: second.layer_directories(first.layers))
+    assert tree(second, there)
+
+
+def test_a_password_is_checked_kept_and_forgotten(
+    images: OciImages, root: str, closed_registry: RegistryProcess, tmp_path: object
+) -> None:
+    there = f"{closed_registry.name}/web"
+    images.import_archive(rootfs(tmp_path), "web", quiet)
+    assert "limosa login" in refused("LIM-IMG-003", lambda: images.push("web", there, quiet)).hint
+    refused("LIM-IMG-013", lambda: images.login(closed_registry.name, "godwit", "wrong"))
+    refused("LIM-IMG-003", lambda: images.push("web", there, quiet))
+    images.login(closed_registry.name, "godwit", "far away")
+    assert os.stat(f"{root}/auth.json").st_mode & 0o777 == 0o600
+    images.push("web", there, quiet)
+    images.pull(there, quiet)
+    assert images.logout(closed_registry.name)
+    assert not images.logout(closed_registry.name)
+    refused("LIM-IMG-003", lambda: images.pull(there, quiet))
+
+
+def test_docker_and_oci_archives_come_in_as_they_were(
+    images: OciImages, second: OciImages, root: str, tmp_path: object
+) -> None:
+    with open(rootfs(tmp_path), "rb") as plain, gzip.open(f"{tmp_path}/rootfs.tgz", "wb") as packed:
+        shutil.copyfileobj(plain, packed)  # a docker archive cannot have zstd
+    images.import_archive(f"{tmp_path}/rootfs.tgz", "web", quiet, RUN)
+    layout = f"oci:{root}/oci:localhost/web:latest"
+    for transport in ("docker-archive", "oci-archive", "oci"):
+        target = f"{tmp_path}/{transport}"
+        subprocess.run(["skopeo", "copy", "-q", layout, f"{transport}:{target}:web:1"], check=True)
+        made = second.import_archive(target, transport, quiet)
+        assert (made.cmd, made.env, made.labels, made.stop_signal) == (RUN.cmd, RUN.env, RUN.labels, "SIGINT")
+        assert tree(second, transport) == tree(images, "web")
+    with open(f"{tmp_path}/docker-archive", "rb") as plain, gzip.open(f"{tmp_path}/saved.tgz", "wb") as packed:
+        shutil.copyfileobj(plain, packed)
+    changed = second.import_archive(f"{tmp_path}/saved.tgz", "changed", quiet, RootfsConfig(cmd=("/bin/sh",)))
+    assert (changed.cmd, changed.env) == (("/bin/sh",), RUN.env)
+    assert len({image.layers for image in second.all()}) == 1, "one layer, unpacked once"
+
+
+def test_an_image_goes_with_its_last_name_and_its_layers_with_their_last_user(
+    images: OciImages, root: str, tmp_path: object
+) -> None:
+    before = files_of(root)
+    made = images.import_archive(rootfs(tmp_path), "web", quiet)
+    images.tag("web", "again")
+    in_use = frozenset(made.layers)
+    assert images.remove("web", frozenset()) == ["localhost/web:latest"]
+    assert images.resolve("again").layers == made.layers
+    assert images.layer_directories(made.layers)
+    assert images.remove(made.digest[7:19], in_use) == ["localhost/again:latest"]
+    assert images.all() == []
+    assert images.layer_directories(made.layers), "a container has it"
+    use = images.disk_use(frozenset())
+    assert use.layers == 1
+    assert use.unused_bytes > 0
+    assert images.prune(frozenset()) > 0
+    assert files_of(root) - before == {"oci/oci-layout", "oci/index.json"}
+    assert images.disk_use(frozenset()).unused_bytes == 0
+
+
+def test_the_layout_is_one_that_others_can_read(images: OciImages, root: str, tmp_path: object) -> None:
+    images.import_archive(rootfs(tmp_path), "web", quiet, RUN)
+    said = subprocess.run(
+        ["skopeo", "inspect", "--config", f"oci:{root}/oci:localhost/web:latest"], check=True, capture_output=True
+    ).stdout
+    assert json.loads(said)["config"]["Cmd"] == ["/bin/true"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive" * 100, b"\x1f\x8b\x08" + bytes(100), b"\x28\xb5\x2f\xfd" + bytes(90)]
+)
+def test_what_is_no_archive_is_refused_and_leaves_nothing(
+    images: OciImages, root: str, tmp_path: object, content: bytes
+) -> None:
+    path = f"{tmp_path}/file"
+    with open(path, "wb") as file:
+        file.write(content)
+    refused("LIM-IMG-004", lambda: images.import_archive(path, "bad", quiet))
+    refused("LIM-IMG-004", lambda: images.import_archive(f"{tmp_path}/missing", "bad", quiet))
+    assert files_of(root) == {"oci/oci-layout"}
+
+
+def test_a_hostile_archive_is_refused_and_leaves_nothing(images: OciImages, root: str, tmp_path: object) -> None:
+    path = f"{tmp_path}/hostile.tar"
+    with open(path, "wb") as file:
+        file.write(tar_of([entry("bin/sh", data=b"x" * 100_000), entry("../../escaped", data=b"x")]))
+    refused("LIM-IMG-004", lambda: images.import_archive(path, "bad", quiet))
+    assert files_of(root) == {"oci/oci-layout"}
+
+
+def test_a_layer_whose_content_is_not_what_the_configuration_says_is_refused(
+    images: OciImages, second: OciImages, root: str, tmp_path: object
+) -> None:
+    images.import_archive(rootfs(tmp_path), "web", quiet)
+    target = f"{tmp_path}/oci"
+    subprocess.run(["skopeo", "copy", "-q", f"oci:{root}/oci:localhost/web:latest", f"oci:{target}:it"], check=True)
+    with open(f"{target}/index.json", encoding="utf-8") as file:
+        index = json.load(file)
+    place = f"{target}/blobs/sha256"
+    manifest_hex = index["manifests"][0]["digest"][7:]
+    with open(f"{place}/{manifest_hex}", encoding="utf-8") as file:
+        manifest = json.load(file)
+    with open(f"{place}/{manifest['config']['digest'][7:]}", encoding="utf-8") as file:
+        config = json.load(file)
+    config["rootfs"]["diff_ids"] = ["sha256:" + "0" * 64]
+    for blob, holder in ((config, manifest["config"]), (manifest, index["manifests"][0])):
+        data = json.dumps(blob).encode()
+        import hashlib
+
+        holder["digest"], holder["size"] = f"sha256:{hashlib.sha256(data).hexdigest()}", len(data)
+        with open(f"{place}/{holder['digest'][7:]}", "wb") as file:
+            file.write(data)
+    with open(f"{target}/index.json", "w", encoding="utf-8") as file:
+        json.dump(index, file)
+    refused("LIM-IMG-004", lambda: second.import_archive(target, "bad", quiet))
+    assert second.all() == []
+
+
+IMPORT = """\
+import shutil, sys
+from limosa.adapters.oci_images.adapter import LayoutImages
+images = LayoutImages(sys.argv[1], shutil.which, 1 << 28)
+seen = []
+def progress(what, done, total):
+    if not seen and done > total // 2:
+        seen.append(print("half", flush=True))
+images.import_archive(sys.argv[2], "web", progress)
+print("done", flush=True)
+"""
+
+
+def big_rootfs(tmp_path: object, files: int) -> str:
+    path = f"{tmp_path}/big.tar"
+    with open(path, "wb") as file:
+        file.write(tar_of([entry(f"d{number % 50}/f{number}", data=os.urandom(8000)) for number in range(files)]))
+    return path
+
+
+def test_a_killed_import_leaves_what_recover_removes_and_a_second_one_works(
+    images: OciImages, root: str, tmp_path: object
+) -> None:
+    archive = big_rootfs(tmp_path, 4000)
+    argv = [sys.executable, "-c", IMPORT, root, archive]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as importing:
+        assert importing.stdout is not None
+        assert importing.stdout.readline() == "half\n"
+        assert images.tidy() == [], "it is at work"
+        importing.send_signal(signal.SIGKILL)
+    assert images.all() == []
+    left = [name for name in os.listdir(f"{root}/layers") if name.startswith(".")]
+    assert left
+    deadline = time.monotonic() + 10
+    lines = images.tidy()
+    while not lines and time.monotonic() < deadline:
+        lines = images.tidy()
+    assert any(left[0] in line for line in lines)
+    assert files_of(root) <= {"oci/oci-layout"}
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+    assert len(images.resolve("web").layers) == 1
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: object) -> None:
+    archive = big_rootfs(tmp_path, 2000)
+    root = f"{tmp_path}/small"
+    os.mkdir(root)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", root], check=True)
+    try:
+        images = LayoutImages(root, program, 1 << 28)
+        full = refused("LIM-IMG-007", lambda: images.import_archive(archive, "web", quiet))
+        assert "full" in full.summary
+        assert images.all() == []
+        assert files_of(root) <= {"oci/oci-layout"}
+        made = images.import_archive(rootfs(tmp_path), "small", quiet)
+        assert images.layer_directories(made.layers)
+    finally:
+        subprocess.run(["umount", root], check=True)
+
+
+def test_a_manifest_that_was_damaged_is_found_out(images: OciImages, root: str, tmp_path: object) -> None:
+    made = images.import_archive(rootfs(tmp_path), "web", quiet)
+    os.unlink(f"{root}/oci/known/{made.digest[7:]}.json")
+    assert images.resolve("web") == made, "the cache is made again"
+    os.unlink(f"{root}/oci/known/{made.digest[7:]}.json")
+    with open(f"{root}/oci/blobs/sha256/{made.digest[7:]}", "r+b") as file:
+        file.write(b"[")
+    refused("LIM-IMG-012", lambda: images.resolve("web"))
+    refused("LIM-IMG-012", lambda: images.prune(frozenset()))
+    assert images.layer_directories(made.layers)
+
+
+def test_imports_beside_each_other(images: OciImages, root: str, tmp_path: object) -> None:
+    archive = big_rootfs(tmp_path, 300)
+    argv = [sys.executable, "-c", IMPORT.replace('"web"', "sys.argv[3]"), root, archive]
+    running = [subprocess.Popen([*argv, f"web{number}"], stdout=subprocess.DEVNULL) for number in range(6)]
+    assert [one.wait(60) for one in running] == [0] * 6
+    assert len(images.all()) == 6
+    assert len({image.layers for image in images.all()}) == 1
+    assert images.tidy() == []
+    assert not [name for name in os.listdir(f"{root}/layers") if name.startswith(".")]
