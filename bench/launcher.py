@@ -32,10 +32,10 @@ class Finished(NamedTuple):
 class Launcher:
     """A child process that runs one command after the other."""
 
-    def __init__(self, name: str, env: dict[str, str], enter: Callable[[], None], cpu_file: str, count_file: str):
-        """`enter` is called in the child. `cpu_file` and `count_file` have its group's CPU time and processes."""
+    def __init__(self, name: str, env: dict[str, str], enter: Callable[[], None], cpu_file: str, group: str):
+        """`enter` is called in the child. `group` is its cgroup, whose CPU time is in `cpu_file`."""
         self.name = name
-        self._cpu_file, self._count_file = cpu_file, count_file
+        self._cpu_file, self._group = cpu_file, group
         here, there = socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
@@ -55,10 +55,14 @@ class Launcher:
         return Finished(wall_ms, tuple(statuses), output)
 
     def _count(self) -> int:
-        if not self._count_file:
-            return 0
-        with open(self._count_file, encoding="ascii") as file:
-            return int(file.read())
+        found = 0
+        for directory, _, _ in os.walk(self._group):
+            try:
+                with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+                    found += len(file.readlines())
+            except OSError:  # a container's group that is just going
+                continue
+        return found
 
     def cpu_ms(self) -> float:
         """Return the CPU time of this launcher and of everything that its commands started, whoever its parent is."""
@@ -72,7 +76,7 @@ class Launcher:
 
         Without a cgroup to count in, this is a pause.
         """
-        if not self._count_file:
+        if not self._group:
             time.sleep(0.5)
             return
         deadline, quiet, last = time.monotonic() + SETTLE_S, 0, -1
