@@ -22,6 +22,7 @@ from limosa.model.ids import ContainerId, looks_like_id
 
 _FIRST_HOST_ID: Final = 1 << 29  # above what adduser and systemd hand out by themselves
 _SLOTS: Final = 16384
+_AT_WORK: Final = ("creating", "starting", "stopping", "removing")
 _LATE_OPENERS: Final = 100
 
 
@@ -56,7 +57,10 @@ class FileContainerRecords:
     def save(self, record: ContainerRecord) -> None:
         """See the port."""
         text = json.dumps(codec.to_jsonable(record))  # an indented one is not made by the encoder in C
-        files.write_durably(f"{self._directory(record.container_id)}/record.json", text.encode())
+        # After a power loss no command is at work and nothing runs: an older phase is as good, and saves a disk's wait.
+        passing = record.phase in _AT_WORK or record.config.remove_when_stopped
+        path = f"{self._directory(record.container_id)}/record.json"
+        files.write_durably(path, text.encode(), name_too=not passing)
 
     def load(self, container_id: ContainerId) -> ContainerRecord:
         """See the port."""

@@ -9,10 +9,11 @@ _RESOLVE_IN_ROOT: Final = 0x10
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 
 
-def write_durably(path: str, data: bytes) -> None:
+def write_durably(path: str, data: bytes, *, name_too: bool = True) -> None:
     """Replace `path` by a file with `data`, in one step; both file and name are on disk afterwards.
 
-    A crash leaves the old file or the new one. Source: rename(2), fsync(2).
+    A crash leaves the old file or the new one; without `name_too` the machine's own crash may bring the old one back.
+    Source: rename(2), fsync(2).
     """
     unfinished = f"{path}.{os.getpid()}.new"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -22,6 +23,8 @@ def write_durably(path: str, data: bytes) -> None:
     finally:
         os.close(descriptor)
     os.replace(unfinished, path)
+    if not name_too:
+        return
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
