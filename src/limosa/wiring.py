@@ -93,7 +93,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     def checkpointer() -> object:
         from limosa.adapters.criu.adapter import Criu
 
-        return Criu(_program("criu"), run)
+        return Criu(_program("criu"))
 
     def templates() -> object:
         from limosa.adapters.templates import BuiltTemplates

@@ -5,7 +5,7 @@ container's id, so that whoever finds a transitional phase of a dead command can
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from limosa.engine import bundle, mounts, system
@@ -197,7 +197,8 @@ def _ask_to_end(host: Host, record: ContainerRecord) -> None:
         wanted, command = found.poweroff_signal, found.poweroff_command
     if command:
         request = ExecRequest(command, env=(("PATH", bundle.PATH),), cwd="/")
-        host.runtime.execute(container_id, request, host.cgroups.exec_procs_files(container_id))
+        with suppress(LimosaError):  # it cannot be told, then; the kill comes in its time
+            host.runtime.execute(container_id, request, host.cgroups.exec_procs_files(container_id))
     else:
         host.runtime.signal(container_id, number_of(wanted or "SIGTERM"))
 

@@ -14,9 +14,6 @@ _LOG_LEVEL: Final = 2
 _GHOST_LIMIT_BYTES: Final = 1 << 30
 _ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
-# A connection that nobody has accepted yet cannot be dumped; its client asks again.
-_CONFIG: Final = "network-lock nftables\nskip-in-flight\n"
-
 _OTHER_MOUNTS: Final = "mnt[]:ms"  # device nodes and the like: found again by where they are mounted
 
 
@@ -27,15 +24,8 @@ class Criu:
     is not the container's own is matched by itself on both sides (`mnt[]:ms`); see docs/adr/0003.
     """
 
-    def __init__(self, program: str, run_directory: str) -> None:
+    def __init__(self, program: str) -> None:
         self._program = program
-        self._config = f"{run_directory}/criu-1.conf"
-        os.makedirs(run_directory, exist_ok=True)
-        if not os.path.exists(self._config):
-            # RPC has a field for this too, but its number differs between versions; a configuration file does not.
-            with open(f"{self._config}.{os.getpid()}", "w", encoding="ascii") as file:
-                file.write(_CONFIG)
-            os.replace(f"{self._config}.{os.getpid()}", self._config)
 
     def _argv(self) -> tuple[str, ...]:
         kernel_cache.keep(self._program)  # before the processes are stopped: it saves 0.1 s of frozen time
@@ -112,7 +102,9 @@ class Criu:
             "orphan_pts_master": True,  # the monitor holds the terminal's master
             "ext_unix_sk": True,
             "manage_cgroups_mode": rpc.CGROUPS_SOFT,
-            "config_file": self._config,
+            # By a field: every criu up to 4.2 dies of network-lock in a configuration file that is named by RPC.
+            "network_lock": rpc.NFTABLES,
+            "tcp_skip_in_flight": True,  # a connection that nobody has accepted yet; its client asks again
         }
         if own_network:
             options["empty_ns"] = rpc.CLONE_NEWNET

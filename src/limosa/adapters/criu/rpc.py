@@ -15,6 +15,7 @@ DUMP: Final = 1
 RESTORE: Final = 2
 NOTIFY: Final = 6
 CGROUPS_SOFT: Final = 3
+NFTABLES: Final = 2
 CLONE_NEWNET: Final = 0x40000000
 
 _CGROUP_ROOT: Final = {1: ("ctrl", "str"), 2: ("path", "str")}
@@ -40,9 +41,10 @@ _OPTIONS: Final = {
     36: ("irmap_scan_paths", "str"),
     37: ("external", "str"),
     38: ("empty_ns", "int"),
+    46: ("tcp_skip_in_flight", "bool"),
     50: ("orphan_pts_master", "bool"),
-    51: ("config_file", "str"),
     52: ("tcp_close", "bool"),
+    64: ("network_lock", "int"),
 }
 _NOTIFICATION: Final = {1: ("script", "str"), 2: ("pid", "int")}
 _REQUEST: Final = {1: ("type", "int"), 2: ("opts", _OPTIONS), 3: ("notify_success", "bool")}
