@@ -110,9 +110,14 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return ContainerIdentities(root)
 
+    def container_files() -> object:
+        from limosa.adapters.container_files import JailedFiles
+
+        return JailedFiles()
+
     makers = (
         *(containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
-        *(templates, volumes, own_view, identities),
+        *(templates, volumes, own_view, identities, container_files),
     )
     return {maker.__name__: maker for maker in makers}
 

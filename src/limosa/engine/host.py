@@ -9,6 +9,7 @@ from limosa.model.ids import ContainerId
 if TYPE_CHECKING:
     from limosa.ports.cgroups import Cgroups
     from limosa.ports.checkpointer import Checkpointer
+    from limosa.ports.container_files import ContainerFiles
     from limosa.ports.identity import Identities
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import OciImages
@@ -36,6 +37,7 @@ class Host:
     networks: "Networks"
     runtime: "Runtime"
     checkpointer: "Checkpointer"
+    container_files: "ContainerFiles"
     templates: "Templates"
     volumes: "Volumes"
     identities: "Identities"

@@ -1,0 +1,52 @@
+"""limosa cp"""
+
+import argparse
+
+from limosa import wiring
+from limosa.engine import copying
+from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.ports.container_files import CopyOptions
+
+EXAMPLES = """\
+examples:
+  limosa cp web:/etc/nginx/nginx.conf .
+  limosa cp site/. web:/var/www/html         (the directory's contents)
+  limosa cp web:/var/log - | tar t           (- is a tar archive)
+A running container's files are those that it sees, with volumes; of a stopped one the volumes are left out."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("-a", "--archive", action="store_true", help="keep owners (by number)")
+    parser.add_argument("-L", "--follow-link", action="store_true", help="copy what a link SRC leads to")
+    parser.add_argument("source", metavar="NAME:PATH|PATH|-")
+    parser.add_argument("target", metavar="PATH|-|NAME:PATH")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    source, target = _container_path(args.source), _container_path(args.target)
+    options = CopyOptions(args.archive, args.follow_link)
+    if (source is None) == (target is None):
+        raise LimosaError(
+            "LIM-CLI-003",
+            "one of the two has to be a container's: NAME:PATH",
+            hint="limosa cp NAME:PATH PATH, or limosa cp PATH NAME:PATH; a host path with a colon begins with ./",
+            exit_status=EXIT_USAGE,
+        )
+    if source is not None:
+        record = host.containers.find(source[0])
+        with copying.inside(host, record) as inside:
+            host.container_files.copy_out(inside, source[1], args.target, options)
+    elif target is not None:
+        record = host.containers.find(target[0])
+        with copying.inside(host, record) as inside:
+            host.container_files.copy_in(args.source, inside, target[1], options)
+    return 0
+
+
+def _container_path(text: str) -> tuple[str, str] | None:
+    """Return (container, path) of "NAME:PATH", None for a path of the host."""
+    name, colon, path = text.partition(":")
+    return (name, path or "/") if colon and name and "/" not in name and name != "." else None
