@@ -4,7 +4,6 @@
 """
 
 import os
-import socket
 from typing import Final
 
 from limosa.linux import namespaces, process_memory
@@ -36,6 +35,8 @@ class ContainerIdentities:
 
     def rename_host(self, init_pid: int, hostname: str) -> None:
         """See the port."""
+        import socket
+
         descriptor = namespaces.open_uts(init_pid)
         try:
             with namespaces.entered(descriptor, namespaces.CLONE_NEWUTS):
