@@ -28,6 +28,7 @@ LIMOSA = f"{HERE}/.venv/bin/limosa"
 LIMIT = 0.8
 MANY = 200
 COPIES = 50
+AT_ONCE = 10
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INSIDE = "LIMOSA_BENCH_INSIDE"
 
@@ -54,8 +55,9 @@ SCENARIOS = (
 class Side:
     """One of the two commands."""
 
-    def __init__(self, launcher: Launcher, command: list[str], oci_image: str) -> None:
-        self.launcher, self._command, self._oci_image = launcher, command, oci_image
+    def __init__(self, launcher: Launcher, command: list[str], oci_image: str, at_once: tuple[str, ...] = ()) -> None:
+        """`at_once` are the options with which `rm --force` does not wait for a program to end."""
+        self.launcher, self._command, self._oci_image, self.at_once = launcher, command, oci_image, at_once
         self.wall_ms: list[float] = []
         self.cpu_ms = 0.0
 
@@ -85,19 +87,29 @@ class Side:
         return found
 
 
-def containers(side: Side, kind: str) -> list[str]:
-    """Start the containers that a scenario needs, and return their names."""
-    names = {"": [], "one": ["one"], "many": [f"many-{number}" for number in range(MANY)]}[kind]
-    for name in names:
-        side.do("run", "-d", "--name", name, "--network", "none", "IMAGE", "sleep", "100000")
+def start_containers(side: Side, kind: str) -> None:
+    """Start the containers that a scenario needs."""
+    start = ("run", "-d", "--network", "none")
+    if kind == "one":
+        side.do(*start, "--name", "one", "IMAGE", "sleep", "100000")
+    elif kind == "many":
+        for _ in range(MANY // AT_ONCE):
+            side.do(*start, "IMAGE", "sleep", "100000", copies=AT_ONCE)
     side.launcher.settle(as_before=False)
-    return names
+
+
+def remove_containers(side: Side) -> None:
+    """Remove all of them."""
+    names = side.do("ps", "--all", "--quiet").output.split()
+    for first in range(0, len(names), AT_ONCE):
+        side.do("rm", "--force", *side.at_once, *names[first : first + AT_ONCE])
+    side.launcher.settle(as_before=False)
 
 
 def compare(scenario: Scenario, sides: dict[str, Side], runs: int) -> dict[str, Any]:
     """Measure one scenario, the two commands in turn, each first in every other round."""
-    names = {name: containers(side, scenario.running) for name, side in sides.items()}
     for side in sides.values():
+        start_containers(side, scenario.running)
         side.do(*scenario.argv, copies=scenario.copies)  # neither pays for cold files
         side.launcher.settle(as_before=False)  # what it started to stay, it keeps: limosa the view of /proc
     for number in range(runs):
@@ -105,10 +117,8 @@ def compare(scenario: Scenario, sides: dict[str, Side], runs: int) -> dict[str, 
         for side in order if number % 2 == 0 else reversed(order):
             side.measure(scenario)
     found: dict[str, Any] = {name: side.figures() for name, side in sides.items()}
-    for name, side in sides.items():
-        if names[name]:
-            side.do("rm", "--force", *(("--time", "0") if name == "podman" else ()), *names[name])
-            side.launcher.settle(as_before=False)
+    for side in sides.values():
+        remove_containers(side)
     ratio = found["limosa"]["median_ms"] / found["podman"]["median_ms"]
     return {"name": scenario.name, "what": scenario.what, "argv": list(scenario.argv), "copies": scenario.copies,
             "runs": runs, **found, "ratio": round(ratio, 3)}  # fmt: skip
@@ -156,7 +166,7 @@ def sides_of(work: str, groups: places.Groups, tree: str) -> dict[str, Side]:
     podman = launcher("podman", lambda: places.enter_podman(tree, f"{work}/podman"))
     found = {
         "limosa": Side(limosa, [LIMOSA, "--root", f"{work}/limosa"], "bench"),
-        "podman": Side(podman, ["/usr/bin/podman"], "localhost/bench"),
+        "podman": Side(podman, ["/usr/bin/podman"], "localhost/bench", ("--time", "0")),
     }
     found["limosa"].do("image", "import", archive, "bench")
     found["podman"].do("import", "--quiet", "/mnt/busybox.tar", "localhost/bench")
