@@ -155,7 +155,7 @@ def sides_of(work: str, groups: places.Groups, tree: str) -> dict[str, Side]:
             groups.enter(name)
             enter()
 
-        env = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+        env = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
         files = (groups.file(name, "cpuacct", "cpuacct.usage"), groups.file(name, "cpuacct", ""))
         return Launcher(name, env, entered, *files)
 
