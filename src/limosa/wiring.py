@@ -4,10 +4,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from limosa.engine.host import Host
 from limosa.model.errors import LimosaError
+
+if TYPE_CHECKING:
+    from limosa.ports.journal import Journal
 
 DEFAULT_ROOT: Final = "/var/lib/limosa"
 DEFAULT_RUN: Final = "/run/limosa"
@@ -45,8 +48,9 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     # Each imports its adapter only when it is called: the start-up of the command counts (docs/adr/0002).
     def containers() -> object:
         from limosa.adapters.file_records import FileContainerRecords
+        from limosa.engine.journal import NotedRecords
 
-        return FileContainerRecords(root)
+        return NotedRecords(FileContainerRecords(root), journal, time.time_ns)
 
     def commits() -> object:
         from limosa.adapters.file_records import FileCommitRecords
@@ -115,9 +119,14 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return JailedFiles()
 
+    def journal() -> "Journal":
+        from limosa.adapters.file_journal import FileJournal
+
+        return FileJournal(root)
+
     makers = (
         *(containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
-        *(templates, volumes, own_view, identities, container_files),
+        *(templates, volumes, own_view, identities, container_files, journal),
     )
     return {maker.__name__: maker for maker in makers}
 

@@ -46,13 +46,7 @@ class FileContainerRecords:
             _claim(self._names, record.config.name, record.container_id)
         except FileExistsError as taken:
             files.remove_tree(directory)
-            raise LimosaError(
-                "LIM-NAME-002",
-                f"the name {record.config.name!r} is in use",
-                cause="another container has it",
-                hint=f"limosa rm {record.config.name}, or choose another --name",
-                exit_status=125,
-            ) from taken
+            raise _name_in_use(record.config.name) from taken
 
     def save(self, record: ContainerRecord) -> None:
         """See the port."""
@@ -61,6 +55,19 @@ class FileContainerRecords:
         passing = record.phase in _AT_WORK or record.config.remove_when_stopped
         path = f"{self._directory(record.container_id)}/record.json"
         files.write_durably(path, text.encode(), name_too=not passing)
+
+    def rename(self, record: ContainerRecord, name: str) -> ContainerRecord:
+        """See the port."""
+        if _content(f"{self._names}/{name}") != record.container_id:  # else a rename that was killed has taken it
+            try:
+                _claim(self._names, name, record.container_id)
+            except FileExistsError as taken:
+                raise _name_in_use(name) from taken
+        before = record.config.name
+        record = record._replace(config=record.config._replace(name=name))
+        self.save(record)
+        os.unlink(f"{self._names}/{before}")
+        return record
 
     def load(self, container_id: ContainerId) -> ContainerRecord:
         """See the port."""
@@ -80,7 +87,9 @@ class FileContainerRecords:
         if "/" not in reference and reference not in ("", ".", ".."):
             try:
                 with open(f"{self._names}/{reference}", encoding="ascii") as file:
-                    return self.load(ContainerId(file.read()))
+                    named = self.load(ContainerId(file.read()))
+                if named.config.name == reference:  # else a rename was killed half-way
+                    return named
             except FileNotFoundError:
                 pass
         return self.load(ContainerId(_abbreviated(self._containers, reference, "container")))
@@ -236,3 +245,13 @@ def _abbreviated(directory: str, reference: str, what: str) -> str:
 
 def _no_such(reference: str) -> LimosaError:
     return LimosaError("LIM-NAME-003", f"there is no container {reference!r}", hint="limosa ps -a lists them")
+
+
+def _name_in_use(name: str) -> LimosaError:
+    return LimosaError(
+        "LIM-NAME-002",
+        f"the name {name!r} is in use",
+        cause="another container has it",
+        hint=f"limosa rm {name}, or choose another name",
+        exit_status=125,
+    )

@@ -4,11 +4,12 @@ import argparse
 import json
 
 from limosa import wiring
-from limosa.model import codec
+from limosa.engine import inspection
 
 EXAMPLES = """\
 examples:
-  limosa inspect web"""
+  limosa inspect web
+  limosa inspect web | jq '.[0].state'"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    found = [codec.to_jsonable(host.containers.find(reference)) for reference in args.containers]
+    found = [inspection.everything(host, host.containers.find(reference)) for reference in args.containers]
     print(json.dumps(found, indent=1))
     return 0

@@ -35,6 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--onboot", default=no, action=argparse.BooleanOptionalAction, help="start it with the machine")
 
 
+def any_given(args: argparse.Namespace) -> bool:
+    """Say whether one of the options was given."""
+    return not vars(args).keys().isdisjoint((*_LIMITS, "restart", "onboot"))
+
+
 def given(args: argparse.Namespace, config: ContainerConfig) -> ContainerConfig:
     """Return `config` with what was given."""
     options = vars(args)

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from limosa.model.cgroup import WEIGHT_MAX, WEIGHT_MIN
@@ -14,6 +15,7 @@ _MOST_PORT = 65535
 _UNLIMITED: Final = ("unlimited", "-1")
 _LEAST_MEMORY_BYTES: Final = 4 << 20
 _LEAST_CPUS: Final = 0.01
+_EVENT_FILTERS: Final = ("name", "action", "id")
 _ULIMIT_MOST: Final = (1 << 64) - 1
 ULIMITS: Final = (
     *("as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss"),
@@ -275,3 +277,50 @@ def image_change(text: str) -> tuple[str, tuple[str, ...]]:
     except ValueError as wrong:
         raise argparse.ArgumentTypeError(f"{text!r}: {wrong}") from wrong
     return _INSTRUCTIONS[name], tuple(words)
+
+
+def count(text: str) -> int:
+    """Return a number of 1 or more."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
+
+
+def container_filter(text: str) -> tuple[str, str]:
+    """Return (kind, value) of "name=web"."""
+    from limosa.cli.filters import KINDS
+
+    return _filter(text, KINDS)
+
+
+def event_filter(text: str) -> tuple[str, str]:
+    """Return (kind, value) of "action=die"; docker's "event" and "container" are "action" and "name"."""
+    kind, equals, value = text.partition("=")
+    return _filter(f"{({'event': 'action', 'container': 'name'}).get(kind, kind)}{equals}{value}", _EVENT_FILTERS)
+
+
+def _filter(text: str, kinds: Sequence[str]) -> tuple[str, str]:
+    kind, _, value = text.partition("=")
+    if kind not in kinds or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is no filter: use {', '.join(f'{one}=' for one in kinds)}")
+    return kind, value
+
+
+_AGES: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MOMENTS: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+
+
+def since_ns(text: str) -> int:
+    """Return a moment in nanoseconds since the epoch: "10m" ago, "2026-11-24 02:00", or seconds since the epoch."""
+    import time
+
+    if re.fullmatch(r"\d+[smhd]", text):
+        return time.time_ns() - int(text[:-1]) * _AGES[text[-1]] * 10**9
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return int(float(text) * 10**9)
+    for form in _MOMENTS:
+        try:
+            return int(time.mktime(time.strptime(text, form))) * 10**9
+        except ValueError:
+            continue
+    raise argparse.ArgumentTypeError(f"{text!r} is no moment: use 10m, 2h, 2026-11-24 02:00 or seconds since 1970")

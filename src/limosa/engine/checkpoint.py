@@ -6,7 +6,7 @@ The files are captured in CRIU's post-dump, while every process is still stopped
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import bundle, lifecycle
+from limosa.engine import bundle, journal, lifecycle
 from limosa.engine.host import Host
 from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CommitId, CommitRecord
@@ -69,6 +69,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
             )
             host.commits.keep(commit)
             undo.pop_all()
+        journal.note(host, "checkpoint", record, commit_id)
         if stop:
             status = host.runtime.wait(container_id, lifecycle.process_of(record), 10)
             lifecycle.settle(host, record._replace(stopped_by_user=True), status)
@@ -114,7 +115,9 @@ def restore(host: Host, commit: CommitRecord) -> ContainerRecord:
             undo.callback(host.containers.save, record)
             host.containers.save(record._replace(phase="starting"))
             host.storage.revert(container_id, commit.commit_id)
-            return _revive(host, record, commit, undo, keep_connections=commit.stopped)
+            record = _revive(host, record, commit, undo, keep_connections=commit.stopped)
+    journal.note(host, "restore", record, commit.commit_id)
+    return record
 
 
 def fork(host: Host, commit: CommitRecord, names: list[str]) -> list[ContainerRecord]:
@@ -143,7 +146,9 @@ def _fork_one(host: Host, commit: CommitRecord, name: str) -> ContainerRecord:
                 inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
                 addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
                 record = record._replace(addresses=addresses, inner_addresses=inner)
-            return _revive(host, record, commit, undo, keep_connections=False)
+            record = _revive(host, record, commit, undo, keep_connections=False)
+    journal.note(host, "fork", record, commit.commit_id)
+    return record
 
 
 def _config_of_copy(config: ContainerConfig, name: str) -> ContainerConfig:

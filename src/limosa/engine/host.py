@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from limosa.ports.checkpointer import Checkpointer
     from limosa.ports.container_files import ContainerFiles
     from limosa.ports.identity import Identities
+    from limosa.ports.journal import Journal
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
@@ -41,6 +42,7 @@ class Host:
     templates: "Templates"
     volumes: "Volumes"
     identities: "Identities"
+    journal: "Journal"
 
     def __init__(self, builders: Builders, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
         """`builders` makes the adapter of each annotated name above."""

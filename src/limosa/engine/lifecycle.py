@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Final
 
-from limosa.engine import bundle, mounts, system
+from limosa.engine import bundle, inspection, mounts, system
 from limosa.engine.host import Host
 from limosa.model import init
 from limosa.model.container import ContainerConfig, ContainerRecord, ExitState
@@ -69,7 +69,8 @@ def create(host: Host, config: ContainerConfig, entrypoint: tuple[str, ...] | No
             addresses = host.networks.reserve(
                 container_id, config.name, config.network, config.ports, bundle.hostname(record)
             )
-            record = record._replace(addresses=addresses)
+            chosen = inspection.ports(host, record)
+            record = record._replace(addresses=addresses, config=config._replace(ports=chosen))
         record = record._replace(phase="created")
         host.containers.save(record)
         undo.pop_all()

@@ -137,6 +137,12 @@ class Networks(Protocol):
     def forget(self, container_id: ContainerId) -> None:
         """Disconnect, and give back addresses and ports. Nothing happens if there are none."""
 
+    def traffic(self, init_pid: int) -> tuple[int, int]:
+        """Return the bytes that the network namespace of `init_pid` has received and sent, loopback left out.
+
+        Both are 0 if the process is gone.
+        """
+
     def attachments(self) -> list[Attachment]:
         """Return every reservation of this host, also those of containers with network none or host."""
 

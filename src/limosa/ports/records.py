@@ -17,6 +17,13 @@ class ContainerRecords(Protocol):
     def save(self, record: ContainerRecord) -> None:
         """Replace a record. The caller holds its lock."""
 
+    def rename(self, record: ContainerRecord, name: str) -> ContainerRecord:
+        """Give a container another name and return its record; the caller holds its lock.
+
+        A crash leaves the container with the old name or the new one; `recover` gives the other back.
+        Raises: LimosaError LIM-NAME-002: the name is in use.
+        """
+
     def load(self, container_id: ContainerId) -> ContainerRecord:
         """Return a record. Raises: LimosaError LIM-NAME-003: there is none."""
 

@@ -181,6 +181,10 @@ class BridgeNetworks:
             state.drop_lease(container_id)
         name_files.remove(self._book.directory, container_id)
 
+    def traffic(self, init_pid: int) -> tuple[int, int]:
+        """See the port."""
+        return namespaces.traffic(init_pid)
+
     def attachments(self) -> list[Attachment]:
         """See the port."""
         return [lease.attachment for lease in self._book.read().leases()]

@@ -130,6 +130,9 @@ def resize(place: str, size_bytes: int) -> None:
                 f"choose {pool.TEMPLATE_BYTES >> 20}M or more",
             )
         # The file is never shorter than the file system in it.
+        if in_use > size_bytes:
+            btrfs.sync(point)  # what was just removed counts until then
+            in_use = usage(place).used_bytes
         if size_bytes < old_bytes:
             _shrink(point, size_bytes, in_use)
         _set_image_size(place, size_bytes)

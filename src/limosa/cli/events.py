@@ -1,0 +1,62 @@
+"""limosa events"""
+
+import argparse
+import json
+import time
+from typing import Final
+
+from limosa import wiring
+from limosa.cli import values
+from limosa.model import codec
+from limosa.model.event import Event
+from limosa.model.ids import short
+
+EXAMPLES = """\
+examples:
+  limosa events
+  limosa events -f --filter name=web
+  limosa events --since 10m --json | jq -r .action"""
+
+_PAUSE_SECONDS: Final = 0.2
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--since", default=0, type=values.since_ns, metavar="10m|TIME", help="not those before")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what happens from now on")
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        type=values.event_filter,
+        metavar="name=|action=|id=",
+        help="only these",
+    )
+    parser.add_argument("--json", action="store_true", help="an object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    found = host.journal.follow(args.since, _pause) if args.follow else iter(host.journal.read(args.since))
+    for event in found:
+        if all(_fits(event, kind, text) for kind, text in args.filter):
+            print(json.dumps(codec.to_jsonable(event)) if args.json else _line(event), flush=True)
+    return 0
+
+
+def _pause() -> bool:
+    time.sleep(_PAUSE_SECONDS)
+    return True
+
+
+def _fits(event: Event, kind: str, text: str) -> bool:
+    if kind == "id":
+        return event.container_id.startswith(text)
+    return text == (event.name if kind == "name" else event.action)
+
+
+def _line(event: Event) -> str:
+    moment = time.strftime("%F %T", time.localtime(event.time_ns / 1e9))
+    words = (f"{moment}.{event.time_ns // 1_000_000 % 1000:03d}", event.action, short(event.container_id), event.name)
+    return "  ".join([*words, *filter(None, (event.oci_image, event.detail))])

@@ -1,0 +1,24 @@
+"""limosa pause"""
+
+import argparse
+
+from limosa import wiring
+from limosa.engine import pausing
+
+EXAMPLES = """\
+examples:
+  limosa pause web"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("containers", nargs="+", metavar="CONTAINER")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    for reference in args.containers:
+        pausing.pause(host, host.containers.find(reference).container_id)
+        print(reference)
+    return 0

@@ -1,0 +1,63 @@
+"""Pause and unpause: every process of a container stands still, and goes on where it was."""
+
+from typing import Final
+
+from limosa.engine import journal
+from limosa.engine.host import Host
+from limosa.model.container import ContainerRecord
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId
+
+_FREEZE_SECONDS: Final = 10.0
+
+
+def pause(host: Host, container_id: ContainerId) -> ContainerRecord:
+    """Freeze a running container. A paused one stays as it is.
+
+    Raises: LimosaError LIM-CONT-002: it does not run; LIM-CONT-020: a process would not stand still; it runs on then.
+    """
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        name = record.config.name
+        if record.phase not in ("running", "paused"):
+            raise LimosaError(
+                "LIM-CONT-002",
+                f'cannot pause "{name}": it does not run',
+                state=f'"{name}" is {record.phase}; nothing changed',
+                hint=f"limosa start {name}",
+            )
+        # The record first: whoever finds it "paused" thaws, which is harmless; a frozen "running" one would hang them.
+        paused = record._replace(phase="paused")
+        host.containers.save(paused)
+        try:
+            host.cgroups.freeze(container_id, _FREEZE_SECONDS)
+        except (TimeoutError, LimosaError) as failed:
+            host.containers.save(record._replace(phase="running"))
+            raise LimosaError(
+                "LIM-CONT-020",
+                f'cannot pause "{name}"',
+                state=f'"{name}" is running; nothing changed',
+                cause=str(failed),
+                hint="a process waits in the kernel, for a disk or a server of files; try again when it has its answer",
+            ) from failed
+        journal.note(host, "pause", paused)
+        return paused
+
+
+def unpause(host: Host, container_id: ContainerId) -> ContainerRecord:
+    """Let a paused container go on. Raises: LimosaError LIM-CONT-021: it is not paused."""
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        if record.phase != "paused":
+            name = record.config.name
+            raise LimosaError(
+                "LIM-CONT-021",
+                f'cannot unpause "{name}": it is not paused',
+                state=f'"{name}" is {record.phase}; nothing changed',
+                hint="limosa ps -a shows what is paused",
+            )
+        host.cgroups.thaw(container_id)
+        record = record._replace(phase="running")
+        host.containers.save(record)
+        journal.note(host, "unpause", record)
+        return record

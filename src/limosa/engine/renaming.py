@@ -1,0 +1,33 @@
+"""Give a container another name."""
+
+from contextlib import ExitStack
+
+from limosa.engine import journal
+from limosa.engine.host import Host
+from limosa.model.container import ContainerRecord
+from limosa.model.ids import ContainerId, checked_name
+from limosa.ports.network import NO_NETWORK
+
+
+def rename(host: Host, container_id: ContainerId, name: str) -> ContainerRecord:
+    """Give a container another name, by which its neighbours find it from now on too.
+
+    Raises: LimosaError LIM-NAME-001: that is no name; LIM-NAME-002: another container has it.
+    """
+    checked_name(name)
+    with host.containers.locked(container_id), ExitStack() as undo:
+        record = host.containers.load(container_id)
+        before = record.config.name
+        if name == before:
+            return record
+        record = host.containers.rename(record, name)
+        undo.callback(host.containers.rename, record, before)
+        config = record.config
+        if config.network.network not in NO_NETWORK:
+            hostname = next(
+                (one.hostname for one in host.networks.attachments() if one.container_id == container_id), ""
+            )
+            host.networks.reserve(container_id, name, config.network, config.ports, hostname)
+        undo.pop_all()
+    journal.note(host, "rename", record, f"from {before}")
+    return record
