@@ -1,12 +1,14 @@
 """Networks by the command line: isolated from each other, names, IPv6, fixed addresses, internal ones, uplinks."""
 
 import json
+import os
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import Limosa
-from tests.e2e.shared_host import box, shared
+from tests.e2e.shared_host import box, eventually, shared
 
 __all__ = ["box", "shared"]
 pytestmark = pytest.mark.privileged
@@ -111,28 +113,33 @@ def test_what_cannot_be_a_network_is_refused(net: Limosa) -> None:
 
 
 @pytest.fixture
-def segment() -> object:
-    """A segment of the host's own network: an interface here, and a neighbour in a namespace of its own."""
-    commands = (
-        "ip netns add limosat-peer",
-        "ip link add limosat0 type veth peer name eth0 netns limosat-peer",
-        "ip addr add 192.0.2.1/24 dev limosat0",
-        "ip link set limosat0 up",
-        "ip -n limosat-peer addr add 192.0.2.2/24 dev eth0",
-        "ip -n limosat-peer link set eth0 up",
-    )
-    for command in commands:
-        subprocess.run(command.split(), check=True)
-    yield "limosat0"
-    subprocess.run(["ip", "netns", "del", "limosat-peer"], check=True)
-    subprocess.run(["ip", "link", "del", "limosat0"], check=False)
+def segment() -> Iterator[tuple[str, list[str]]]:
+    """A segment of the host's own network: an interface here, and how to execute something as a neighbour."""
+    with subprocess.Popen(["unshare", "--net", "sleep", "1000"]) as neighbour:
+        try:
+            mine = os.readlink("/proc/self/ns/net")
+            eventually(lambda: os.readlink(f"/proc/{neighbour.pid}/ns/net") != mine)
+            inside = ["nsenter", f"--target={neighbour.pid}", "--net"]
+            ip = ["ip", "link", "add", "limosat0", "type", "veth", "peer", "name", "eth0", "netns", str(neighbour.pid)]
+            subprocess.run(ip, check=True)
+            subprocess.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "limosat0"], check=True)
+            subprocess.run(["ip", "link", "set", "limosat0", "up"], check=True)
+            subprocess.run([*inside, *["ip", "addr", "add", "192.0.2.2/24", "dev", "eth0"]], check=True)
+            subprocess.run([*inside, *["ip", "link", "set", "eth0", "up"]], check=True)
+            yield "limosat0", inside
+        finally:
+            neighbour.kill()
+    subprocess.run(["ip", "link", "del", "limosat0"], check=False, stderr=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize("kind", [(), ("--routed",)], ids=["bridged", "routed"])
-def test_an_uplink_gives_addresses_of_the_hosts_own_segment(net: Limosa, segment: str, kind: tuple[str, ...]) -> None:
-    net("network", "create", "--uplink", segment, *kind, "--subnet", "192.0.2.0/24", "--gateway", "192.0.2.2", "lan")
+def test_an_uplink_gives_addresses_of_the_hosts_own_segment(
+    net: Limosa, segment: tuple[str, list[str]], kind: tuple[str, ...]
+) -> None:
+    uplink, inside = segment
+    net("network", "create", "--uplink", uplink, *kind, "--subnet", "192.0.2.0/24", "--gateway", "192.0.2.2", "lan")
     net("run", "-d", "--name", "web", "--network", "lan", "--ip", "192.0.2.77", "pg", "python3", "-c", SERVER)
-    argv = ["ip", "netns", "exec", "limosat-peer", "python3", "-c", ASK, "192.0.2.77"]
+    argv = [*inside, "python3", "-c", ASK, "192.0.2.77"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     assert done.stdout == "hello\n", done.stderr
     net("rm", "-f", "web")
@@ -140,6 +147,6 @@ def test_an_uplink_gives_addresses_of_the_hosts_own_segment(net: Limosa, segment
     assert (
         "192.0.2.1/24"
         in subprocess.run(
-            ["ip", "-brief", "address", "show", segment], capture_output=True, text=True, check=True
+            ["ip", "-brief", "address", "show", uplink], capture_output=True, text=True, check=True
         ).stdout
     ), "the uplink has its own address again"
