@@ -7,7 +7,7 @@ from typing import Final
 
 from limosa import wiring
 from limosa.cli import values
-from limosa.model import codec
+from limosa.model import codec, console_log
 from limosa.model.event import Event
 from limosa.model.ids import short
 
@@ -22,7 +22,7 @@ _PAUSE_SECONDS: Final = 0.2
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--since", default=0, type=values.since_ns, metavar="10m|TIME", help="not those before")
+    parser.add_argument("--since", default="", metavar="10m|TIME", help="not those before")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what happens from now on")
     parser.add_argument(
         "--filter",
@@ -38,7 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    found = host.journal.follow(args.since, _pause) if args.follow else iter(host.journal.read(args.since))
+    since_ns = console_log.moment_ns(args.since, time.time_ns()) if args.since else 0
+    found = host.journal.follow(since_ns, _pause) if args.follow else iter(host.journal.read(since_ns))
     for event in found:
         if all(_fits(event, kind, text) for kind, text in args.filter):
             print(json.dumps(codec.to_jsonable(event)) if args.json else _line(event), flush=True)

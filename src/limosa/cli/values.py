@@ -304,23 +304,3 @@ def _filter(text: str, kinds: Sequence[str]) -> tuple[str, str]:
     if kind not in kinds or not value:
         raise argparse.ArgumentTypeError(f"{text!r} is no filter: use {', '.join(f'{one}=' for one in kinds)}")
     return kind, value
-
-
-_AGES: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_MOMENTS: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
-
-
-def since_ns(text: str) -> int:
-    """Return a moment in nanoseconds since the epoch: "10m" ago, "2026-11-24 02:00", or seconds since the epoch."""
-    import time
-
-    if re.fullmatch(r"\d+[smhd]", text):
-        return time.time_ns() - int(text[:-1]) * _AGES[text[-1]] * 10**9
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return int(float(text) * 10**9)
-    for form in _MOMENTS:
-        try:
-            return int(time.mktime(time.strptime(text, form))) * 10**9
-        except ValueError:
-            continue
-    raise argparse.ArgumentTypeError(f"{text!r} is no moment: use 10m, 2h, 2026-11-24 02:00 or seconds since 1970")

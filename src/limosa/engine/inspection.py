@@ -92,7 +92,6 @@ def everything(host: Host, record: ContainerRecord) -> dict[str, Any]:
         "mounts": _mounts(host, record),
         "usage": usage,
         "rootfs": host.rootfs.path(record.container_id) if record.phase in LIVE else "",
-        "log_path": host.runtime.log_path(record.container_id),
         "commits": [one.commit_id for one in host.commits.all() if one.container.container_id == record.container_id],
     }
 
