@@ -87,7 +87,7 @@ def test_pids_cpuset_and_weights_are_set_while_it_runs(box: Limosa) -> None:
     box("run", "-d", "--name", "web", *QUIET, "pg", "sleep", "1000")
     box("set", "--pids", "5", "--cpuset", "0", "--cpu-weight", "50", "--io-weight", "500", "web")
     fork = "import os, time\ntry:\n    for i in range(9): os.fork() or (time.sleep(1), os._exit(0))\n"
-    fork += "except OSError as e: print(i, e)"
+    fork += "except OSError as e: print(i, e)\nfor one in range(i): os.wait()"
     assert "[Errno 11]" in box("exec", "web", "python3", "-c", fork)
     eventually(lambda: inspected(box, "web")["usage"]["pids"] == 1)
     assert box("exec", "web", "grep", "Cpus_allowed_list", "/proc/self/status").split()[1] == "0"
