@@ -28,6 +28,8 @@ def rename(host: Host, container_id: ContainerId, name: str) -> ContainerRecord:
                 (one.hostname for one in host.networks.attachments() if one.container_id == container_id), ""
             )
             host.networks.reserve(container_id, name, config.network, config.ports, hostname)
+            if record.phase in ("running", "paused"):
+                host.networks.refresh_names(container_id)
         undo.pop_all()
     journal.note(host, "rename", record, f"from {before}")
     return record
