@@ -32,6 +32,14 @@ def write_durably(path: str, data: bytes, *, name_too: bool = True) -> None:
         os.close(directory)
 
 
+def write_all(descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+    """Write all of `data` at `offset`. Raises: OSError. Source: pwrite(2), which may write less than it is given."""
+    rest = memoryview(data)
+    while rest:
+        done = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[done:], offset + done
+
+
 def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) -> int:
     """Open `path` as if `root` were "/": no link and no ".." leads out of it, and a pipe keeps nobody waiting.
 

@@ -1,0 +1,171 @@
+"""The `MemoryArchive` port: criu's images into the store and back.
+
+Memory is stored by address, not in the order of criu's pages image, so that the same page of two commits has the same
+place; the pages image is not stored and is made again from the pagemap's runs.
+"""
+
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from limosa.adapters.criu import pagemap
+from limosa.linux import files
+from limosa.model.commit_store import (
+    MAX_BLOB_BYTES,
+    MAX_PAGE,
+    PAGE_BYTES,
+    Blob,
+    Entry,
+    Inline,
+    Paged,
+    PageMap,
+)
+from limosa.model.errors import LimosaError
+from limosa.ports.commit_store import CommitReader, CommitWriter
+from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
+
+_PAGEMAP: Final = re.compile(r"pagemap-(?:shmem-)?[0-9]{1,20}\.img\Z")
+_PAGES: Final = re.compile(r"pages-[0-9]{1,20}\.img\Z")
+_NAME: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,200}\Z")
+_LEFT_OUT: Final = ("dump.log", "restore.log", "stats-dump", "stats-restore")
+_INLINE_BYTES: Final = 256
+
+
+class CriuImageArchive:
+    """Both directions over a directory of images."""
+
+    def save(self, writer: CommitWriter, criu_images: str) -> dict[bytes, Entry]:
+        """See the port."""
+        entries: dict[bytes, Entry] = {}
+        try:
+            for name in sorted(os.listdir(criu_images)):
+                if name in _LEFT_OUT or _PAGES.match(name):
+                    continue
+                path = f"{criu_images}/{name}"
+                if not _NAME.match(name) or not os.path.isfile(path):
+                    raise ValueError(f"criu wrote an image called {name!r}")
+                entries[IMAGE_PREFIX + name.encode()] = _file_entry(writer, path)
+                if _PAGEMAP.match(name):
+                    entries[MEMORY_PREFIX + name.encode()] = _memory_entry(writer, criu_images, path)
+        except (OSError, ValueError) as failed:
+            raise LimosaError(
+                "LIM-CRIU-030",
+                "the memory of a checkpoint cannot be stored",
+                cause=str(failed),
+                hint="limosa doctor shows whether this criu works",
+            ) from failed
+        return entries
+
+    def load(self, reader: CommitReader, criu_images: str) -> None:
+        """See the port."""
+        try:
+            for key, entry in reader.entries(IMAGE_PREFIX):
+                name = key.removeprefix(IMAGE_PREFIX).decode("ascii")
+                if not _NAME.match(name) or _PAGES.match(name) or name in _LEFT_OUT:
+                    raise ValueError(f"an image called {name!r}")
+                _write_file(reader, entry, f"{criu_images}/{name}")
+            for key, entry in reader.entries(MEMORY_PREFIX):
+                name = key.removeprefix(MEMORY_PREFIX).decode("ascii")
+                if not _PAGEMAP.match(name) or not isinstance(entry.content, Paged):
+                    raise ValueError(f"a memory called {name!r}")
+                _write_pages(reader, entry.content.pages, criu_images, name)
+        except (OSError, ValueError) as failed:
+            raise LimosaError(
+                "LIM-CRIU-031",
+                "the memory of a commit cannot be brought back",
+                cause=str(failed),
+                hint="limosa verify shows whether the commit is whole",
+            ) from failed
+
+
+def _file_entry(writer: CommitWriter, path: str) -> Entry:
+    size_bytes = os.stat(path).st_size
+    if size_bytes <= MAX_BLOB_BYTES:
+        with open(path, "rb") as file:
+            data = file.read()
+        return Entry(content=Inline(data) if len(data) <= _INLINE_BYTES else writer.put_blob(data))
+    with _mapped(path) as view:
+        return Entry(content=Paged(writer.put_pages(PageMap(), _padded(view, 0)), size_bytes))
+
+
+def _memory_entry(writer: CommitWriter, criu_images: str, path: str) -> Entry:
+    with open(path, "rb") as file:
+        found = pagemap.parse(file.read())
+    if not found.runs:
+        return Entry(content=Paged(PageMap()))
+    with _mapped(f"{criu_images}/pages-{found.pages_id}.img") as view:
+        if sum(n_pages for _, n_pages in found.runs) * PAGE_BYTES != len(view):
+            raise ValueError(f"pages-{found.pages_id}.img does not have the size that its pagemap says")
+        return Entry(content=Paged(writer.put_pages(PageMap(), _by_address(found, view))))
+
+
+def _by_address(found: pagemap.Pagemap, view: memoryview) -> Iterator[tuple[int, memoryview]]:
+    placed, offset = [], 0
+    for first_page, n_pages in found.runs:
+        placed.append((first_page, offset, n_pages * PAGE_BYTES))
+        offset += n_pages * PAGE_BYTES
+    for first_page, start, size_bytes in sorted(placed):
+        yield first_page, view[start : start + size_bytes]
+
+
+def _padded(view: memoryview, first_page: int) -> Iterator[tuple[int, bytes | memoryview]]:
+    whole = len(view) - len(view) % PAGE_BYTES
+    if whole:
+        yield first_page, view[:whole]
+    if whole < len(view):
+        yield first_page + whole // PAGE_BYTES, bytes(view[whole:]) + bytes(PAGE_BYTES - len(view) % PAGE_BYTES)
+
+
+@contextmanager
+def _mapped(path: str) -> Iterator[memoryview]:
+    """Give a file's content as a view, for the time of a `with` block."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        mapping = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+    view = memoryview(mapping)
+    try:
+        yield view
+    finally:
+        view.release()
+        with suppress(BufferError):  # a failure's traceback still has a part of it; it goes with that
+            mapping.close()
+
+
+def _write_file(reader: CommitReader, entry: Entry, path: str) -> None:
+    with open(path, "xb") as file:
+        os.chmod(path, 0o644)  # criu's restorer opens some as the container's root
+        if isinstance(entry.content, (Inline, Blob)):
+            file.write(reader.content(entry))
+            return
+        size_bytes = entry.content.size_bytes
+        n_pages = -(-size_bytes // PAGE_BYTES)
+        _copy(reader, entry.content.pages, 0, n_pages, file.fileno(), 0)
+        file.truncate(size_bytes)
+
+
+def _write_pages(reader: CommitReader, pages: PageMap, criu_images: str, name: str) -> None:
+    with open(f"{criu_images}/{name}", "rb") as file:
+        found = pagemap.parse(file.read())
+    if not found.runs:
+        return
+    with open(f"{criu_images}/pages-{found.pages_id}.img", "xb") as file:
+        os.chmod(file.fileno(), 0o644)
+        offset = 0
+        for first_page, n_pages in found.runs:
+            if first_page + n_pages > MAX_PAGE:
+                raise ValueError(f"{name} has addresses that no process has")
+            _copy(reader, pages, first_page, n_pages, file.fileno(), offset)
+            offset += n_pages * PAGE_BYTES
+        file.truncate(offset)
+
+
+def _copy(reader: CommitReader, pages: PageMap, first_page: int, n_pages: int, descriptor: int, offset: int) -> None:
+    """Write pages to a file at `offset`; zero pages stay a hole."""
+    for run in reader.page_runs(pages, first_page, first_page + n_pages):
+        place = offset + (run.first_page - first_page) * PAGE_BYTES
+        files.write_all(descriptor, reader.read_run(run), place)

@@ -1,0 +1,30 @@
+"""Memory and process state between criu's images and the commit store."""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from limosa.model.commit_store import Entry
+from limosa.ports.commit_store import CommitReader, CommitWriter
+
+IMAGE_PREFIX: Final = b"criu/"
+"""Keys of criu's metadata images: the prefix and the image's name."""
+
+MEMORY_PREFIX: Final = b"memory/"
+"""Keys of memories: the prefix and the name of the pagemap image that describes one; page number = address / 4096."""
+
+
+class MemoryArchive(Protocol):
+    """Both directions. What a commit says is not believed: it may be a stranger's."""
+
+    def save(self, writer: CommitWriter, criu_images: str) -> Mapping[bytes, Entry]:
+        """Put a finished dump into the store and return the manifest's entries for it. The directory stays.
+
+        Raises: LimosaError LIM-CRIU-030: it is no whole dump; those of `writer`.
+        """
+
+    def load(self, reader: CommitReader, criu_images: str) -> None:
+        """Write the images of a commit into the empty directory `criu_images`, as the dump left them.
+
+        Raises: LimosaError LIM-CRIU-031: the commit has no whole dump, or one that would write elsewhere; those of
+        `reader`; LIM-STORE-006: the disk is full. What was written stays; the caller removes the directory.
+        """
