@@ -262,8 +262,8 @@ class FakeWriter:
         pages = dict(self._store.pages(base))
         known = set(pages.values())
         for first, n_pages in zero:
-            for page in range(first, first + n_pages):
-                pages.pop(page, None)
+            for page in [page for page in pages if first <= page < first + n_pages]:
+                del pages[page]
         end = 0
         for first, content in writes:
             data = bytes(content)

@@ -1,0 +1,29 @@
+"""A container's own files between a snapshot and the commit store."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from limosa.model.commit_store import Entry
+from limosa.ports.commit_store import CommitReader, CommitWriter
+
+
+class FileArchive(Protocol):
+    """Both directions. Entries are those of `limosa.model.file_entry`, below its FILES_PREFIX."""
+
+    def save(
+        self, writer: CommitWriter, snapshot: str, parent: CommitReader | None = None, parent_snapshot: str = ""
+    ) -> Mapping[bytes, Entry | None]:
+        """Return what differs in the files of `snapshot`, an unchanging directory, from those of `parent`.
+
+        With `parent_snapshot`, the files of the parent commit in the same line of snapshots, only extents that were
+        written since are read, and files that were not touched are not opened; None for what is gone.
+        Raises: LimosaError LIM-FILE-001: a file cannot be read; those of `writer` and `parent`.
+        """
+
+    def load(self, reader: CommitReader, directory: str) -> None:
+        """Make the files of a commit in the empty directory `directory`, whose own owner and mode they set too.
+
+        What a commit says is not believed: no path and no link leads out of the directory.
+        Raises: LimosaError LIM-FILE-002: a path or an attribute that cannot be; LIM-STORE-006: the disk is full. What
+        was written stays; the caller removes it.
+        """
