@@ -17,13 +17,13 @@ class FileArchive(Protocol):
 
         With `parent_snapshot`, the files of the parent commit in the same line of snapshots, only extents that were
         written since are read, and files that were not touched are not opened; None for what is gone.
-        Raises: LimosaError LIM-FILE-001: a file cannot be read; those of `writer` and `parent`.
+        Raises: LimosaError LIM-COMM-010: a file cannot be read; those of `writer` and `parent`.
         """
 
     def load(self, reader: CommitReader, directory: str) -> None:
         """Make the files of a commit in the empty directory `directory`, whose own owner and mode they set too.
 
         What a commit says is not believed: no path and no link leads out of the directory.
-        Raises: LimosaError LIM-FILE-002: a path or an attribute that cannot be; LIM-STORE-006: the disk is full. What
+        Raises: LimosaError LIM-COMM-011: a path or an attribute that cannot be; LIM-STORE-006: the disk is full. What
         was written stays; the caller removes it.
         """

@@ -307,7 +307,7 @@ def test_a_strangers_commit_writes_nothing_elsewhere(tmp_path, made_up) -> None:
     os.makedirs(f"{tmp_path}/parent/back")
     with store.reading(commit) as reader, pytest.raises(LimosaError) as refused:
         ARCHIVE.load(reader, f"{tmp_path}/parent/back")
-    assert refused.value.code == "LIM-FILE-002"
+    assert refused.value.code == "LIM-COMM-011"
     assert os.listdir(f"{tmp_path}/parent") == ["back"]
     assert not os.path.exists(f"{tmp_path}/out")
 

@@ -34,14 +34,14 @@ def load(reader: CommitReader, directory: str) -> None:
             _finish(top + b"/" + path if path else top, made[path])
     except ValueError as made_up:
         raise LimosaError(
-            "LIM-FILE-002",
+            "LIM-COMM-011",
             "the files of a commit cannot be brought back",
             cause=str(made_up),
             hint="limosa verify shows whether the commit is whole; it may come from somebody who means harm",
         ) from made_up
     except OSError as failed:
         raise LimosaError(
-            "LIM-FILE-003",
+            "LIM-COMM-012",
             "the files of a commit cannot be brought back",
             cause=str(failed),
             hint="make room in the pool, or remove containers and commits",

@@ -52,7 +52,7 @@ def save(
         return edits
     except OSError as failed:
         raise LimosaError(
-            "LIM-FILE-001",
+            "LIM-COMM-010",
             "the files of a checkpoint cannot be stored",
             cause=str(failed),
             hint="limosa doctor shows whether storage works on this machine",
