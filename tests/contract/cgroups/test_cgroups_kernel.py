@@ -366,3 +366,11 @@ def test_many_commands_at_once(machine: Laboratory) -> None:
         thread.join()
     assert failures == []
     assert machine.cgroups.present() == []
+
+
+def test_making_groups_leaves_this_process_where_it_is(machine: Laboratory) -> None:
+    before = cgroupfs.read("/proc/self/cgroup")
+    container_id = machine.created()
+    machine.cgroups.exec_procs_files(container_id)
+    time.sleep(0.1)  # the move that is foreseen has been made by then
+    assert cgroupfs.read("/proc/self/cgroup") == before

@@ -54,6 +54,7 @@ class ContainerGroups:
         """See the port."""
         self._known = ()  # it may have been remembered when another group was the parent
         found = self._places()
+        self._foresee_entry()
         try:
             with flock.locked(f"{self._record}.lock", exclusive=False):  # close() waits
                 for place in found:
@@ -72,6 +73,10 @@ class ContainerGroups:
         except LimosaError:
             self.destroy(container_id)
             raise
+
+    def _foresee_entry(self) -> None:
+        for hierarchy in (place.hierarchy for place in self._places() if place.hierarchy.unified):
+            cgroupfs.foresee_move(hierarchy.directory(hierarchy.own_group))
 
     def _make(self, place: Place, container_id: ContainerId) -> None:
         above = os.path.dirname(place.directory())
@@ -106,6 +111,7 @@ class ContainerGroups:
     def exec_procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
         """See the port."""
         self._require(container_id)
+        self._foresee_entry()
         files = []
         for place in self._places():
             directory = place.directory(container_id)
