@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from limosa.engine.host import Host
+from limosa.linux import boot
 from limosa.model.errors import LimosaError
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ def host(root: str) -> Host:
     run = run_directory(root)
     os.makedirs(root, mode=0o711, exist_ok=True)
     os.makedirs(run, mode=0o711, exist_ok=True)
-    return Host(_builders(root, run), time.time_ns, os.urandom)
+    return Host(_builders(root, run), time.time_ns, os.urandom, boot.boot_id)
 
 
 def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     # Each imports its adapter only when it is called: the start-up of the command counts (docs/adr/0002).
+    attend = (sys.executable, "-m", "limosa", "--root", root, "internal-exited")
+
     def containers() -> object:
         from limosa.adapters.file_records import FileContainerRecords
         from limosa.engine.journal import NotedRecords
@@ -91,8 +94,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         from limosa.adapters.cgroups import hidden_mount
         from limosa.adapters.crun_runtime.adapter import CrunRuntime
 
-        exit_command = (sys.executable, "-m", "limosa", "--root", root, "internal-exited")
-        return CrunRuntime(run, root, _program("crun"), _program("conmon"), exit_command, hidden_mount())
+        return CrunRuntime(run, root, _program("crun"), _program("conmon"), attend, hidden_mount())
 
     def checkpointer() -> object:
         from limosa.adapters.criu.adapter import Criu
@@ -124,9 +126,19 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return FileJournal(root)
 
+    def keepers() -> object:
+        from limosa.adapters.keeper_processes import KeeperProcesses
+
+        return KeeperProcesses(attend)
+
+    def hooks() -> object:
+        from limosa.adapters.hook_programs import HookPrograms
+
+        return HookPrograms()
+
     makers = (
         *(containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
-        *(templates, volumes, own_view, identities, container_files, journal),
+        *(templates, volumes, own_view, identities, container_files, journal, keepers, hooks),
     )
     return {maker.__name__: maker for maker in makers}
 

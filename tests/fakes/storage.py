@@ -98,6 +98,10 @@ class FakeStorage:
         for kind in ("containers", "snapshots"):
             shutil.rmtree(f"{self._directory}/{kind}/{container_id}", ignore_errors=True)
 
+    def snapshots(self, container_id: ContainerId) -> list[str]:
+        directory = os.path.dirname(self._snapshot(container_id, "any"))
+        return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+
     def present(self) -> list[ContainerId]:
         found = {name for kind in ("containers", "snapshots") for name in os.listdir(f"{self._directory}/{kind}")}
         return [ContainerId(name) for name in sorted(found)]

@@ -45,7 +45,7 @@ class FileContainerRecords:
         try:
             _claim(self._names, record.config.name, record.container_id)
         except FileExistsError as taken:
-            files.remove_tree(directory)
+            os.unlink(f"{directory}/record.json")
             raise _name_in_use(record.config.name) from taken
 
     def save(self, record: ContainerRecord) -> None:
@@ -110,7 +110,9 @@ class FileContainerRecords:
         for base in (self._names, self._ranges):
             for name in _entries(base):
                 if _content(f"{base}/{name}") == container_id:
-                    os.unlink(f"{base}/{name}")
+                    files.remove_file(f"{base}/{name}")
+        # The record goes first: what is left of a directory without one belongs to nobody, see `sweep_strays`.
+        files.remove_file(f"{self._directory(container_id)}/record.json")
         for _ in range(_LATE_OPENERS):
             try:
                 return files.remove_tree(self._directory(container_id))
@@ -121,14 +123,87 @@ class FileContainerRecords:
         return None
 
     @contextmanager
-    def locked(self, container_id: ContainerId) -> Iterator[None]:
+    def locked(self, container_id: ContainerId, *, create: bool = False, wait: bool = True) -> Iterator[None]:
+        """See the port."""
+        directory = self._directory(container_id)
+        with ExitStack() as held:
+            while create:  # until the file is still there when it is locked: `sweep_strays` may have been at work
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+                try:
+                    held.enter_context(flock.locked(f"{directory}/lock"))
+                except FileNotFoundError:
+                    continue
+                if os.path.exists(f"{directory}/lock"):
+                    break
+                held.pop_all().close()
+            if not create:
+                try:
+                    held.enter_context(flock.locked(f"{directory}/lock", blocking=wait))
+                except FileNotFoundError as missing:
+                    raise _no_such(container_id) from missing
+            yield
+
+    @contextmanager
+    def watched(self, container_id: ContainerId) -> Iterator[None]:
         """See the port."""
         with ExitStack() as held:
             try:
-                held.enter_context(flock.locked(f"{self._directory(container_id)}/lock"))
-            except (FileNotFoundError, NotADirectoryError) as gone:
-                raise _no_such(container_id) from gone
+                held.enter_context(flock.locked(self._watchers(container_id), exclusive=False))
+            except FileNotFoundError as missing:
+                raise _no_such(container_id) from missing
             yield
+
+    def _watchers(self, container_id: ContainerId) -> str:
+        return f"{self._directory(container_id)}/watchers"
+
+    def unwatched(self, container_id: ContainerId) -> None:
+        """See the port."""
+        try:
+            with flock.locked(self._watchers(container_id)):
+                return
+        except FileNotFoundError:
+            return
+
+    def is_watched(self, container_id: ContainerId) -> bool:
+        """See the port."""
+        try:
+            with flock.locked(self._watchers(container_id), blocking=False):
+                return False
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+
+    def sweep(self, container_id: ContainerId) -> None:
+        """See the port."""
+        directory = self._directory(container_id)
+        for name in _entries(directory):
+            if name.startswith("record.json.") and name.endswith(".new"):
+                files.remove_file(f"{directory}/{name}")
+        for base in (self._names, self._ranges):
+            files.remove_file(f"{base}/.{container_id}")
+
+    def sweep_strays(self) -> list[str]:
+        """See the port."""
+        lines = []
+        for name in _entries(self._containers):
+            directory = self._directory(name)
+            if os.path.exists(f"{directory}/record.json"):
+                continue
+            try:
+                with flock.locked(f"{directory}/lock"):  # waits for one that is just being made
+                    if not os.path.exists(f"{directory}/record.json"):
+                        files.remove_tree(directory)
+                        lines.append(f"removed the files of {name}, which has no record")
+            except FileNotFoundError:
+                continue
+        for base in (self._names, self._ranges):
+            for name in _entries(base):
+                owner = name.removeprefix(".") if name.startswith(".") else _content(f"{base}/{name}")
+                if not os.path.isdir(self._directory(owner)):
+                    files.remove_file(f"{base}/{name}")
+                    lines.append(f"gave back {os.path.basename(base)}/{name}, whose container is gone")
+        return lines
 
     def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
         """See the port."""
@@ -200,7 +275,11 @@ class FileCommitRecords:
 
     def remove(self, commit_id: CommitId) -> None:
         """See the port."""
-        files.remove_tree(f"{self._commits}/{commit_id}")
+        try:
+            os.rename(f"{self._commits}/{commit_id}", f"{self._commits}/{commit_id}.new")
+        except FileNotFoundError:
+            pass
+        self.abandon(commit_id)
 
 
 def _entries(directory: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The options that `run` and `create` share, and what they mean."""
 
 import argparse
+from contextlib import ExitStack
 
 from limosa.cli import limit_options, values
 from limosa.engine.host import Host
@@ -82,7 +83,9 @@ def config(args: argparse.Namespace) -> ContainerConfig:
     return limit_options.given(args, asked)
 
 
-def create(host: Host, args: argparse.Namespace, config: ContainerConfig) -> ContainerRecord:
+def create(
+    host: Host, args: argparse.Namespace, config: ContainerConfig, watch: ExitStack | None = None
+) -> ContainerRecord:
     """Make the container, of an image that is brought as `--pull` says. Raises: LimosaError."""
     from limosa.engine import lifecycle
 
@@ -90,12 +93,12 @@ def create(host: Host, args: argparse.Namespace, config: ContainerConfig) -> Con
     if args.pull == "always":
         _obtain(host, args)
     try:
-        return lifecycle.create(host, config, entrypoint)
+        return lifecycle.create(host, config, entrypoint, watch)
     except LimosaError as missing:
         if missing.code != "LIM-IMG-001" or args.pull == "never":
             raise
     _obtain(host, args)
-    return lifecycle.create(host, config, entrypoint)
+    return lifecycle.create(host, config, entrypoint, watch)
 
 
 def _obtain(host: Host, args: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ VERBS: Final = {
     "unpause": ("unpause", "let paused containers go on"),
     "set": ("set", "change limits and published ports of a container, while it runs and for later"),
     "rename": ("rename", "give a container another name"),
+    "restart": ("restart", "stop containers and start them again"),
     "kill": ("kill", "signal containers"),
     "wait": ("wait", "wait until containers have ended and print their statuses"),
     "rm": ("rm", "remove containers"),

@@ -3,8 +3,8 @@
 import argparse
 
 from limosa import wiring
-from limosa.engine import lifecycle
-from limosa.model.errors import LimosaError
+from limosa.engine import restarting
+from limosa.keeper import pause
 from limosa.model.ids import ContainerId
 
 EXAMPLES = ""
@@ -18,12 +18,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    container_id = ContainerId(args.container_id)
-    try:
-        record = lifecycle.on_exit(host, container_id)
-        if record.phase == "stopped" and record.config.remove_when_stopped:
-            lifecycle.remove(host, container_id)
-    except LimosaError as gone:
-        if gone.code != "LIM-NAME-003":  # another command removed it first
-            raise
+    restarting.attend(host, ContainerId(args.container_id), pause.until)
     return 0

@@ -34,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    records = [record for record in host.containers.all() if args.all or record.phase in ("running", "paused")]
+    idle = ("created", "stopped")
+    records = [record for record in host.containers.all() if args.all or record.phase not in idle]
     if any(kind == "status" for kind, _ in args.filter) or args.last is not None:
         records = host.containers.all()
     records = [record for record in records if filters.fits(record, args.filter)]
@@ -64,4 +65,6 @@ def status(record: ContainerRecord) -> str:
     if record.phase == "stopped" and record.exit is not None:
         why = ", out of memory" if record.exit.oom_killed else ""
         return f"exited ({record.exit.status}{why})"
+    if record.phase == "restarting" and record.exit is not None:
+        return f"restarting ({record.exit.status}, {record.restarts} times)"
     return record.phase

@@ -3,6 +3,7 @@
 import argparse
 
 from limosa import wiring
+from limosa.cli import each
 from limosa.engine import lifecycle
 
 EXAMPLES = """\
@@ -19,8 +20,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    for reference in args.containers:
-        record = host.containers.find(reference)
-        lifecycle.remove(host, record.container_id, force=args.force)
-        print(reference)
-    return 0
+    return each.container(
+        host, args.containers, lambda record: lifecycle.remove(host, record.container_id, force=args.force)
+    )

@@ -1,10 +1,12 @@
 """limosa run"""
 
 import argparse
+from contextlib import ExitStack
 
 from limosa import wiring
 from limosa.cli import container_options, terminal_options
-from limosa.engine import attached, lifecycle
+from limosa.engine import attached
+from limosa.model.errors import EXIT_USAGE, LimosaError
 
 EXAMPLES = """\
 examples:
@@ -33,10 +35,17 @@ def run(args: argparse.Namespace) -> int:
         stdin_once=args.interactive and not args.detach,
         remove_when_stopped=args.rm,
     )
-    record = container_options.create(host, args, config)
-    container_id = record.container_id
-    if args.detach:
-        lifecycle.start(host, container_id)
-        print(container_id)
-        return 0
-    return attached.run(host, container_id, streams)
+    if args.rm and config.restart.when != "no":
+        raise LimosaError(
+            "LIM-CLI-003",
+            "--rm and --restart contradict each other",
+            hint="leave one of them out",
+            exit_status=EXIT_USAGE,
+        )
+    with ExitStack() as watch:
+        record = container_options.create(host, args, config, watch)
+        if args.detach:
+            attached.start_new(host, record)
+            print(record.container_id)
+            return 0
+        return attached.run(host, record, streams)

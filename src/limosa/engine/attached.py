@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from limosa.engine import lifecycle
+from limosa.engine import ending, lifecycle
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
@@ -13,26 +13,40 @@ from limosa.ports.runtime import Outcome, Streams
 _SIGNALLED: Final = 128
 
 
-def run(host: Host, container_id: ContainerId, streams: Streams) -> int:
-    """Start a container with this process's streams joined to it and return its status; `--rm` is honoured here.
+def run(host: Host, record: ContainerRecord, streams: Streams) -> int:
+    """Start a new container with this process's streams joined to it and return its status; `--rm` is honoured here.
 
-    0 if the person let go of it, 128 + the signal's number if a signal ended the joining: it runs on then.
-    Raises: LimosaError: it cannot be started; with `--rm` nothing is left of it.
+    The caller watches it. 0 if the person let go of it, 128 + the signal's number if a signal ended the joining: it
+    runs on then. Raises: LimosaError: it cannot be started; with `--rm` nothing is left of it.
     """
+    container_id = record.container_id
     connections: list[int] = []
-    remove_after = host.containers.load(container_id).config.remove_when_stopped
+    start_new(host, record, lambda: connections.append(host.runtime.connect(container_id)))
+    outcome = host.runtime.relay(container_id, connections[0], streams)
+    if outcome.why != "ended":
+        return _status_of(outcome)  # with --rm the monitor's own command removes the container when it ends
+    status = lifecycle.wait(host, container_id)
+    if record.config.remove_when_stopped:
+        _remove_if_there(host, container_id)
+    return status
+
+
+def start_new(host: Host, record: ContainerRecord, before_program: Callable[[], None] | None = None) -> None:
+    """Start a new container. Raises: LimosaError: it cannot be started; with `--rm` nothing is left of it."""
     try:
-        record = lifecycle.start(host, container_id, lambda: connections.append(host.runtime.connect(container_id)))
-        outcome = host.runtime.relay(container_id, connections[0], streams)
-        if outcome.why != "ended":
-            remove_after = False  # the monitor's own command does it when the container ends
-            return _status_of(outcome)
-        status = host.runtime.wait(container_id, lifecycle.process_of(record), None)
-        _unless_gone(lambda: lifecycle.on_exit(host, container_id))
-    finally:
-        if remove_after:
-            _unless_gone(lambda: lifecycle.remove(host, container_id))
-    return 0 if status is None else status
+        lifecycle.start(host, record.container_id, before_program)
+    except BaseException:
+        if record.config.remove_when_stopped:
+            _remove_if_there(host, record.container_id)
+        raise
+
+
+def _remove_if_there(host: Host, container_id: ContainerId) -> None:
+    """Remove a container that has ended; another command may have done so first."""
+    try:
+        lifecycle.remove(host, container_id)
+    except LimosaError as error:
+        ending.unless_gone(error)
 
 
 def attach(host: Host, record: ContainerRecord, streams: Streams) -> int:
@@ -64,18 +78,8 @@ def attach(host: Host, record: ContainerRecord, streams: Streams) -> int:
     outcome = host.runtime.relay(container_id, connection, streams)
     if outcome.why != "ended":
         return _status_of(outcome)
-    status = host.runtime.wait(container_id, lifecycle.process_of(record), None)
-    return 0 if status is None else status
+    return lifecycle.wait(host, container_id)
 
 
 def _status_of(outcome: Outcome) -> int:
     return 0 if outcome.why == "detached" else _SIGNALLED + outcome.signal
-
-
-def _unless_gone(action: Callable[[], object]) -> None:
-    """Do `action`; the monitor's own command may have removed the container first."""
-    try:
-        action()
-    except LimosaError as error:
-        if error.code != "LIM-NAME-003":
-            raise

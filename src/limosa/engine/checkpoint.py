@@ -6,7 +6,7 @@ The files are captured in CRIU's post-dump, while every process is still stopped
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import bundle, journal, lifecycle
+from limosa.engine import bundle, ending, journal, lifecycle
 from limosa.engine.host import Host
 from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CommitId, CommitRecord
@@ -27,7 +27,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
     runs. The container runs as before then, and nothing is left of the attempt.
     """
     with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
+        record = ending.loaded(host, container_id)
         lifecycle.require_running(record, "checkpoint")
         _refuse_sessions(host, record)
         commit_id = CommitId(host.new_id())
@@ -52,7 +52,7 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
                 criu_images=directory,
                 rootfs=rootfs,
                 leave_running=not stop,
-                own_network=lifecycle.networked(record.config),
+                own_network=ending.networked(record.config),
                 external_mounts=bundle.external_mounts(bundle.plan(host, record, rootfs)),
                 processes=tuple(host.cgroups.processes(container_id)),
             )
@@ -71,14 +71,14 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
             undo.pop_all()
         journal.note(host, "checkpoint", record, commit_id)
         if stop:
-            status = host.runtime.wait(container_id, lifecycle.process_of(record), 10)
-            lifecycle.settle(host, record._replace(stopped_by_user=True), status)
+            status = host.runtime.wait(container_id, ending.process_of(record), 10)
+            ending.settle(host, record._replace(stopped_by_user=True), status)
         return commit
 
 
 def _refuse_sessions(host: Host, record: ContainerRecord) -> None:
     processes = host.cgroups.processes(record.container_id)
-    sessions = host.runtime.sessions(lifecycle.process_of(record), processes)
+    sessions = host.runtime.sessions(ending.process_of(record), processes)
     if sessions:
         name = record.config.name
         raise LimosaError(
@@ -99,18 +99,19 @@ def restore(host: Host, commit: CommitRecord) -> ContainerRecord:
     """
     container_id = commit.container.container_id
     with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
-        if record.phase == "running":
+        record = ending.loaded(host, container_id)
+        if record.phase in ending.LIVE:
             name = record.config.name
             raise LimosaError(
                 "LIM-CONT-005",
                 f'cannot restore "{name}": it runs',
-                state=f'"{name}" is running; nothing changed',
+                state=f'"{name}" is {record.phase}; nothing changed',
                 cause="one identity is alive at most once",
                 hint=f"limosa stop {name} first, or limosa fork {commit.commit_id[:12]} for a copy",
             )
         host.storage.prepare()
-        lifecycle.release(host, record)
+        host.keepers.end(record.keeper)
+        ending.release(host, record)
         with ExitStack() as undo:
             undo.callback(host.containers.save, record)
             host.containers.save(record._replace(phase="starting"))
@@ -133,20 +134,19 @@ def _fork_one(host: Host, commit: CommitRecord, name: str) -> ContainerRecord:
     source = commit.container
     container_id = host.new_id()
     config = _config_of_copy(source.config, name or f"{source.config.name}-{container_id[:6]}")
-    with ExitStack() as undo:
+    with host.containers.locked(container_id, create=True), ExitStack() as undo:
         undo.callback(host.containers.remove, container_id)
         record = ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers)
-        host.containers.add(record)
-        with host.containers.locked(container_id):
-            undo.callback(host.identities.remove, container_id)
-            undo.callback(host.storage.destroy, container_id)
-            host.storage.clone(source.container_id, commit.commit_id, container_id, config.limits.disk_bytes)
-            if lifecycle.networked(config):
-                undo.callback(host.networks.forget, container_id)
-                inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
-                addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
-                record = record._replace(addresses=addresses, inner_addresses=inner)
-            record = _revive(host, record, commit, undo, keep_connections=False)
+        lifecycle.add(host, record)
+        undo.callback(host.identities.remove, container_id)
+        undo.callback(host.storage.destroy, container_id)
+        host.storage.clone(source.container_id, commit.commit_id, container_id, config.limits.disk_bytes)
+        if ending.networked(config):
+            undo.callback(host.networks.forget, container_id)
+            inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
+            addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
+            record = record._replace(addresses=addresses, inner_addresses=inner)
+        record = _revive(host, record, commit, undo, keep_connections=False)
     journal.note(host, "fork", record, commit.commit_id)
     return record
 
@@ -166,7 +166,7 @@ def _revive(
     plan = bundle.plan(host, record, rootfs)
     undo.callback(host.runtime.delete, container_id)
     undo.callback(host.cgroups.kill, container_id)
-    networked = lifecycle.networked(record.config)
+    networked = ending.networked(record.config)
     # Only the last commit of a container that it ended comes back as nothing but itself.
     once = keep_connections
 

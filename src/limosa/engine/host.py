@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from limosa.ports.cgroups import Cgroups
     from limosa.ports.checkpointer import Checkpointer
     from limosa.ports.container_files import ContainerFiles
+    from limosa.ports.hooks import Hooks
     from limosa.ports.identity import Identities
     from limosa.ports.journal import Journal
+    from limosa.ports.keepers import Keepers
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
@@ -42,12 +44,21 @@ class Host:
     templates: "Templates"
     volumes: "Volumes"
     identities: "Identities"
+    hooks: "Hooks"
     journal: "Journal"
+    keepers: "Keepers"
 
-    def __init__(self, builders: Builders, now_ns: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
-        """`builders` makes the adapter of each annotated name above."""
+    def __init__(
+        self,
+        builders: Builders,
+        now_ns: Callable[[], int],
+        random_bytes: Callable[[int], bytes],
+        boot_id: Callable[[], str],
+    ) -> None:
+        """`builders` makes the adapter of each annotated name above; `boot_id` names the machine's present boot."""
         self._builders = builders
         self.now_ns = now_ns
+        self.boot_id = boot_id
         self.random_bytes = random_bytes
 
     def __getattr__(self, name: str) -> Any:

@@ -1,19 +1,15 @@
-"""Containers: create, start, stop, kill, remove, and what happens when the program ends.
-
-A record's phase is written before anything is acquired and every acquired thing has a name that follows from the
-container's id, so that whoever finds a transitional phase of a dead command can take everything back.
-"""
+"""Containers: create, start, stop, restart, signal, wait, remove. What happens at an end is in `ending`."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Final
 
-from limosa.engine import bundle, inspection, mounts, system
+from limosa.engine import bundle, ending, hooks, inspection, mounts, system
+from limosa.engine.ending import networked, process_of
 from limosa.engine.host import Host
-from limosa.model import init
-from limosa.model.container import ContainerConfig, ContainerRecord, ExitState
+from limosa.model.container import ContainerConfig, ContainerRecord, ProcessName
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
-from limosa.model.ids import ContainerId
+from limosa.model.ids import ContainerId, Digest
 from limosa.model.oci import KIND_LABEL
 from limosa.model.signals import number_of
 from limosa.ports.runtime import ExecRequest, Started
@@ -22,43 +18,27 @@ _SIGKILL: Final = 9
 _KILL_SECONDS: Final = 10.0
 
 
-def create(host: Host, config: ContainerConfig, entrypoint: tuple[str, ...] | None = None) -> ContainerRecord:
+def create(
+    host: Host,
+    config: ContainerConfig,
+    entrypoint: tuple[str, ...] | None = None,
+    watch: ExitStack | None = None,
+) -> ContainerRecord:
     """Make a container that does not run yet; `entrypoint` (None: the image's own) comes before its arguments.
 
+    `watch` goes on watching it (see `ContainerRecords.watched`).
     Raises: LimosaError: the image is missing, the name or a port is in use, …; nothing is left of the attempt.
     """
-    oci_image = host.oci_images.resolve(config.oci_image)
-    if not config.args and not entrypoint and dict(oci_image.labels).get(KIND_LABEL) == "system":
-        config = config._replace(kind="system")
-    command = config.args
-    if config.kind == "app":
-        command = command or (oci_image.cmd if entrypoint is None else ())
-        command = (*(oci_image.entrypoint if entrypoint is None else entrypoint), *command)
-    if not command and config.kind == "app":
-        raise LimosaError(
-            "LIM-CONT-001",
-            f"there is nothing to run in {config.oci_image}",
-            cause="neither the image nor the command line names a command",
-            hint=f"limosa run {config.oci_image} COMMAND",
-            exit_status=EXIT_RUN_FAILED,
-        )
     container_id = host.new_id()
-    env = {**dict(oci_image.env), **dict(config.env)}
-    config = config._replace(
-        args=command,
-        env=tuple(env.items()),
-        labels=tuple({**dict(oci_image.labels), **dict(config.labels)}.items()),
-        name=config.name or f"c-{container_id[:8]}",
-        user=config.user or ("" if config.kind == "system" else oci_image.user),
-        stop_signal=config.stop_signal or ("" if config.kind == "system" else oci_image.stop_signal),
-        cwd=config.cwd if config.cwd not in ("", "/") else oci_image.cwd or "/",
-    )
+    config, layers = _complete(host, config, container_id, entrypoint)
     host.storage.prepare()
-    with ExitStack() as undo:
+    with host.containers.locked(container_id, create=True), ExitStack() as undo:
         undo.callback(host.containers.remove, container_id)
-        record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, oci_image.layers)
+        record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, layers)
         with mounts.declared(host, config):
-            host.containers.add(record)
+            add(host, record)
+        if watch is not None:
+            watch.enter_context(host.containers.watched(container_id))
         if not config.security.privileged:
             in_use = frozenset(other.first_host_id for other in host.containers.all())
             record = record._replace(first_host_id=host.containers.take_id_range(container_id, in_use))
@@ -77,40 +57,114 @@ def create(host: Host, config: ContainerConfig, entrypoint: tuple[str, ...] | No
     return record
 
 
-def networked(config: ContainerConfig) -> bool:
-    """Say whether the container is on a network of limosa."""
-    return config.network.network not in ("none", "host")
+def _complete(
+    host: Host, config: ContainerConfig, container_id: ContainerId, entrypoint: tuple[str, ...] | None
+) -> tuple[ContainerConfig, tuple[Digest, ...]]:
+    """Return the configuration with what the image says where the owner said nothing, and the image's layers."""
+    oci_image = host.oci_images.resolve(config.oci_image)
+    if not config.args and not entrypoint and dict(oci_image.labels).get(KIND_LABEL) == "system":
+        config = config._replace(kind="system")
+    command = config.args
+    if config.kind == "app":
+        command = command or (oci_image.cmd if entrypoint is None else ())
+        command = (*(oci_image.entrypoint if entrypoint is None else entrypoint), *command)
+    if not command and config.kind == "app":
+        raise LimosaError(
+            "LIM-CONT-001",
+            f"there is nothing to run in {config.oci_image}",
+            cause="neither the image nor the command line names a command",
+            hint=f"limosa run {config.oci_image} COMMAND",
+            exit_status=EXIT_RUN_FAILED,
+        )
+    env = {**dict(oci_image.env), **dict(config.env)}
+    config = config._replace(
+        args=command,
+        env=tuple(env.items()),
+        labels=tuple({**dict(oci_image.labels), **dict(config.labels)}.items()),
+        name=config.name or f"c-{container_id[:8]}",
+        user=config.user or ("" if config.kind == "system" else oci_image.user),
+        stop_signal=config.stop_signal or ("" if config.kind == "system" else oci_image.stop_signal),
+        cwd=config.cwd if config.cwd not in ("", "/") else oci_image.cwd or "/",
+    )
+    return config, oci_image.layers
+
+
+def add(host: Host, record: ContainerRecord) -> None:
+    """Keep a new record; a half made or half removed container of a dead command does not keep its name from it.
+
+    Raises: LimosaError LIM-NAME-002: the name is in use.
+    """
+    try:
+        host.containers.add(record)
+    except LimosaError as taken:
+        if taken.code != "LIM-NAME-002" or not _was_leftover(host, record.config.name):
+            raise
+        host.containers.add(record)
+
+
+def _was_leftover(host: Host, name: str) -> bool:
+    """Remove the container that has a name if the command that makes or removes it is dead; say whether it was so."""
+    try:
+        holder = host.containers.find(name)
+        if holder.phase not in ("creating", "removing"):
+            return False
+        with host.containers.locked(holder.container_id, wait=False):
+            return ending.in_order(host, host.containers.load(holder.container_id)) is None
+    except LimosaError as gone:
+        ending.unless_gone(gone)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def start(host: Host, container_id: ContainerId, before_program: Callable[[], None] | None = None) -> ContainerRecord:
     """Start a container that does not run; `before_program` is called when all is there but the program's start.
 
-    Raises: LimosaError; it is stopped, as before, then.
+    Raises: LimosaError; it is stopped, as before, then. LIM-CONT-011: it is paused.
     """
     with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
+        record = ending.loaded(host, container_id)
         if record.phase == "running":
             return record
-        host.storage.prepare()
-        with ExitStack() as undo:
-            before = record
-            undo.callback(host.containers.save, before)
-            host.containers.save(record._replace(phase="starting"))
-            rootfs = acquire(host, record, undo)
-            system.personalize(host, record)
-            plan = bundle.plan(host, record, rootfs)
-            undo.callback(host.runtime.delete, container_id)
-            started = host.runtime.create(plan, host.cgroups.procs_files(container_id))
-            undo.callback(host.cgroups.kill, container_id)
-            if networked(record.config):
-                host.networks.connect(container_id, started.init_pid)
-            system.furnish(host, record, started)
-            if before_program is not None:
-                before_program()
-            host.runtime.start(container_id)
-            record = running(host, record, started)
-            undo.pop_all()
-        return record
+        if record.phase == "paused":
+            name = record.config.name
+            raise LimosaError(
+                "LIM-CONT-011",
+                f'cannot start "{name}": it is paused',
+                state=f'"{name}" is paused; nothing changed',
+                hint=f"limosa unpause {name}",
+            )
+        host.keepers.end(record.keeper)
+        idle = "stopped" if record.phase == "restarting" else record.phase
+        record = record._replace(phase=idle, restarts=0, restart_delay_ns=0, restart_at_ns=0, keeper=ProcessName())
+        return start_locked(host, record, before_program)
+
+
+def start_locked(
+    host: Host, record: ContainerRecord, before_program: Callable[[], None] | None = None
+) -> ContainerRecord:
+    """Start a container that is idle; the caller holds its lock. Raises: LimosaError; `record` holds again then."""
+    container_id = record.container_id
+    host.storage.prepare()
+    with ExitStack() as undo:
+        undo.callback(host.containers.save, record)
+        host.containers.save(record._replace(phase="starting"))
+        rootfs = acquire(host, record, undo)
+        system.personalize(host, record)
+        plan = bundle.plan(host, record, rootfs)
+        undo.callback(host.runtime.delete, container_id)
+        started = host.runtime.create(plan, host.cgroups.procs_files(container_id))
+        undo.callback(host.cgroups.kill, container_id)
+        if networked(record.config):
+            host.networks.connect(container_id, started.init_pid)
+        system.furnish(host, record, started)
+        hooks.before_start(host, record, started.init_pid)
+        if before_program is not None:
+            before_program()
+        host.runtime.start(container_id)
+        record = running(host, record, started)
+        undo.pop_all()
+    return hooks.notify(host, record, "poststart")
 
 
 def acquire(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
@@ -135,16 +189,15 @@ def running(host: Host, record: ContainerRecord, started: Started) -> ContainerR
         init_start_ticks=started.init_start_ticks,
         monitor_pid=started.monitor_pid,
         started_ns=host.now_ns(),
-        exit=None,
+        boot_id=host.boot_id(),
+        keeper=ProcessName(),
+        restart_at_ns=0,
+        exit=record.exit if record.restarts else None,  # `wait` may still have to tell how the last life ended
         stopped_by_user=False,
+        hook_failure="",
     )
     host.containers.save(record)
     return record
-
-
-def process_of(record: ContainerRecord) -> Started:
-    """Return the first process of a record that has one."""
-    return Started(record.init_pid, record.init_start_ticks, record.monitor_pid)
 
 
 def require_running(record: ContainerRecord, verb: str) -> None:
@@ -155,28 +208,42 @@ def require_running(record: ContainerRecord, verb: str) -> None:
             "LIM-CONT-002",
             f'cannot {verb} "{name}": it does not run',
             state=f'"{name}" is {record.phase}; nothing changed',
-            hint=f"limosa start {name}",
+            hint=f"limosa unpause {name}" if record.phase == "paused" else f"limosa start {name}",
         )
 
 
 def stop(host: Host, container_id: ContainerId, timeout_s: float | None = None) -> ContainerRecord:
     """Ask the program to end, and kill it when `timeout_s` (its own setting by default) has gone by."""
     with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
-        if record.phase != "running":
-            return record
-        record = record._replace(stopped_by_user=True)
+        return _stop_locked(host, ending.loaded(host, container_id), timeout_s)
+
+
+def _stop_locked(host: Host, record: ContainerRecord, timeout_s: float | None) -> ContainerRecord:
+    container_id = record.container_id
+    if record.phase not in ("running", "paused", "restarting"):
+        return record
+    record = record._replace(stopped_by_user=True)
+    if record.phase == "restarting":
+        host.keepers.end(record.keeper)
+        record = record._replace(phase="stopped", keeper=ProcessName(), restart_at_ns=0)
         host.containers.save(record)
-        try:
-            _ask_to_end(host, record)
-            seconds = stop_timeout_s(record.config) if timeout_s is None else timeout_s
-            status = host.runtime.wait(container_id, process_of(record), seconds)
-            if status is None:
-                host.runtime.signal(container_id, _SIGKILL)
-                status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
-        except ProcessLookupError:
-            status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
-        return settle(host, record, status)
+        return record
+    host.containers.save(record)
+    record = hooks.notify(host, record, "prestop")
+    status = None
+    try:
+        if record.phase == "paused":
+            host.cgroups.thaw(container_id)  # nobody can obey who is frozen
+        _ask_to_end(host, record)
+        seconds = stop_timeout_s(record.config) if timeout_s is None else timeout_s
+        status = host.runtime.wait(container_id, process_of(record), seconds)
+        if status is None:
+            host.runtime.signal(container_id, _SIGKILL)
+    except ProcessLookupError:
+        pass
+    if status is None:
+        status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
+    return ending.settle(host, record, status)
 
 
 def stop_timeout_s(config: ContainerConfig) -> float:
@@ -204,86 +271,67 @@ def _ask_to_end(host: Host, record: ContainerRecord) -> None:
         host.runtime.signal(container_id, number_of(wanted or "SIGTERM"))
 
 
+def restart(host: Host, container_id: ContainerId, timeout_s: float | None = None) -> ContainerRecord:
+    """Stop a container that runs, and start it.
+
+    Raises: LimosaError: it cannot be started; it is stopped then.
+    """
+    with host.containers.locked(container_id):
+        record = _stop_locked(host, ending.loaded(host, container_id), timeout_s)
+        return start_locked(host, record._replace(restarts=0, restart_delay_ns=0, stopped_by_user=False))
+
+
 def signal(host: Host, container_id: ContainerId, signal_name: str) -> None:
-    """Signal the first process. Raises: LimosaError LIM-CONT-002."""
+    """Signal the first process. Raises: LimosaError LIM-CONT-002.
+
+    The signals that end it for certain count as the user's wish that it be stopped.
+    """
     record = host.containers.load(container_id)
     require_running(record, "signal")
+    number = number_of(signal_name)
+    if number in (_SIGKILL, number_of(record.config.stop_signal or "SIGTERM")) and not record.stopped_by_user:
+        with host.containers.locked(container_id):
+            record = ending.loaded(host, container_id)
+            require_running(record, "signal")
+            host.containers.save(record._replace(stopped_by_user=True))
     try:
-        host.runtime.signal(container_id, number_of(signal_name))
+        host.runtime.signal(container_id, number)
     except ProcessLookupError:
         return
 
 
 def wait(host: Host, container_id: ContainerId) -> int:
-    """Wait until the container has ended and return its status."""
-    record = host.containers.load(container_id)
-    if record.phase == "running":
-        host.runtime.wait(container_id, process_of(record), None)
-        record = on_exit(host, container_id)
+    """Wait until the container's program has ended and return its status.
+
+    A container that is removed as soon as it has ended is kept until this has read its status.
+    """
+    with host.containers.watched(container_id):
+        record = host.containers.load(container_id)
+        seen = record
+        while record.phase in ending.LIVE and record.started_ns == seen.started_ns:
+            host.runtime.wait(container_id, process_of(record), None)
+            record = ending.on_exit(host, container_id)
     return record.exit.status if record.exit else 0
 
 
-def on_exit(host: Host, container_id: ContainerId) -> ContainerRecord:
-    """Take back what a container held whose program has ended; nothing happens if that was done.
+def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> None:
+    """Remove a container with its files and commits.
 
-    This is what the monitor calls, so that no limosa command has to be running.
+    Raises: LimosaError LIM-CONT-003: it runs, without `force`.
     """
     with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
-        if record.phase != "running":
-            return record
-        status = host.runtime.wait(container_id, process_of(record), 0)
-        if status is None:
-            return record
-        return settle(host, record, status)
-
-
-def settle(host: Host, record: ContainerRecord, status: int | None) -> ContainerRecord:
-    """Release everything of a container whose first process has ended; the caller holds its lock."""
-    container_id = record.container_id
-    oom_killed = host.cgroups.usage(container_id).oom_kills > 0
-    release(host, record)
-    code = 128 + _SIGKILL if status is None else status
-    if record.config.kind == "system" and code == init.POWERED_OFF:
-        code = 0  # that is how an init ends that was told to
-    record = record._replace(
-        phase="stopped", init_pid=0, init_start_ticks=0, exit=ExitState(code, host.now_ns(), oom_killed)
-    )
-    host.containers.save(record)
-    return record
-
-
-def release(host: Host, record: ContainerRecord) -> None:
-    """Take processes, network, mounts, cgroups and the runtime's state away; files and reservations stay."""
-    container_id = record.container_id
-    host.cgroups.kill(container_id)
-    if networked(record.config):
-        host.networks.disconnect(container_id)
-    host.rootfs.unmount(container_id)
-    host.cgroups.destroy(container_id)
-    host.runtime.delete(container_id)
-    host.storage.release(container_id)
-
-
-def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> None:
-    """Remove a container with its files and commits. Raises: LimosaError LIM-CONT-003: it runs, without `force`."""
-    with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
-        if record.phase == "running" and not force:
+        record = ending.in_order(host, host.containers.load(container_id))
+        if record is None:
+            return
+        if record.phase in ("running", "paused", "restarting") and not force:
+            name = record.config.name
+            runs = "runs" if record.phase == "running" else f"is {record.phase}"
             raise LimosaError(
                 "LIM-CONT-003",
-                f'cannot remove "{record.config.name}": it runs',
-                state=f'"{record.config.name}" is running; nothing changed',
-                hint=f"limosa stop {record.config.name} first, or rm --force",
+                f'cannot remove "{name}": it {runs}',
+                state=f'"{name}" is {record.phase}; nothing changed',
+                hint=f"limosa stop {name} first, or rm --force",
             )
-        host.containers.save(record._replace(phase="removing"))
-        release(host, record)
-        for commit in host.commits.all():
-            if commit.container.container_id == container_id:
-                host.commits.remove(commit.commit_id)
-        host.networks.forget(container_id)
-        host.identities.remove(container_id)
-        host.storage.destroy(container_id)
-        host.containers.remove(container_id)
+        ending.erase(host, record)
     if not record.config.remove_when_stopped:  # whoever uses --rm is likely to run the next one soon
         host.own_view.close(lambda: bool(host.containers.all()))

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from limosa.engine import lifecycle
+from limosa.engine import ending
 from limosa.engine.host import Host
 from limosa.model.console_log import Entry
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.ports.runtime import Started
 
-_ALIVE = ("running", "paused", "starting", "stopping")
+_ALIVE = ("running", "paused", "starting", "stopping", "restarting")
 
 
 def entries(host: Host, record: ContainerRecord, *, follow: bool) -> Iterator[Entry | None]:
@@ -30,6 +30,6 @@ def entries(host: Host, record: ContainerRecord, *, follow: bool) -> Iterator[En
             if gone.code != "LIM-NAME-003":
                 raise
             return None
-        return lifecycle.process_of(now) if now.phase in _ALIVE else None
+        return ending.process_of(now) if now.phase in _ALIVE else None
 
     yield from host.runtime.follow_log(container_id, started_of)

@@ -5,14 +5,13 @@ killed and repeated.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from limosa.engine import lifecycle
+from limosa.engine import ending
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
+from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
-
-_TRANSITIONAL: Final = ("creating", "starting", "stopping", "removing")
 
 
 class Recovered(NamedTuple):
@@ -34,6 +33,7 @@ def recover(host: Host) -> Recovered:
     found = _everything(host)
     for record in host.containers.all():
         lines += _mend(host, record.container_id)
+    lines += host.containers.sweep_strays()
     for commit_id in unfinished:
         host.commits.abandon(commit_id)
         lines.append(f"removed the unfinished commit {commit_id}")
@@ -59,31 +59,58 @@ def _stray_volumes(host: Host) -> list[str]:
 
 
 def _mend(host: Host, container_id: ContainerId) -> list[str]:
-    with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
-        name = record.config.name
-        if record.phase == "running":
-            status = host.runtime.wait(container_id, lifecycle.process_of(record), 0)
-            if status is None:
-                return []
-            lifecycle.settle(host, record, status)
-            return [f'"{name}" had ended with {status}: released what it held']
-        if record.phase not in _TRANSITIONAL:
-            return []
-        return [_undo(host, record)]
+    try:
+        with host.containers.locked(container_id):
+            before = host.containers.load(container_id)
+            host.containers.sweep(container_id)
+            after = ending.in_order(host, before)
+            if after is not None:
+                after = _idle_things(host, before, after)
+            if after is not None:
+                _stray_snapshots(host, container_id)
+    except LimosaError as gone:
+        ending.unless_gone(gone)
+        return []
+    if after is not None:
+        keeperless = after.phase == "restarting" and not host.keepers.alive(after.keeper)
+        ending.see_to_keeper(host, after)
+        if keeperless:
+            return [f'"{before.config.name}" was {before.phase}: it is started again']
+    return _told(before, after)
 
 
-def _undo(host: Host, record: ContainerRecord) -> str:
-    container_id, name = record.container_id, record.config.name
-    lifecycle.release(host, record)
-    if record.phase in ("creating", "removing"):
-        host.networks.forget(container_id)
-        host.identities.remove(container_id)
-        host.storage.destroy(container_id)
-        host.containers.remove(container_id)
-        return f'"{name}" was {record.phase}: removed'
-    host.containers.save(record._replace(phase="stopped", init_pid=0, init_start_ticks=0))
-    return f'"{name}" was {record.phase}: stopped'
+def _idle_things(host: Host, before: ContainerRecord, record: ContainerRecord) -> ContainerRecord | None:
+    """Take from a container that was at rest what a command may have left; None if it was to remove itself."""
+    if record.phase not in ("created", "stopped"):
+        return record
+    container_id = record.container_id
+    if before.phase in ("created", "stopped", "restarting"):
+        host.runtime.delete(container_id)
+    has_commits = any(commit.container.container_id == container_id for commit in host.commits.all())
+    if record.config.remove_when_stopped and not has_commits and not host.containers.is_watched(container_id):
+        ending.erase(host, record)
+        return None
+    return record
+
+
+def _stray_snapshots(host: Host, container_id: ContainerId) -> None:
+    """Drop snapshots of a container's files that belong to no commit: a checkpoint or its removal was cut off."""
+    kept = {commit.commit_id for commit in host.commits.all()}
+    for label in host.storage.snapshots(container_id):
+        if label not in kept:
+            host.storage.drop_snapshot(container_id, label)
+
+
+def _told(before: ContainerRecord, after: ContainerRecord | None) -> list[str]:
+    name = before.config.name
+    if after is None:
+        return [f'"{name}" was {before.phase}: removed']
+    if before.phase in ending.LIVE and after.phase not in ending.LIVE:
+        ended = after.exit.status if after.exit else ending.KILLED
+        return [f'"{name}" had ended with {ended}: released what it held']
+    if after.phase != before.phase:
+        return [f'"{name}" was {before.phase}: {after.phase}']
+    return []
 
 
 def _everything(host: Host) -> list[tuple[str, ContainerId, tuple[Callable[[ContainerId], None], ...]]]:
@@ -92,6 +119,7 @@ def _everything(host: Host) -> list[tuple[str, ContainerId, tuple[Callable[[Cont
         ("cgroup", host.cgroups.present(), (host.cgroups.kill, host.cgroups.destroy)),
         ("interface", host.networks.present(), (host.networks.disconnect, host.networks.forget)),
         ("mount", host.rootfs.present(), (host.rootfs.unmount,)),
+        ("bundle", host.runtime.present(), (host.runtime.delete,)),
         ("files", host.storage.present(), (host.storage.destroy,)),
     )
     return [(what, container_id, actions) for what, ids, actions in groups for container_id in ids]

@@ -1,1 +1,1 @@
-"""The small processes that belong to one container and outlive the command that started them."""
+"""The small process of one container, between two lives of its program (docs/adr/0008)."""

@@ -18,8 +18,13 @@ def write_durably(path: str, data: bytes, *, name_too: bool = True) -> None:
     unfinished = f"{path}.{os.getpid()}.new"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
     finally:
         os.close(descriptor)
     os.replace(unfinished, path)

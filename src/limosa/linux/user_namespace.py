@@ -7,19 +7,25 @@ from collections.abc import Sequence
 from typing import Final
 
 _CLONE_NEWUSER: Final = 0x10000000
+_PR_SET_PDEATHSIG: Final = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def with_mapping(extents: Sequence[tuple[int, int, int]]) -> int:
     """Return a descriptor of a new user namespace with the map `extents`: (first inside, first outside, count).
 
-    A child holds the namespace while the maps are written and ends before this returns; the descriptor keeps it
-    alive.  Raises: OSError: user namespaces are not allowed here (user.max_user_namespaces, a seccomp filter).
+    A child holds the namespace while the maps are written and ends before this returns, or with this process; the
+    descriptor keeps it alive.  Raises: OSError: user namespaces are not allowed here (user.max_user_namespaces, a
+    seccomp filter).
     Source: user_namespaces(7), mount_setattr(2) "ID-mapped mounts".
     """
     ready_read, ready_write = os.pipe()
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
+        # Nobody else would end it, and it has copies of this process's locks.
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
         failed = _libc.unshare(_CLONE_NEWUSER) != 0
         os.write(ready_write, bytes([ctypes.get_errno() if failed else 0]))
         signal.pause()

@@ -13,9 +13,10 @@ SUBORDINATE_IDS: Final = 65536
 
 Kind = Literal["app", "system"]
 Protocol = Literal["tcp", "udp"]
-Phase = Literal["creating", "created", "starting", "running", "paused", "stopping", "stopped", "removing"]
-"""`creating`, `starting`, `stopping` and `removing` belong to a command at work: when that command is dead,
-`limosa recover` (or the next command that needs the container) finishes or undoes them."""
+Phase = Literal["creating", "created", "starting", "running", "paused", "restarting", "stopping", "stopped", "removing"]
+"""`creating`, `starting`, `stopping` and `removing` belong to a command at work, which holds the container's lock: when
+that command is dead, `limosa recover` (or the next command that needs the container) finishes or undoes them.
+`restarting` belongs to the record's `keeper`, which waits for the next start and holds no lock (docs/adr/0008)."""
 
 
 class Limits(NamedTuple):
@@ -130,6 +131,13 @@ class ExitState(NamedTuple):
     reboot: bool = False  # it asked for a reboot and is started again
 
 
+class ProcessName(NamedTuple):
+    """One process for good, though its pid may be used again. A pid of 0 is no process."""
+
+    pid: int = 0  # in the host's pid namespace
+    start_ticks: int = 0  # /proc/PID/stat field 22
+
+
 class ContainerRecord(NamedTuple):
     """How things stand with one container: everything that has to be known after a crash."""
 
@@ -146,5 +154,10 @@ class ContainerRecord(NamedTuple):
     monitor_pid: int = 0
     started_ns: int = 0
     exit: ExitState | None = None
-    restarts: int = 0
+    restarts: int = 0  # automatic ones since the user started it
     stopped_by_user: bool = False
+    boot_id: str = ""  # of the machine's boot in which `init_pid` was started
+    keeper: ProcessName = ProcessName()  # waits to start it again, while `restarting`
+    restart_delay_ns: int = 0  # the last pause before a restart
+    restart_at_ns: int = 0  # when the next start is due, while `restarting`
+    hook_failure: str = ""  # what the last hook that failed said; a failed prestart is an error instead

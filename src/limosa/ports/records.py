@@ -39,8 +39,32 @@ class ContainerRecords(Protocol):
     def remove(self, container_id: ContainerId) -> None:
         """Forget a container and give its name and id range back. Nothing happens if it is gone."""
 
-    def locked(self, container_id: ContainerId) -> AbstractContextManager[None]:
-        """Hold the container for one command; waits for another command that has it."""
+    def locked(
+        self, container_id: ContainerId, *, create: bool = False, wait: bool = True
+    ) -> AbstractContextManager[None]:
+        """Hold the container for one command; waits for another command that has it.
+
+        `create` is for an id that has no record yet: it is held before anybody can see it. Raises: LimosaError
+        LIM-NAME-003: there is no container; BlockingIOError: another command has it (only without `wait`).
+        """
+
+    def watched(self, container_id: ContainerId) -> AbstractContextManager[None]:
+        """Keep the container from being removed by itself as long as somebody wants to know how it ended.
+
+        Any number may watch. Raises: LimosaError LIM-NAME-003.
+        """
+
+    def unwatched(self, container_id: ContainerId) -> None:
+        """Return when nobody watches the container, or it is gone."""
+
+    def is_watched(self, container_id: ContainerId) -> bool:
+        """Say whether somebody watches the container."""
+
+    def sweep(self, container_id: ContainerId) -> None:
+        """Remove files that a dead command left unfinished; the caller holds the container's lock."""
+
+    def sweep_strays(self) -> list[str]:
+        """Remove what belongs to no record (a container half made or half removed), and return a line for each."""
 
     def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
         """Return the first of 65536 host ids that no other container of this root has, until `remove`.

@@ -188,3 +188,6 @@ class Runtime(Protocol):
 
         Nothing happens if they are gone.
         """
+
+    def present(self) -> list[ContainerId]:
+        """Return the ids that have a bundle or runtime state, for `recover`."""

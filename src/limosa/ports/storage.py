@@ -105,6 +105,9 @@ class Storage(Protocol):
     def destroy(self, container_id: ContainerId) -> None:
         """Remove a container's files and snapshots. Nothing happens if they are gone."""
 
+    def snapshots(self, container_id: ContainerId) -> list[str]:
+        """Return the labels of a container's snapshots."""
+
     def present(self) -> list[ContainerId]:
         """Return the ids that have files here, for `recover` to compare with the records."""
 

@@ -140,6 +140,10 @@ class BtrfsPool:
         _discard(self._pool.staging(container_id))
         _discard(self._pool.container(container_id))
 
+    def snapshots(self, container_id: ContainerId) -> list[str]:
+        """See the port."""
+        return sorted(self._labels(container_id))
+
     def present(self) -> list[ContainerId]:
         """See the port."""
         found: set[str] = set()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from limosa.adapters.crun_runtime import monitor
-from limosa.linux import process
+from limosa.linux import files, process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
-from limosa.model.ids import ContainerId
+from limosa.model.ids import ContainerId, looks_like_id
 from limosa.model.init import RunFile
 from limosa.ports.runtime import BundlePlan, ExecRequest, Outcome, RestoreSeat, Started, Streams
 
@@ -241,6 +241,8 @@ class CrunRuntime:
         """See the port."""
         if not process.ended(started.init_pid, started.init_start_ticks, timeout_s):
             return None
+        if not os.path.isdir(self.bundle(container_id)):
+            return _KILLED
         # conmon writes the status a moment after it has reaped the process.
         for _ in range(_STATUS_STEPS):
             status = self.exit_status(container_id)
@@ -336,14 +338,15 @@ class CrunRuntime:
     def delete(self, container_id: ContainerId) -> None:
         """See the port."""
         for directory in (f"{self._run}/crun/{container_id}", self.bundle(container_id)):
-            _remove_tree(directory)
+            files.remove_tree(directory)
 
-
-def _remove_tree(directory: str) -> None:
-    for place, _, names in os.walk(directory, topdown=False):
-        for name in names:
-            os.unlink(f"{place}/{name}")
-        os.rmdir(place)
+    def present(self) -> list[ContainerId]:
+        """See the port."""
+        found: set[str] = set()
+        for directory in (f"{self._run}/crun", f"{self._run}/bundles"):
+            if os.path.isdir(directory):
+                found.update(os.listdir(directory))
+        return [ContainerId(name) for name in sorted(found) if looks_like_id(name)]  # crun has a .cache there
 
 
 def _not_executed(words: str) -> LimosaError:

@@ -1,0 +1,157 @@
+"""What happens when things end: a program, a command at work, the machine.
+
+A record's phase is written before anything is acquired, and every acquired thing has a name that follows from the
+container's id. Whoever holds a container's lock and finds a phase of a command at work knows that this command is
+dead, and takes back or finishes what it began.
+"""
+
+from typing import Final
+
+from limosa.engine import hooks
+from limosa.engine.host import Host
+from limosa.model import restart
+from limosa.model.container import ContainerConfig, ContainerRecord, ExitState, ProcessName
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId
+from limosa.ports.runtime import Started
+
+KILLED: Final = 137
+LIVE: Final = ("running", "paused")
+
+
+def networked(config: ContainerConfig) -> bool:
+    """Say whether the container is on a network of limosa."""
+    return config.network.network not in ("none", "host")
+
+
+def process_of(record: ContainerRecord) -> Started:
+    """Return the first process of a record that has one."""
+    return Started(record.init_pid, record.init_start_ticks, record.monitor_pid)
+
+
+def this_boot(host: Host, record: ContainerRecord) -> bool:
+    """Say whether a record's processes were started since the machine's last boot."""
+    return record.boot_id in ("", host.boot_id())
+
+
+def loaded(host: Host, container_id: ContainerId) -> ContainerRecord:
+    """Return a container's record, in order (see `in_order`); the caller holds its lock.
+
+    Raises: LimosaError LIM-NAME-003: there is no such container, or not any more.
+    """
+    record = in_order(host, host.containers.load(container_id))
+    return record or host.containers.load(container_id)
+
+
+def in_order(host: Host, record: ContainerRecord) -> ContainerRecord | None:
+    """Finish or take back what dead commands left of a container, and note a program that has ended unseen.
+
+    Returns: the record as it is then; None: the container was half made or half removed, and is gone now.
+    """
+    if record.phase in LIVE:
+        if not this_boot(host, record):
+            return settle(host, record, KILLED)
+        status = host.runtime.wait(record.container_id, process_of(record), 0)
+        return record if status is None else settle(host, record, status)
+    if record.phase in ("creating", "removing"):
+        erase(host, record)
+        return None
+    if record.phase in ("starting", "stopping"):
+        release(host, record)
+        record = _idle(record)
+        again = record.restart_at_ns > 0 and this_boot(host, record)
+        record = record._replace(phase="restarting" if again else "stopped" if record.started_ns else "created")
+        host.containers.save(record)
+    elif record.phase == "restarting" and not this_boot(host, record):
+        record = _idle(record)._replace(phase="stopped", restart_at_ns=0)
+        host.containers.save(record)
+    return record
+
+
+def _idle(record: ContainerRecord) -> ContainerRecord:
+    return record._replace(init_pid=0, init_start_ticks=0, monitor_pid=0, keeper=ProcessName())
+
+
+def settle(host: Host, record: ContainerRecord, status: int | None) -> ContainerRecord:
+    """Release everything of a container whose first process has ended, and decide whether it is started again.
+
+    The caller holds its lock. Whoever gets a record in phase `restarting` sees to it that it has a keeper.
+    """
+    survived = this_boot(host, record)
+    oom_killed = survived and host.cgroups.usage(record.container_id).oom_kills > 0
+    _release_all_but_runtime(host, record)
+    code = KILLED if status is None else status
+    now_ns = host.now_ns()
+    rebooted = survived and restart.rebooted(record.config, code)
+    ending = ExitState(0 if rebooted or restart.halted(record.config, code) else code, now_ns, oom_killed, rebooted)
+    again = survived and restart.wanted(record, code)
+    record = _idle(record)._replace(exit=ending, phase="stopped", restart_at_ns=0)
+    if again:
+        pause_ns = restart.delay_ns(record.restart_delay_ns, now_ns - record.started_ns)
+        record = record._replace(
+            phase="restarting",
+            restarts=record.restarts + (0 if rebooted else 1),
+            restart_delay_ns=pause_ns,
+            restart_at_ns=now_ns + pause_ns,
+        )
+    host.containers.save(record)
+    host.runtime.delete(record.container_id)  # the exit status is nowhere else until the record has it
+    return hooks.notify(host, record, "poststop")
+
+
+def release(host: Host, record: ContainerRecord) -> None:
+    """Take processes, network, mounts, cgroups and the runtime's state away; files and reservations stay."""
+    _release_all_but_runtime(host, record)
+    host.runtime.delete(record.container_id)
+
+
+def _release_all_but_runtime(host: Host, record: ContainerRecord) -> None:
+    container_id = record.container_id
+    host.cgroups.kill(container_id)
+    if networked(record.config):
+        host.networks.disconnect(container_id)
+    host.rootfs.unmount(container_id)
+    host.cgroups.destroy(container_id)
+    host.storage.release(container_id)
+
+
+def erase(host: Host, record: ContainerRecord) -> None:
+    """Remove a container with its files and commits, whatever there is of it; the caller holds its lock."""
+    container_id = record.container_id
+    if record.phase not in ("creating", "removing"):
+        host.containers.save(record._replace(phase="removing"))
+    host.keepers.end(record.keeper)
+    release(host, record)
+    for commit in host.commits.all():
+        if commit.container.container_id == container_id:
+            host.commits.remove(commit.commit_id)
+    host.networks.forget(container_id)
+    host.identities.remove(container_id)
+    host.storage.destroy(container_id)
+    host.containers.remove(container_id)
+
+
+def on_exit(host: Host, container_id: ContainerId) -> ContainerRecord:
+    """Take back what a container held whose program has ended; nothing happens if that was done or it runs.
+
+    Raises: LimosaError LIM-NAME-003: it is gone.
+    """
+    with host.containers.locked(container_id):
+        record = loaded(host, container_id)
+    see_to_keeper(host, record)
+    return record
+
+
+def see_to_keeper(host: Host, record: ContainerRecord) -> None:
+    """Start a keeper for a container that waits for its next start and has none. No lock is needed.
+
+    The monitor starts one too; whichever comes second finds the first and ends.
+    """
+    if record.phase == "restarting" and not host.keepers.alive(record.keeper):
+        host.keepers.begin(record.container_id)
+
+
+def unless_gone(error: LimosaError) -> None:
+    """Raise `error` again unless it says that there is no such container (any more)."""
+    if error.code != "LIM-NAME-003":
+        raise error

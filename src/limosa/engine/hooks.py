@@ -1,0 +1,58 @@
+"""Programs of the host at the turns of a container's life.
+
+    prestart   namespaces, mounts and network are there, the program is not yet executed; a failure gives the start up
+    poststart  the program runs
+    prestop    `stop` or `restart` is about to signal it
+    poststop   the program has ended, by whatever cause, and what it held is released
+
+The container's lock is held: a hook may use `inspect` and `exec`, but no verb that changes this container. In its
+environment are LIMOSA_EVENT, LIMOSA_ID, LIMOSA_NAME, LIMOSA_PID (of the first process, in the host's pid namespace),
+and after an end LIMOSA_STATUS and LIMOSA_PHASE: "restarting" if it will be started again by itself, else "stopped".
+"""
+
+from limosa.engine.host import Host
+from limosa.model.container import ContainerRecord
+from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.ports.hooks import HookFailed
+
+
+def before_start(host: Host, record: ContainerRecord, init_pid: int) -> None:
+    """Execute the prestart hooks. Raises: LimosaError LIM-HOOK-001: one failed."""
+    failure = _run(host, record, "prestart", init_pid)
+    if failure:
+        raise LimosaError(
+            "LIM-HOOK-001",
+            f'"{record.config.name}" is not started: a prestart hook failed',
+            cause=failure,
+            hint="mend the hook's program; it is executed on the host, by no shell",
+            exit_status=EXIT_RUN_FAILED,
+        )
+
+
+def notify(host: Host, record: ContainerRecord, event: str) -> ContainerRecord:
+    """Execute the hooks of an event that has happened; what fails is noted in the record, which is returned."""
+    failure = _run(host, record, event, record.init_pid)
+    if failure:
+        record = record._replace(hook_failure=failure)
+        host.containers.save(record)
+    return record
+
+
+def _run(host: Host, record: ContainerRecord, event: str, init_pid: int) -> str:
+    """Return what the first failing hook said, "" if none failed."""
+    for wanted, command in record.config.hooks:
+        if wanted != event:
+            continue
+        env = (
+            ("LIMOSA_EVENT", event),
+            ("LIMOSA_ID", record.container_id),
+            ("LIMOSA_NAME", record.config.name),
+            ("LIMOSA_PID", str(init_pid or "")),
+            ("LIMOSA_PHASE", "" if init_pid else record.phase),
+            ("LIMOSA_STATUS", str(record.exit.status) if record.exit and not init_pid else ""),
+        )
+        try:
+            host.hooks.run(command, env)
+        except HookFailed as failed:
+            return f"{event} hook {command!r}: {failed}"
+    return ""

@@ -1,0 +1,269 @@
+"""SIGKILL of any command at any moment, then `recover`: nothing is left, and the container is as before or as after."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from limosa.cli import dispatch
+from tests import own_cgroup
+from tests.e2e.conftest import LIMOSA
+from tests.fault import saboteur
+
+pytestmark = pytest.mark.privileged
+
+POINTS_OF_A_CHANGE = 7
+SLEEP = ("sleep", "1000")
+
+
+class Site:
+    """A limosa host with an image and one container that runs all the time, so that the pool stays mounted."""
+
+    def __init__(self, root: str, rootfs: str) -> None:
+        self.root = root
+        self.rootfs = rootfs
+
+    def __call__(self, *argv: str, status: int = 0) -> str:
+        """Run a command in this process."""
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            found = dispatch.run(["--root", self.root, *argv])
+        assert found == status, f"limosa {' '.join(argv)}: {found}\n{out.getvalue()}{errors.getvalue()}"
+        return out.getvalue()
+
+    def records(self) -> dict[str, Any]:
+        return {one["config"]["name"]: one for one in json.loads(self("ps", "-a", "--json"))}
+
+    def inside(self, name: str) -> None:
+        """Show that a container lives: something can be executed in it."""
+        argv = [LIMOSA, "--root", self.root, "exec", name, "true"]
+        done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        assert done.returncode == 0, f"exec in {name}: {done.stderr}"
+
+    def residue(self) -> dict[str, list[str]]:
+        """Return everything that a command could have left, by kind."""
+        with open("/proc/self/mountinfo", encoding="utf-8") as file:
+            mounts = [line.split()[4] for line in file if self.root in line]
+        rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+        links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
+        return {
+            "mounts": sorted(mounts),
+            "interfaces": sorted(one["ifname"] for one in links),
+            "rules": sorted(re.sub(r"packets \d+ bytes \d+", "", rules).splitlines()),
+            "cgroups": sorted(here for top in own_cgroup.groups() for here, _, _ in os.walk(top)),
+            "loop devices": sorted(_backing_files(self.root)),
+            "processes": sorted(self._processes()),
+            "files": sorted(self._files()),
+        }
+
+    def _processes(self) -> Iterator[str]:
+        for name in os.listdir("/proc"):
+            if not name.isdigit() or int(name) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    line = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+                with open(f"/proc/{name}/cgroup", encoding="ascii") as file:
+                    ours = any(f"/limosa-tests-{os.getpid()}/limosa" in group for group in file)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if ours or self.root in line:
+                yield f"{name} {line}"
+
+    def _files(self) -> Iterator[str]:
+        """Names of files, apart from the content of containers and layers."""
+        for place, directories, names in os.walk(self.root):
+            depth = place.removeprefix(self.root).count("/")
+            if depth >= 3 or place.endswith("/merged"):
+                directories.clear()
+            yield from (f"{place}/{name}" for name in (*names, *directories))
+
+
+def _backing_files(root: str) -> Iterator[str]:
+    for device in os.listdir("/sys/block"):
+        try:
+            with open(f"/sys/block/{device}/loop/backing_file", encoding="utf-8") as file:
+                path = file.read().strip()
+        except OSError:
+            continue
+        if path.startswith(root):
+            yield path
+
+
+class Scenario(NamedTuple):
+    """A command, what there is before it, and how things must be after its kill and `recover`."""
+
+    argv: tuple[str, ...]
+    before: Callable[[Site], None]
+    after: Callable[[Site], None]
+
+
+def nothing(site: Site) -> None:
+    del site
+
+
+def created(site: Site) -> None:
+    site("create", "--name", "it", "-p", "18090:80", "box", *SLEEP)
+
+
+def runs(site: Site) -> None:
+    site("run", "-d", "--name", "it", "-p", "18090:80", "box", *SLEEP)
+
+
+def committed(site: Site) -> None:
+    site("run", "-d", "--name", "it", "-p", "18090:80", "box", *SLEEP)
+    site("checkpoint", "--stop", "it")
+
+
+def lost(site: Site) -> None:
+    """It runs, says its record; monitor and program were killed."""
+    site("run", "-d", "--name", "it", "--restart", "always", "box", *SLEEP)
+    one = site.records()["it"]
+    for pid in (one["monitor_pid"], one["init_pid"]):
+        os.kill(pid, signal.SIGKILL)
+
+
+def as_before_or_after(site: Site) -> None:
+    """The container is whole or gone; it can be started, entered and removed."""
+    records = site.records()
+    if "it" not in records:
+        return
+    phase = records["it"]["phase"]
+    assert phase in ("created", "running", "stopped", "restarting"), phase
+    site("start", "it")
+    site.inside("it")
+
+
+def goes_on(site: Site) -> None:
+    """The container was not touched."""
+    assert site.records()["it"]["phase"] == "running"
+    site.inside("it")
+
+
+def gone_or_never_there(site: Site) -> None:
+    assert "it" not in site.records() or site.records()["it"]["phase"] == "running"
+
+
+def copies(site: Site) -> None:
+    assert {one["phase"] for one in site.records().values()} <= {"running", "stopped"}
+    if "copy" in site.records():
+        site.inside("copy")
+
+
+def restorable(site: Site) -> None:
+    if site.records()["it"]["phase"] != "running":
+        site("restore", json.loads(site("log", "--json"))[0]["commit_id"])
+    site.inside("it")
+
+
+SCENARIOS = {
+    "run": Scenario(("run", "-d", "--name", "it", "-p", "18090:80", "box", *SLEEP), nothing, as_before_or_after),
+    "run-rm": Scenario(("run", "--rm", "--name", "it", "box", "true"), nothing, gone_or_never_there),
+    "create": Scenario(("create", "--name", "it", "-p", "18090:80", "box", *SLEEP), nothing, as_before_or_after),
+    "start": Scenario(("start", "it"), created, as_before_or_after),
+    "stop": Scenario(("stop", "-t", "0", "it"), runs, as_before_or_after),
+    "restart": Scenario(("restart", "-t", "0", "it"), runs, as_before_or_after),
+    "rm": Scenario(("rm", "--force", "it"), runs, as_before_or_after),
+    "exec": Scenario(("exec", "it", "true"), runs, goes_on),
+    "checkpoint": Scenario(("checkpoint", "it"), runs, goes_on),
+    "checkpoint-stop": Scenario(("checkpoint", "--stop", "it"), runs, as_before_or_after),
+    "restore": Scenario(("restore", "COMMIT"), committed, restorable),
+    "fork": Scenario(("fork", "--name", "copy", "COMMIT"), committed, copies),
+    "forget": Scenario(("forget", "COMMIT"), committed, as_before_or_after),
+    "exited": Scenario(("internal-exited", "ID"), lost, as_before_or_after),
+    "import": Scenario(("image", "import", "TAR", "other"), nothing, nothing),
+}
+
+
+@pytest.fixture(scope="module")
+def site(postgresql_rootfs: str) -> Iterator[Site]:
+    root = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
+    os.chmod(root, 0o711)
+    tree = tempfile.mkdtemp(prefix="limosat-tar-", dir="/var/tmp")
+    os.makedirs(f"{tree}/etc")
+    with open(f"{tree}/etc/hostname", "w", encoding="ascii") as file:
+        file.write("small\n")
+    made = Site(root, tree)
+    try:
+        made("image", "import", postgresql_rootfs, "box")
+        made("run", "-d", "--name", "base", "box", *SLEEP)
+        made("create", "--name", "warm", "box", *SLEEP)
+        made("rm", "warm")
+        yield made
+        made("rm", "--force", "base")
+        made("recover")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(tree)
+
+
+def one_point(site: Site, scenario: Scenario, fatal: int) -> int:
+    """Kill the command at its call `fatal` (0: never), recover, judge, clear; return how many calls it made."""
+    clear(site)
+    before = site.residue()
+    scenario.before(site)
+    argv = ["--root", site.root, *(_word(site, word) for word in scenario.argv)]
+    status, calls = saboteur.run(argv, fatal)
+    killed = os.WIFSIGNALED(status)
+    assert killed == (fatal > 0), f"the command ended with {status} at call {fatal}"
+    site("recover")
+    scenario.after(site)
+    clear(site)
+    deadline = time.monotonic() + 15
+    while True:  # what was orphaned needs a moment to see that it is alone
+        left = {kind: sorted(set(now) - set(before[kind])) for kind, now in site.residue().items()}
+        if not any(left.values()) or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    assert not any(left.values()), f"killed at call {fatal}: left {left}"
+    return calls
+
+
+def clear(site: Site) -> None:
+    names = [name for name in site.records() if name != "base"]
+    if names:
+        site("rm", "--force", *names)
+    for line in site("image", "ls").splitlines():
+        if "other" in line:
+            site("image", "rm", "other")
+
+
+def _word(site: Site, word: str) -> str:
+    if word == "COMMIT":
+        return str(json.loads(site("log", "--json"))[0]["commit_id"])
+    if word == "ID":
+        return str(site.records()["it"]["container_id"])
+    return site.rootfs if word == "TAR" else word
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_some_points(site: Site, name: str) -> None:
+    calls = one_point(site, SCENARIOS[name], 0)
+    assert calls > 3
+    step = max(1, calls // POINTS_OF_A_CHANGE)
+    for fatal in range(1 + calls % step // 2, calls + 1, step):
+        one_point(site, SCENARIOS[name], fatal)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_every_point(site: Site, name: str) -> None:
+    calls = one_point(site, SCENARIOS[name], 0)
+    failures = []
+    for fatal in range(1, calls):
+        try:
+            one_point(site, SCENARIOS[name], fatal)
+        except AssertionError as failed:
+            failures.append(f"{fatal}: {failed}")
+    assert not failures, "\n".join(failures)
