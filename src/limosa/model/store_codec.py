@@ -140,6 +140,8 @@ def decode_leaf_runs(data: bytes) -> list[tuple[int, int, ObjectId, int]]:
         runs.append((page, n_pages, frames[which], slot))
         page += n_pages
     reader.end()
+    if not runs:
+        raise Malformed("a leaf without pages")
     return runs
 
 
@@ -164,6 +166,8 @@ def decode_branch(data: bytes, level: int) -> list[ObjectId | None]:
     present = int.from_bytes(reader.take(4), "little")
     children = [reader.identifier() if present >> position & 1 else None for position in range(FANOUT)]
     reader.end()
+    if not present:
+        raise Malformed("a node without children")
     return children
 
 
@@ -201,6 +205,8 @@ def decode_map_leaf(data: bytes) -> list[Pair]:
         before = _lengthened(reader, before)
         pairs.append((before, reader.text(MAX_VALUE_BYTES)))
     reader.end()
+    if not pairs:
+        raise Malformed("a leaf without entries")
     return pairs
 
 

@@ -24,12 +24,24 @@ _SPARSE_BELOW: Final = 0.5  # a frame of which fewer pages than this are needed
 def ensure_indexed(parts: Parts) -> None:
     """Bring the index up to the packs, or make it again where it is missing, damaged or knows packs that are gone."""
     try:
-        if parts.index.complete() and scan.catch_up(parts.packs, parts.index, parts.page_index, parts.hasher):
-            return
+        with parts.locked():  # a collection takes packs from the index before it removes them
+            if parts.index.complete() and scan.catch_up(parts.packs, parts.index, parts.page_index, parts.hasher):
+                return
+    except sqlite3.OperationalError:  # busy, no space: nothing is wrong with the file
+        raise
     except sqlite3.DatabaseError:
         pass
     with flock.locked(f"{parts.root}/lock"):
-        rebuild(parts)
+        parts.index.refresh()
+        if not parts.index.complete() or not _caught_up(parts):
+            rebuild(parts)
+
+
+def _caught_up(parts: Parts) -> bool:
+    try:
+        return scan.catch_up(parts.packs, parts.index, parts.page_index, parts.hasher)
+    except sqlite3.DatabaseError:
+        return False
 
 
 def rebuild(parts: Parts) -> None:
@@ -38,17 +50,21 @@ def rebuild(parts: Parts) -> None:
     What a collection had dropped is still in the packs; it is dropped again, since what it names may be gone.
     """
     parts.renew_index()
-    scan.catch_up(parts.packs, parts.index, parts.page_index, parts.hasher)
-    marked = _Marked(parts)
+    parts.index.being_made = True
     try:
-        marked.continue_from_roots()
-    except (LimosaError, Malformed):
-        pass  # a damaged commit: keep all that there is, for `verify` to tell
-    else:
-        with parts.index.changing():
-            parts.index.drop_objects(marked.unneeded())
-    parts.index.set_complete()
-    parts.index.sync()
+        scan.catch_up(parts.packs, parts.index, parts.page_index, parts.hasher)
+        marked = _Marked(parts)
+        try:
+            marked.continue_from_roots()
+        except (LimosaError, Malformed):
+            pass  # a damaged commit: keep all that there is, for `verify` to tell
+        else:
+            with parts.index.changing():
+                parts.index.drop_objects(marked.unneeded())
+        parts.index.set_complete()
+        parts.index.sync()
+    finally:
+        parts.index.being_made = False
 
 
 class _Marked:

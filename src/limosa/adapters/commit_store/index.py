@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from limosa.adapters.commit_store import failures
+from limosa.linux import flock
 from limosa.model.commit_store import ObjectId
 
 _SCHEMA: Final = """
@@ -61,22 +63,70 @@ class NewRecord(NamedTuple):
     objects: tuple[NewObject, ...]
 
 
+def remove(directory: str) -> None:
+    """Remove a database that cannot be used. The store's lock is held exclusively."""
+    for name in os.listdir(directory):
+        if name.startswith("objects.sqlite"):
+            os.unlink(f"{directory}/{name}")
+
+
 class Index:
     """The database. One per process; other processes may use it at the same time."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, lock: str) -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         self.path = f"{directory}/objects.sqlite"
-        self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+        self.being_made = False
+        self._lock = lock
+        self._connect()
+
+    def _connect(self) -> None:
+        while True:
+            before = self._inode_there()
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.execute("PRAGMA cache_size = -16384")
+                if not self.complete():
+                    self._db.executescript(_SCHEMA)
+            except BaseException:
+                self._db.close()
+                raise
+            self._inode = self._inode_there()
+            if before is not None and self._inode == before:
+                return
+            self._db.close()  # it was made, or made anew, meanwhile: look which one this is
+
+    def _inode_there(self) -> int | None:
         try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("PRAGMA cache_size = -16384")
-            if not self.complete():
-                self._db.executescript(_SCHEMA)
-        except sqlite3.Error:
-            self._db.close()
-            raise
+            return os.stat(self.path).st_ino
+        except FileNotFoundError:
+            return None
+
+    def refresh(self) -> bool:
+        """Look whether another process has made the index anew; if so, use that and say so. It is locked by then."""
+        if self._inode_there() == self._inode:
+            return False
+        self._db.close()
+        self._connect()
+        return True
+
+    def renew(self) -> None:
+        """Begin an empty index. The store's lock is held exclusively."""
+        self._db.close()
+        remove(os.path.dirname(self.path))
+        self._connect()
+
+    def _caught_up(self) -> bool:
+        """Say whether this process used an old index, or a half of one that another process was making."""
+        if self.being_made:
+            return False
+        if self.complete() and self._inode_there() == self._inode:
+            return False
+        with flock.locked(self._lock, exclusive=False):
+            self.refresh()
+        return True
 
     def complete(self) -> bool:
         """Say whether this was made from all packs there were; else it has to be made again."""
@@ -93,13 +143,16 @@ class Index:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Make all changes within the `with` block at once, or none of them."""
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise failures.full(self.path) from error
             raise
-        self._db.execute("COMMIT")
 
     def sync(self) -> None:
         """Return when the changes made so far would survive a power failure."""
@@ -107,6 +160,10 @@ class Index:
 
     def place(self, object_id: ObjectId) -> Place | None:
         """Return where an object is, None if it is not in the store."""
+        place = self._place(object_id)
+        return self._place(object_id) if place is None and self._caught_up() else place
+
+    def _place(self, object_id: ObjectId) -> Place | None:
         row = self._db.execute(
             "SELECT o.kind, o.record, p.name, r.start, r.bytes, o.start, o.size FROM objects o"
             " JOIN records r USING (record) JOIN packs p USING (pack) WHERE o.id = ?",

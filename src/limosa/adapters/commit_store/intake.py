@@ -5,7 +5,6 @@ What refers to something is appended after it. Nothing is indexed before it is o
 
 import errno
 import os
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -130,20 +129,17 @@ class Intake:
         try:
             self._pack.sync()
             scan.enter(self._index, self._pages, self._pack.name, self._pack.end, self._appended)
-        except (OSError, sqlite3.OperationalError) as error:
-            if (
-                getattr(error, "errno", None) in _FULL
-                or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-            ):
+        except OSError as error:
+            if error.errno in _FULL:
                 raise failures.full(self._packs) from error
             raise
         self._pack.settle()
         self._appended = []
 
-    def close(self, *, keep: bool) -> None:
-        """Give everything back; without `keep`, also the space of what was not flushed."""
+    def close(self) -> None:
+        """Give everything back, also the space of what was not flushed."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         if self._pack is not None:
-            self._pack.close() if keep else self._pack.abandon()
+            self._pack.abandon()
             self._pack = None

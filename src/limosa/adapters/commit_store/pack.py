@@ -130,7 +130,7 @@ class PackWriter:
         try:
             if self.began_at == 0:
                 os.unlink(f"{self._directory}/{self.name}")
-            else:
+            elif self.began_at < self.end:
                 os.ftruncate(self._descriptor, self.began_at)
         except OSError:
             pass  # what stays is passed over by readers and taken by a collection

@@ -9,7 +9,7 @@ from typing import Final
 
 from limosa.adapters.commit_store import failures
 from limosa.adapters.commit_store.hashing import KEY_BYTES, Hasher
-from limosa.adapters.commit_store.index import Index
+from limosa.adapters.commit_store.index import Index, remove
 from limosa.adapters.commit_store.intake import LEVEL, Intake
 from limosa.adapters.commit_store.objects import ObjectReader
 from limosa.adapters.commit_store.page_index import PageIndex
@@ -61,6 +61,17 @@ def _checked_key(root: str) -> bytes:
     return key
 
 
+def _opened(directory: str, lock: str) -> Index:
+    try:
+        return Index(directory, lock)
+    except sqlite3.OperationalError:  # busy, no space: nothing is wrong with the file
+        raise
+    except sqlite3.DatabaseError:
+        with flock.locked(lock):
+            remove(directory)
+            return Index(directory, lock)
+
+
 class Parts:
     """An open store. One instance serves one process; it must not be used across a fork."""
 
@@ -72,26 +83,15 @@ class Parts:
         self.refs: Final = Refs(root)
         self._level = level
         self.page_index: Final = PageIndex(f"{root}/index/pages")
-        try:
-            self.index = Index(f"{root}/index")
-        except sqlite3.DatabaseError:
-            with flock.locked(f"{root}/lock"):
-                self._remove_index()
-                self.index = Index(f"{root}/index")
-        self.objects = ObjectReader(self.packs, self.index, self.hasher)
+        lock = f"{root}/lock"
+        self.index: Final = _opened(f"{root}/index", lock)
+        self.objects: Final = ObjectReader(self.packs, self.index, self.hasher)
 
     def renew_index(self) -> None:
         """Throw the index away and begin an empty one, which the caller fills. The lock is held exclusively."""
-        self.close()
-        self._remove_index()
+        self.objects.forget_packs()
         self.page_index.clear()
-        self.index = Index(f"{self.root}/index")
-        self.objects = ObjectReader(self.packs, self.index, self.hasher)
-
-    def _remove_index(self) -> None:
-        for name in os.listdir(f"{self.root}/index"):
-            if name.startswith("objects.sqlite"):
-                os.unlink(f"{self.root}/index/{name}")
+        self.index.renew()
 
     def close(self) -> None:
         """Give files back."""
@@ -108,6 +108,8 @@ class Parts:
         """Keep a collection from starting for the time of a `with` block."""
         with flock.locked(f"{self.root}/lock", exclusive=False):
             self.page_index.refresh()
+            if self.index.refresh():
+                self.objects.forget_packs()
             yield
 
     def load(self, kind: str, object_id: ObjectId) -> bytes:

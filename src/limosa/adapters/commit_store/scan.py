@@ -34,22 +34,14 @@ def describe(offset: int, header: record.Header, data: bytes) -> Described:
 def catch_up(packs: str, index: Index, pages: PageIndex, hasher: Hasher) -> bool:
     """Index what packs have beyond what is indexed. Returns False if packs that the index knows are gone or shorter.
 
-    A pack that a writer appends to just now is left to it. What is not a whole record ends a pack.
+    The store's lock is held, so that no collection is on its way. A pack that a writer appends to is left to it.
     """
     there = pack.names(packs)
     known = index.packs()
     for name, size in there.items():
         if size > known.get(name, 0):
             _catch_up_pack(packs, name, index, pages, hasher)
-    gone = [name for name, size in known.items() if there.get(name, 0) < size]
-    return not gone or not _really_gone(packs, index, gone)
-
-
-def _really_gone(packs: str, index: Index, names: list[str]) -> bool:
-    """Look again: a collection may have taken a pack from the index, and then away, between the two looks."""
-    known = index.packs()
-    there = pack.names(packs)
-    return any(name in known and there.get(name, 0) < known[name] for name in names)
+    return all(there.get(name, 0) >= size for name, size in known.items())
 
 
 def _catch_up_pack(packs: str, name: str, index: Index, pages: PageIndex, hasher: Hasher) -> None:

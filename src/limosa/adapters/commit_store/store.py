@@ -49,12 +49,10 @@ class DirectoryStore:
         """Open the store for writing a commit."""
         with self.parts.locked():
             intake = self.parts.intake()
-            finished = False
             try:
                 yield Writer(intake, self.parts.index, self.parts.page_index, self.parts.objects, self.parts.hasher)
-                finished = True
             finally:
-                intake.close(keep=finished)
+                intake.close()
 
     @contextmanager
     def reading(self, commit: ObjectId) -> Iterator[Reader]:

@@ -180,7 +180,7 @@ def receiving(parts: Parts, source: str) -> Iterator["Receiver"]:
         try:
             yield receiver
         finally:
-            intake.close(keep=receiver.finished)
+            intake.close()
 
 
 class Receiver:
@@ -191,7 +191,6 @@ class Receiver:
         self._frames: dict[ObjectId, int] = {}  # came: the mask of pages that they have
         self._objects: dict[ObjectId, str] = {}  # came: their kinds
         self.commits: list[ObjectId] = []
-        self.finished = False
 
     def put_record(self, data: bytes) -> None:
         """Take a record of a pack; what it names was put before."""
@@ -282,7 +281,6 @@ class Receiver:
             if self._kind_of(commit) != "commit":
                 raise failures.no_such_commit(name, "its commit did not come")
         self._intake.flush()
-        self.finished = True
         with self._parts.refs.changing():
             forgotten = self._parts.refs.forgotten()
             if forgotten & set(self.commits):

@@ -23,6 +23,7 @@ from limosa.model.errors import LimosaError
 from limosa.model.page_map import span
 
 _MISSING: Final = "no pack has it"
+_MOST_AFFECTED: Final = 9_000  # places that are told; a tree of a stranger may name one object in 10**15
 
 
 def verify(parts: Parts, commits: Iterable[ObjectId] | None) -> VerifyReport:
@@ -128,6 +129,7 @@ class _Survey:
         self._parts = parts
         self._bad = bad
         self._clean: set[ObjectId] = set()
+        self._left = _MOST_AFFECTED
         self.affected: dict[ObjectId, list[Affected]] = {}
 
     def look_at(self, commit_id: ObjectId, manifest: Manifest) -> None:
@@ -149,6 +151,7 @@ class _Survey:
         self._manifest_node(commit_id, manifest.root, level, b"")
 
     def _note(self, object_id: ObjectId, affected: Affected) -> None:
+        self._left -= 1
         self.affected.setdefault(object_id, []).append(affected)
 
     def _node(self, node: ObjectId) -> bytes | None:
@@ -164,6 +167,8 @@ class _Survey:
         """Look below a node of a manifest; say whether all of it is well."""
         if node in self._clean:
             return True
+        if self._left <= 0:
+            return False
         data = self._node(node)
         well = data is not None
         try:
@@ -206,6 +211,8 @@ class _Survey:
     def _page_node(self, commit: ObjectId, key: bytes, node: ObjectId, level: int, base: int) -> bool:
         if node in self._clean:
             return True
+        if self._left <= 0:
+            return False
         whole = Affected(commit, key, ((base, span(level)),))
         data = self._node(node)
         well = data is not None
