@@ -176,3 +176,15 @@ def test_a_checkpoint_with_volume_bind_and_device_comes_back(box: Limosa, outsid
     assert box("exec", "all", "cat", "/host/file") == "bound"
     box("exec", "all", "python3", "-c", "import os; os.open('/dev/net/tun', os.O_RDWR)")
     box("exec", "all", "sh", "-c", f"while [ $(wc -l </vol/log) -le {before} ]; do sleep 0.1; done", timeout=20)
+
+
+def test_a_privileged_container_has_the_hosts_ids_and_what_its_root_may(box: Limosa, outside: Path) -> None:
+    program = "cat /proc/self/uid_map; echo x >/vol/file; touch /host/new; test -c /dev/net/tun; "
+    program += "grep CapEff /proc/self/status"
+    mounts = ("-v", "data:/vol", "-v", f"{outside}:/host", "--device", "tun")
+    said = box(*QUIET, "--privileged", *mounts, "pg", "sh", "-ec", program).split()
+    assert said[:3] == ["0", "0", "4294967295"]
+    with open("/proc/self/status", encoding="ascii") as file:
+        assert f"CapBnd:\t{said[-1]}\n" in file.read()
+    assert (outside / "new").stat().st_uid == 0
+    assert box(*QUIET, "-v", "data:/vol", "pg", "stat", "-c", "%u", "/vol/file").strip() == "0", "the volume fits both"

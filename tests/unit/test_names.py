@@ -64,3 +64,10 @@ def test_an_error_says_what_state_why_and_what_to_do() -> None:
         "  cause: no reason",
         "  hint:  do that",
     ]
+
+
+def test_every_capability_has_its_number() -> None:
+    assert sorted(capabilities.BY_NUMBER) == sorted(capabilities.ALL)
+    assert capabilities.BY_NUMBER.index("CAP_SYS_ADMIN") == 21
+    assert capabilities.BY_NUMBER.index("CAP_CHECKPOINT_RESTORE") == 40
+    assert capabilities.held(("CAP_CHOWN", "CAP_SYS_RESOURCE"), 0b1) == ("CAP_CHOWN",)

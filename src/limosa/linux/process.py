@@ -227,3 +227,9 @@ def ended(pid: int, ticks: int, timeout_s: float | None) -> bool:
         return bool(poll.poll(None if timeout_s is None else max(0, int(timeout_s * 1000))))
     finally:
         os.close(descriptor)
+
+
+def capability_bound() -> int:
+    """Return the mask of the capabilities that this process and its descendants can have. Source: capabilities(7)."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next(int(line.split()[1], 16) for line in file if line.startswith("CapBnd:"))

@@ -61,6 +61,60 @@ _NEVER_BY_DEFAULT: Final = (
 ALL: Final = tuple(sorted((*SYSTEM, *_NEVER_BY_DEFAULT)))
 
 
+BY_NUMBER: Final = tuple(
+    f"CAP_{name}"
+    for name in [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "DAC_READ_SEARCH",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "SETGID",
+        "SETUID",
+        "SETPCAP",
+        "LINUX_IMMUTABLE",
+        "NET_BIND_SERVICE",
+        "NET_BROADCAST",
+        "NET_ADMIN",
+        "NET_RAW",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "SYS_MODULE",
+        "SYS_RAWIO",
+        "SYS_CHROOT",
+        "SYS_PTRACE",
+        "SYS_PACCT",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_NICE",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "MKNOD",
+        "LEASE",
+        "AUDIT_WRITE",
+        "AUDIT_CONTROL",
+        "SETFCAP",
+        "MAC_OVERRIDE",
+        "MAC_ADMIN",
+        "SYSLOG",
+        "WAKE_ALARM",
+        "BLOCK_SUSPEND",
+        "AUDIT_READ",
+        "PERFMON",
+        "BPF",
+        "CHECKPOINT_RESTORE",
+    ]
+)
+"""The kernel's order, from 0. Source: linux/capability.h."""
+
+
+def held(names: tuple[str, ...], mask: int) -> tuple[str, ...]:
+    """Return those of `names` that are in a mask of /proc/PID/status."""
+    return tuple(name for name in names if mask >> BY_NUMBER.index(name) & 1)
+
+
 def effective(kind: Kind, security: Security) -> tuple[str, ...]:
     """Return the capabilities, sorted, after --privileged, --cap-drop and --cap-add (add wins, as in docker).
 

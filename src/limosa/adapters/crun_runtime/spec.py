@@ -4,6 +4,7 @@ import os
 from typing import Any, Final
 
 from limosa.adapters.crun_runtime import seccomp
+from limosa.linux import process
 from limosa.model import capabilities
 from limosa.model.container import SUBORDINATE_IDS, Mount
 from limosa.ports.identity import GENERATION_PATH
@@ -40,7 +41,7 @@ _FLAGS: Final = (
 def config(plan: BundlePlan) -> dict[str, Any]:
     """Return config.json as a value. Raises: LimosaError LIM-SEC-001: no such seccomp profile."""
     wanted = plan.config
-    caps = list(capabilities.effective(wanted.kind, wanted.security))
+    caps = list(_capabilities(plan))
     process: dict[str, Any] = {
         "terminal": wanted.terminal,
         "user": {"uid": plan.uid, "gid": plan.gid, "additionalGids": list(plan.groups)},
@@ -132,6 +133,12 @@ def _owned(wanted: Mount, sources: dict[str, str]) -> dict[str, Any]:
         return _mount("tmpfs", wanted.target, "tmpfs", ("nosuid", "nodev", *wanted.options))
     mode = ("rro",) if wanted.read_only else ("rw",)
     return _mount("bind", wanted.target, sources[wanted.target], ("rbind", "rprivate", "nodev", *mode))
+
+
+def _capabilities(plan: BundlePlan) -> tuple[str, ...]:
+    """Return what the first process may have: on the host's own ids, no more than limosa itself may."""
+    wanted = capabilities.effective(plan.config.kind, plan.config.security)
+    return wanted if plan.first_host_id else capabilities.held(wanted, process.capability_bound())
 
 
 def _host_flags(source: str) -> list[str]:
