@@ -112,6 +112,18 @@ def debian_12_rootfs() -> str:
 
 
 @pytest.fixture(scope="session")
+def debian_13_rootfs() -> str:
+    """Debian 13 with systemd, as `template build debian:13` makes it."""
+    return template_rootfs("debian:13")
+
+
+@pytest.fixture(scope="session")
+def sysvinit_rootfs() -> str:
+    """A Debian 12 with sysvinit, and nothing done to make it fit for a container."""
+    return _rootfs("bookworm", "sysvinit-core,procps")
+
+
+@pytest.fixture(scope="session")
 def postgresql_rootfs() -> str:
     """A Debian 12 with PostgreSQL 15, its cluster made by the package."""
     return _rootfs(*POSTGRESQL)

@@ -168,3 +168,39 @@ def test_a_debian_comes_back_from_commits_and_copies_run_beside_it(limosa: Limos
         eventually(lambda name=name: fetched(limosa, name) == "box")
     limosa("stop", "box", "copy")
     assert [record["exit"]["status"] for record in limosa.records().values()] == [0, 0]
+
+
+@pytest.mark.slow
+def test_debian_13_boots_and_comes_back_without_spinning(limosa: Limosa, debian_13_rootfs: str) -> None:
+    limosa("image", "import", debian_13_rootfs, "debian13")
+    limosa("run", "-d", "--system", "--name", "box", "debian13")
+    eventually(lambda: state(limosa, "box") == "running")
+    commit = limosa("checkpoint", "--stop", "box").strip()
+    limosa("restore", commit)
+    assert state(limosa, "box") == "running"
+    limosa("exec", "box", "systemd-run", "--wait", "--quiet", "true")
+    before = processor_ticks(limosa, "box")
+    time.sleep(3)
+    assert processor_ticks(limosa, "box") - before < 100, "pid 1 is idle: no descriptor came back always ready"
+    limosa("stop", "box")
+    assert limosa.records()["box"]["exit"]["status"] == 0
+
+
+def processor_ticks(limosa: Limosa, name: str) -> int:
+    """Return the processor time that pid 1 has used, in hundredths of a second."""
+    fields = limosa("exec", name, "cat", "/proc/1/stat").rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.slow
+def test_sysvinit_boots_and_is_told_to_power_off_by_its_own_command(limosa: Limosa, sysvinit_rootfs: str) -> None:
+    limosa("image", "import", sysvinit_rootfs, "sysvinit")
+    limosa("run", "-d", "--system", "--name", "box", "sysvinit")
+    eventually(lambda: "2" in limosa("exec", "box", "sh", "-c", "runlevel || true").split())
+    own = "ow:0:wait:/bin/sh -c 'echo clean >/root/stopped'"
+    limosa("exec", "box", "sed", "-i", f"1i {own}", "/etc/inittab")
+    limosa("exec", "box", "init", "q")
+    limosa("stop", "box")
+    assert limosa.records()["box"]["exit"]["status"] == 0
+    limosa("start", "box")
+    assert limosa("exec", "box", "cat", "/root/stopped") == "clean\n"

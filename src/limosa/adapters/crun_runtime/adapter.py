@@ -68,6 +68,7 @@ class CrunRuntime:
         env = {
             "LIMOSA_PROCS": " ".join(procs_files),
             "LIMOSA_HIDE": self._hidden_mount,
+            "LIMOSA_PRIVATE": "yes",
             "LIMOSA_STDIN": "" if plan.config.terminal or plan.config.stdin_open else "none",
             "LIMOSA_CRUN": self._crun,
         }
