@@ -94,7 +94,8 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         from limosa.adapters.cgroups import hidden_mount
         from limosa.adapters.crun_runtime.adapter import CrunRuntime
 
-        return CrunRuntime(run, root, _program("crun"), _program("conmon"), attend, hidden_mount())
+        programs = (_program("crun"), _program("conmon"))
+        return CrunRuntime(run, root, *programs, attend, hidden_mount(), lambda: _program("tini-static"))
 
     def checkpointer() -> object:
         from limosa.adapters.criu.adapter import Criu

@@ -251,3 +251,22 @@ def test_an_exec_after_a_restore_is_confined_as_before(bb: Limosa) -> None:
     with at(bb, "exec", "-it", "box", "sh", "-c", "grep -E 'Seccomp:' /proc/self/status") as person:
         person.see("Seccomp:\t2")
         assert person.status() == 0
+
+
+def test_a_minimal_init_reaps_and_passes_signals_on(bb: Limosa) -> None:
+    script = "sh -c 'sleep 0.2 &'; trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.1; done"
+    bb("run", "-d", "--init", "--name", "box", *NO_NET, "bb", "sh", "-c", script)
+    until(lambda: "ready" in bb.logs("box"))
+    assert bb("exec", "box", "cat", "/proc/1/comm").startswith(".limosa-init")
+    until(lambda: " Z " not in bb("exec", "box", "sh", "-c", "cat /proc/[0-9]*/stat"))
+    commit = bb("checkpoint", "--stop", "box").strip()
+    bb("restore", commit)
+    assert "read-only" in bb("exec", "box", "sh", "-c", "echo >/run/.limosa-init", status=1).lower()
+    bb("kill", "-s", "TERM", "box")
+    assert bb("wait", "box").strip() == "7"
+    assert "got" in bb.logs("box")
+    with at(bb, "run", "--rm", "--init", *NO_NET, "bb", "sleep", "1000") as person:
+        until(lambda: any(record["phase"] == "running" for record in bb.records().values()))
+        time.sleep(0.5)
+        person.type("\x03")  # what a first process without an init would not notice
+        assert person.status() == 128 + signal.SIGINT

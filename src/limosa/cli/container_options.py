@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--hostname", default="", metavar="NAME")
     add("--env-file", action="append", default=[], type=values.env_file, metavar="FILE", help="NAME=VALUE lines")
     add("-l", "--label", action="append", default=[], type=values.label, metavar="KEY[=VALUE]")
+    add("--log-opt", action="append", default=[], type=values.log_option, metavar="max-size=SIZE")
     add("--ulimit", action="append", default=[], type=values.ulimit, metavar="NAME=SOFT[:HARD]")
     add("--device", action="append", default=[], type=values.device, metavar="tun|fuse|kvm")
     add("--hook", action="append", default=[], type=values.hook, metavar="EVENT=COMMAND", help="executed on the host")
@@ -76,6 +77,7 @@ def config(args: argparse.Namespace) -> ContainerConfig:
         hooks=tuple(args.hook),
         sysctls=tuple(args.sysctl),
         shm_size_bytes=args.shm_size,
+        log_max_bytes=args.log_opt[-1] if args.log_opt else None,
         stop_signal=args.stop_signal,
         stop_timeout_s=args.stop_timeout,
         kind="system" if args.system else "app",

@@ -37,6 +37,7 @@ VERBS: Final = {
     "logs": ("logs", "show what a container printed"),
     "attach": ("attach", "join a running container's input, output and terminal"),
     "exec": ("exec", "execute a program in a running container"),
+    "top": ("top", "list the processes of a container"),
     "cp": ("cp", "copy files between a container and the host"),
     "enter": ("enter", "get a login shell in a running container"),
     "checkpoint": ("checkpoint", "commit a running container: memory, files and configuration"),

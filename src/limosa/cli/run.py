@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--interactive", action="store_true", help="keep standard input open")
     parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
     parser.add_argument("--rm", action="store_true", help="remove it when it has ended")
+    parser.add_argument("--init", action="store_true", help="a minimal init as pid 1: reaps, and passes signals on")
     terminal_options.configure(parser)
     container_options.configure(parser)
 
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     streams = terminal_options.streams(args, stdin=args.interactive and not args.detach, terminal=args.tty)
     config = container_options.config(args)._replace(
         terminal=args.tty,
+        init_helper=args.init,
         stdin_open=args.interactive,
         stdin_once=args.interactive and not args.detach,
         remove_when_stopped=args.rm,

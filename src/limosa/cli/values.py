@@ -12,6 +12,7 @@ from limosa.model.ids import NAME
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _MOST_PORT = 65535
+_LEAST_LOG_BYTES: Final = 16 << 10  # conmon writes up to 8 KiB at once
 _UNLIMITED: Final = ("unlimited", "-1")
 _LEAST_MEMORY_BYTES: Final = 4 << 20
 _LEAST_CPUS: Final = 0.01
@@ -304,3 +305,11 @@ def _filter(text: str, kinds: Sequence[str]) -> tuple[str, str]:
     if kind not in kinds or not value:
         raise argparse.ArgumentTypeError(f"{text!r} is no filter: use {', '.join(f'{one}=' for one in kinds)}")
     return kind, value
+
+
+def log_option(text: str) -> int | None:
+    """Return the bytes of docker's "max-size=SIZE"; -1 is no limit."""
+    name, _, value = text.partition("=")
+    if name != "max-size":
+        raise argparse.ArgumentTypeError(f"{text!r}: only max-size=SIZE is an option of the log")
+    return None if value in ("", "-1") else max(size_bytes(value), _LEAST_LOG_BYTES)

@@ -6,7 +6,7 @@ from limosa.model import init, users
 from limosa.model.container import ContainerRecord
 from limosa.model.ids import short
 from limosa.ports.identity import GENERATION_PATH
-from limosa.ports.runtime import BundlePlan
+from limosa.ports.runtime import INIT_HELPER_PATH, BundlePlan
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -54,6 +54,7 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
         device_nodes=mounts.device_nodes(host, record),
         proc_view_files=host.own_view.provide(),
         generation_file=host.identities.generation_file(record.container_id),
+        init_helper=host.runtime.init_helper() if config.init_helper and config.kind == "app" else "",
     )
 
 
@@ -66,7 +67,7 @@ def hostname(record: ContainerRecord) -> str:
 def external_mounts(plan: BundlePlan) -> tuple[tuple[str, str], ...]:
     """Return (path inside, host path) of every file and directory that a container gets from outside."""
     found = [("/etc/hosts", plan.hosts_file), ("/etc/resolv.conf", plan.resolv_conf)]
-    found.append((GENERATION_PATH, plan.generation_file))
+    found += [(GENERATION_PATH, plan.generation_file), (INIT_HELPER_PATH, plan.init_helper)]
     found += [*plan.mount_sources, *plan.device_nodes]
     found += [(inside, outside) for outside, inside in plan.proc_view_files]
     return tuple((inside, outside) for inside, outside in found if outside)

@@ -107,6 +107,7 @@ class ContainerConfig(NamedTuple):
     ulimits: tuple[tuple[str, int, int], ...] = ()  # name, soft, hard
     sysctls: tuple[tuple[str, str], ...] = ()
     shm_size_bytes: int = 64 << 20
+    log_max_bytes: int | None = None  # the log begins anew when it has become so large
     labels: tuple[tuple[str, str], ...] = ()
     devices: tuple[str, ...] = ()  # "tun", "fuse", …: names from model.devices
     hooks: tuple[tuple[str, str], ...] = ()  # event, command

@@ -1,7 +1,7 @@
 """The OCI runtime and the monitor: they turn a bundle into processes and hold on to them."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from limosa.model.container import ContainerConfig
 from limosa.model.ids import ContainerId
@@ -9,6 +9,9 @@ from limosa.model.init import RunFile
 
 if TYPE_CHECKING:
     from limosa.model.console_log import Entry
+
+INIT_HELPER_PATH: Final = "/run/.limosa-init"
+"""Inside a container that asked for it: the minimal init that is its first process."""
 
 
 class BundlePlan(NamedTuple):
@@ -30,6 +33,7 @@ class BundlePlan(NamedTuple):
     device_nodes: tuple[tuple[str, str], ...]  # path inside, where on the host
     proc_view_files: tuple[tuple[str, str], ...]  # host file, path inside: the container's own /proc/meminfo, …
     generation_file: str
+    init_helper: str = ""  # host file: a minimal init that becomes pid 1, and executes `argv`
 
 
 class Started(NamedTuple):
@@ -90,6 +94,9 @@ class Runtime(Protocol):
         Raises: LimosaError LIM-RUN-001: the runtime refused (its reason, translated); nothing is left of the attempt.
                 LIM-RUN-002 (status 127): no such command inside; LIM-RUN-003 (status 126): it cannot be executed.
         """
+
+    def init_helper(self) -> str:
+        """Return the path of the minimal init. Raises: LimosaError LIM-HOST-002: it is not installed."""
 
     def furnish(self, started: Started, owner_id: int, files: tuple[RunFile, ...]) -> None:
         """Put `files`, owned by host id `owner_id`, below /run of a container between `create` and `start`.

@@ -42,6 +42,7 @@ class CrunRuntime:
         conmon: str,
         exit_command: tuple[str, ...],
         hidden_mount: str,
+        init_helper: Callable[[], str],
     ) -> None:
         """`hidden_mount` is what crun must not see (see enter.sh); `exit_command` gets the container's id appended."""
         self._run = run_directory
@@ -50,6 +51,7 @@ class CrunRuntime:
         self._conmon = conmon
         self._exit_command = exit_command
         self._hidden_mount = hidden_mount
+        self._init_helper = init_helper
 
     def bundle(self, container_id: ContainerId) -> str:
         """Return the directory with config.json and conmon's files."""
@@ -150,6 +152,7 @@ class CrunRuntime:
             log_path=self.log_path(container_id),
             terminal=plan.config.terminal,
             stdin_open=plan.config.stdin_open,
+            log_max_bytes=plan.config.log_max_bytes,
             leave_stdin_open=plan.config.terminal or not plan.config.stdin_once,
             exit_command=exit_command if self._exit_command else (),
             passed_fd=passed_fd,
@@ -180,6 +183,10 @@ class CrunRuntime:
         except OSError as ended:
             cause = f"its first process has ended before the start: {ended}"
             raise LimosaError("LIM-RUN-001", "the program cannot be started", cause=cause) from ended
+
+    def init_helper(self) -> str:
+        """See the port."""
+        return self._init_helper()
 
     def furnish(self, started: Started, owner_id: int, files: tuple[RunFile, ...]) -> None:
         """See the port."""

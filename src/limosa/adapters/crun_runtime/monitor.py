@@ -32,6 +32,7 @@ class MonitorPlan(NamedTuple):
     exit_command: tuple[str, ...]
     passed_fd: int = -1  # a descriptor that the runtime gets as 3
     leave_stdin_open: bool = False  # standard input stays open when an attached person leaves
+    log_max_bytes: int | None = None
     exec_spec: str = ""  # not a container but a program in one: its process.json, and no log
 
 
@@ -53,6 +54,7 @@ def start(conmon: str, plan: MonitorPlan) -> Starting:
     argv += ["-r", plan.runtime, "-b", bundle, "-p", f"{bundle}/pidfile", "-P", f"{bundle}/conmon.pid"]
     argv += ["--exit-dir", f"{bundle}/exit", "--full-attach", "--log-level", "error", "--no-sync-log"]
     argv += ["-l", f"k8s-file:{plan.log_path}" if plan.log_path else "off"]
+    argv += [] if plan.log_max_bytes is None else ["--log-size-max", str(plan.log_max_bytes)]
     argv += ["--exec", "--exec-process-spec", plan.exec_spec] if plan.exec_spec else []
     argv += [f"--runtime-arg={argument}" for argument in plan.runtime_args]
     argv += (["-t"] if plan.terminal else []) + (["-i"] if plan.stdin_open else [])

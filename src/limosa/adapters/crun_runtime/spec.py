@@ -8,7 +8,7 @@ from limosa.linux import process
 from limosa.model import capabilities
 from limosa.model.container import SUBORDINATE_IDS, Mount
 from limosa.ports.identity import GENERATION_PATH
-from limosa.ports.runtime import BundlePlan
+from limosa.ports.runtime import INIT_HELPER_PATH, BundlePlan
 
 _MASKED: Final = (
     "/proc/acpi",
@@ -45,7 +45,7 @@ def config(plan: BundlePlan) -> dict[str, Any]:
     process: dict[str, Any] = {
         "terminal": wanted.terminal,
         "user": {"uid": plan.uid, "gid": plan.gid, "additionalGids": list(plan.groups)},
-        "args": list(plan.argv),
+        "args": [INIT_HELPER_PATH, "--", *plan.argv] if plan.init_helper else list(plan.argv),
         "env": [f"{name}={value}" for name, value in plan.env],
         "cwd": wanted.cwd or "/",
         "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
@@ -118,9 +118,10 @@ def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
         (plan.hosts_file, "/etc/hosts"),
         (plan.resolv_conf, "/etc/resolv.conf"),
         (plan.generation_file, GENERATION_PATH),
+        (plan.init_helper, INIT_HELPER_PATH),
     ):
         if source:
-            options = ("bind", "nosuid", "nodev") + (("ro",) if target == GENERATION_PATH else ())
+            options = ("bind", "nosuid", "nodev") + (("ro",) if target in (GENERATION_PATH, INIT_HELPER_PATH) else ())
             made.append(_mount("bind", target, source, options))
     made += [_mount("bind", path, source, ("bind", "nosuid", "noexec")) for path, source in plan.device_nodes]
     sources = dict(plan.mount_sources)
