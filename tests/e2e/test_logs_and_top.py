@@ -68,6 +68,14 @@ def test_follow_of_one_that_is_removed_and_of_one_that_is_restored(bb: Limosa) -
     assert numbers == list(range(len(numbers))), "no line is lost or doubled by the checkpoint"
 
 
+def test_follow_of_one_that_starts_again(bb: Limosa) -> None:
+    script = "echo begun; sleep 0.5; [ -e /root/twice ] && exit 0; touch /root/twice; exit 1"
+    bb("run", "-d", "--restart", "on-failure", "--name", "box", *NO_NET, "bb", "sh", "-c", script)
+    with follow(bb, "box") as following:
+        assert following.communicate(timeout=60)[0] == "begun\nbegun\n"
+        assert following.returncode == 0
+
+
 def test_lines_without_an_end_and_very_long_ones(bb: Limosa) -> None:
     script = "printf abc; printf '%050000d\\n' 7; printf end"
     bb("run", "--name", "box", *NO_NET, "bb", "sh", "-c", script)

@@ -184,7 +184,8 @@ class Runtime(Protocol):
         """Return what `log` does and then what is printed, until the container has ended or is gone.
 
         `started_of` returns the present first process, None if nothing runs; it is asked again when one has ended, so
-        a container that was started anew is followed on. None: there is nothing more for now.
+        a container that was started anew is followed on; without a monitor it is about to be.
+        None: there is nothing more for now.
         """
 
     def exit_status(self, container_id: ContainerId) -> int | None:

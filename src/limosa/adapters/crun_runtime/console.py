@@ -84,14 +84,17 @@ def _followed(
 
 def _monitor(started_of: Callable[[], Started | None]) -> int | None:
     """Return a descriptor that is readable when the monitor, and so the log, has ended; None: nothing runs."""
-    for _ in range(_SETTLE_STEPS):
+    steps = 0
+    while steps < _SETTLE_STEPS:
         started = started_of()
         if started is None:
             return None
+        # Without a monitor it waits for its next start; with one that has ended, the command that settles is at work.
+        steps += started.monitor_pid != 0
         try:
-            return os.pidfd_open(started.monitor_pid)
+            return os.pidfd_open(started.monitor_pid or -1)
         except OSError:
-            time.sleep(_SETTLE_STEP_SECONDS)  # it has ended, and the command that settles the container is at work
+            time.sleep(_SETTLE_STEP_SECONDS)
     return None
 
 
