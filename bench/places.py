@@ -52,14 +52,14 @@ class Groups:
     """
 
     def __init__(self, name: str) -> None:
-        """`name` tells this bench from another that runs at the same time."""
+        """`name` starts with `limosa-bench` and tells this bench from another that runs at the same time."""
         mounted = cgroupfs.hierarchies()
         possible = any(not one.unified for one in mounted) and not os.path.isdir("/run/systemd/system")
         above = {one.name: one.directory(one.own_group) for one in mounted} if possible else {}
         for directory in above.values():  # a bench that was killed left these; one that runs keeps its own
-            for left in (entry for entry in os.listdir(directory) if entry.startswith(_GROUP)):
+            for left in (entry for entry in os.listdir(directory) if entry.startswith(_GROUP) and entry != name):
                 _remove(f"{directory}/{left}")
-        self._tops = {hierarchy: f"{directory}/{_GROUP}-{name}" for hierarchy, directory in above.items()}
+        self._tops = {hierarchy: f"{directory}/{name}" for hierarchy, directory in above.items()}
 
     def make(self, names: tuple[str, ...]) -> None:
         """Make the groups."""
@@ -83,10 +83,11 @@ class Groups:
                 return f"{top}/{name}/{file}"
         return ""
 
-    def remove(self) -> None:
-        """Remove all of them, with what a container left in there."""
+    def remove(self) -> bool:
+        """Remove all of them, with what a container left in there; say whether one is still there, and in use."""
         for top in self._tops.values():
             _remove(top)
+        return any(os.path.isdir(top) for top in self._tops.values())
 
 
 def _remove(top: str) -> None:

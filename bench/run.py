@@ -30,7 +30,7 @@ MANY = 200
 COPIES = 50
 AT_ONCE = 10
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_INSIDE = "LIMOSA_BENCH_INSIDE"
+_WORK = "LIMOSA_BENCH_WORK"  # the directory of a bench whose namespaces have been entered
 
 
 class Scenario(NamedTuple):
@@ -117,8 +117,6 @@ def compare(scenario: Scenario, sides: dict[str, Side], runs: int) -> dict[str, 
         for side in order if number % 2 == 0 else reversed(order):
             side.measure(scenario)
     found: dict[str, Any] = {name: side.figures() for name, side in sides.items()}
-    for side in sides.values():
-        remove_containers(side)
     ratio = found["limosa"]["median_ms"] / found["podman"]["median_ms"]
     return {"name": scenario.name, "what": scenario.what, "argv": list(scenario.argv), "copies": scenario.copies,
             "runs": runs, **found, "ratio": round(ratio, 3)}  # fmt: skip
@@ -173,31 +171,23 @@ def sides_of(work: str, groups: places.Groups, tree: str) -> dict[str, Side]:
     return found
 
 
-def inside(args: argparse.Namespace) -> int:
-    """Measure; this process is in namespaces of its own."""
-    work = tempfile.mkdtemp(prefix="limosa-bench-", dir="/var/tmp")
-    tree, groups = places.podman_tree(), places.Groups(os.path.basename(work)[-8:])
-    os.chmod(work, 0o711)
-    results = []
-    sides: dict[str, Side] = {}
-    try:
-        sides = sides_of(work, groups, tree)
-        version = sides["podman"].do("--version").output.strip()
-        print(f"limosa beside {version}, {args.runs} runs each in turn; milliseconds, medians\n")
-        print("| | limosa | podman | CPU limosa | CPU podman | ratio |\n| --- | ---: | ---: | ---: | ---: | ---: |")
-        for scenario in SCENARIOS:
-            if not args.only or scenario.name in args.only:
-                results.append(compare(scenario, sides, args.runs))
-                print(row(results[-1]), flush=True)
-        if "limosa" in sides:
-            sides["limosa"].do("recover")
-    finally:
-        for side in sides.values():
-            side.launcher.end()
-        leave(work, groups)
-    load = os.getloadavg()[0]
+def inside(args: argparse.Namespace, work: str, groups: places.Groups) -> int:
+    """Measure; this process is in namespaces of its own, with which everything that it leaves behind ends."""
+    sides = sides_of(work, groups, places.podman_tree())
+    version = sides["podman"].do("--version").output.strip()
+    print(f"limosa beside {version}, {args.runs} runs each in turn; milliseconds, medians\n")
+    print("| | limosa | podman | CPU limosa | CPU podman | ratio |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+    results: list[dict[str, Any]] = []
+    for scenario in SCENARIOS:
+        if not args.only or scenario.name in args.only:
+            for side in sides.values() if results else ():
+                remove_containers(side)
+            results.append(compare(scenario, sides, args.runs))
+            print(row(results[-1]), flush=True)
+    for side in sides.values():
+        side.launcher.end()
     machine = {"kernel": platform.release(), "processors": os.cpu_count(), "python": platform.python_version()}
-    report = {"limit": LIMIT, "podman": version, "machine": {**machine, "load": load}, "results": results}
+    report = {"limit": LIMIT, "podman": version, "machine": {**machine, "load": os.getloadavg()[0]}, "results": results}
     os.makedirs(os.path.dirname(os.path.abspath(args.json)), exist_ok=True)
     with open(args.json, "w", encoding="ascii") as file:
         json.dump(report, file, indent=1)
@@ -219,45 +209,35 @@ def first_process(action: Callable[[], int]) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def leave(work: str, groups: places.Groups) -> None:
-    """End what still runs (all of it is in this process's own namespace), and remove groups and files."""
-    deadline = time.monotonic() + 10
-    while others := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if pid not in (1, os.getpid())]:
-        for pid in others:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.05)
-        if time.monotonic() > deadline:
-            break
-    if os.path.ismount(f"{work}/limosa/storage"):
-        subprocess.run(["umount", "--lazy", f"{work}/limosa/storage"], check=False)
-    groups.remove()
-    shutil.rmtree(work, ignore_errors=True)
-
-
 def main() -> int:
-    """Enter namespaces of our own and measure."""
+    """Measure in namespaces of our own, and clean up after them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=11, metavar="N")
     parser.add_argument("--only", nargs="+", choices=[scenario.name for scenario in SCENARIOS])
     parser.add_argument("--json", default=f"{HERE}/bench/out/run.json", metavar="FILE")
     args = parser.parse_args()
-    if os.environ.get(_INSIDE):
-        return first_process(lambda: inside(args))
+    if _WORK in os.environ:
+        work = os.environ[_WORK]
+        return first_process(lambda: inside(args, work, places.Groups(os.path.basename(work))))
     places.podman_tree()
-    command = [
-        "unshare",
-        "--mount",
-        "--net",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "--propagation",
-        "private",
-    ]
-    return subprocess.run(
-        [*command, sys.executable, *sys.argv], env={**os.environ, _INSIDE: "1"}, check=False
-    ).returncode
+    work = tempfile.mkdtemp(prefix="limosa-bench-", dir="/var/tmp")
+    os.chmod(work, 0o711)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation"]
+    command += ["private", sys.executable, *sys.argv]
+    try:
+        return subprocess.run(command, env={**os.environ, _WORK: work}, check=False).returncode
+    finally:
+        clean_up(work)
+
+
+def clean_up(work: str) -> None:
+    """Remove cgroups and files; the kernel ends what was in the namespaces a moment after their first process."""
+    deadline = time.monotonic() + 10
+    groups = places.Groups(os.path.basename(work))
+    while groups.remove() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    shutil.rmtree(work)
 
 
 if __name__ == "__main__":
