@@ -10,10 +10,15 @@ import stat
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from limosa.adapters.criu import kernel_cache
 from limosa.wiring_setup import TOOLS_DIR
 from tests import own_cgroup
+
+# A machine with much to do is no error: no test asserts an absolute time.
+settings.register_profile("limosa", deadline=None)
+settings.load_profile("limosa")
 
 _DEVICES = (
     "null",

@@ -25,6 +25,8 @@ def run(host: Host, record: ContainerRecord, streams: Streams) -> int:
     outcome = host.runtime.relay(container_id, connections[0], streams)
     if outcome.why != "ended":
         return _status_of(outcome)  # with --rm the monitor's own command removes the container when it ends
+    if record.config.remove_when_stopped and record.config.kind == "app" and not record.config.hooks:
+        return _ended_and_erased(host, container_id)
     status = lifecycle.wait(host, container_id)
     if record.config.remove_when_stopped:
         _remove_if_there(host, container_id)
@@ -39,6 +41,14 @@ def start_new(host: Host, record: ContainerRecord, before_program: Callable[[], 
         if record.config.remove_when_stopped:
             _remove_if_there(host, record.container_id)
         raise
+
+
+def _ended_and_erased(host: Host, container_id: ContainerId) -> int:
+    try:
+        return ending.end_and_erase(host, container_id)
+    except LimosaError as error:
+        ending.unless_gone(error)
+        return ending.KILLED
 
 
 def _remove_if_there(host: Host, container_id: ContainerId) -> None:

@@ -105,11 +105,12 @@ def release(host: Host, record: ContainerRecord) -> None:
     host.runtime.delete(record.container_id)
 
 
-def _release_all_but_runtime(host: Host, record: ContainerRecord) -> None:
+def _release_all_but_runtime(host: Host, record: ContainerRecord, *, forget: bool = False) -> None:
     container_id = record.container_id
     host.cgroups.kill(container_id)
     if networked(record.config):
-        host.networks.disconnect(container_id)
+        # Forgetting disconnects too; both, one after the other, would be the dearest part of a removal.
+        host.networks.forget(container_id) if forget else host.networks.disconnect(container_id)
     host.rootfs.unmount(container_id)
     host.cgroups.destroy(container_id)
     host.storage.release(container_id)
@@ -121,14 +122,32 @@ def erase(host: Host, record: ContainerRecord) -> None:
     if record.phase not in ("creating", "removing"):
         host.containers.save(record._replace(phase="removing"))
     host.keepers.end(record.keeper)
-    release(host, record)
+    _release_all_but_runtime(host, record, forget=True)
+    host.runtime.delete(container_id)
     for commit in host.commits.all():
         if commit.container.container_id == container_id:
             host.commits.remove(commit.commit_id)
-    host.networks.forget(container_id)
     host.identities.remove(container_id)
     host.storage.destroy(container_id)
     host.containers.remove(container_id)
+
+
+def end_and_erase(host: Host, container_id: ContainerId) -> int:
+    """Wait for the end of a running container that goes with its program, remove it, and return its status.
+
+    It is the same as settling and removing it, without the stop in between that nobody would see.
+    Raises: LimosaError LIM-NAME-003: it is gone already.
+    """
+    seen = host.containers.load(container_id)
+    status = host.runtime.wait(container_id, process_of(seen), None) if seen.phase in LIVE else None
+    with host.containers.locked(container_id):
+        record = host.containers.load(container_id)
+        if record.phase in LIVE and record.started_ns != seen.started_ns:
+            return KILLED if status is None else status  # somebody started it anew: its monitor removes it then
+        if record.exit is not None:
+            status = record.exit.status
+        erase(host, record)
+    return KILLED if status is None else status
 
 
 def on_exit(host: Host, container_id: ContainerId) -> ContainerRecord:
