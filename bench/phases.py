@@ -12,6 +12,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from typing import Any
 
 from limosa import wiring
@@ -47,11 +48,31 @@ class Timed:
         def call(*args: Any, **named: Any) -> Any:
             start = time.perf_counter()
             try:
-                return found(*args, **named)
+                made = found(*args, **named)
+                if hasattr(made, "__enter__") and name == "locked":
+                    return _Entered(made, self._watch, f"{self._port}.{name}")
+                return made
             finally:
                 self._watch.add(f"{self._port}.{name}", start)
 
         return call
+
+
+class _Entered:
+    """A lock whose waiting is timed."""
+
+    def __init__(self, lock: Any, watch: Stopwatch, what: str) -> None:
+        self._lock, self._watch, self._what = lock, watch, what
+
+    def __enter__(self) -> Any:
+        start = time.perf_counter()
+        try:
+            return self._lock.__enter__()
+        finally:
+            self._watch.add(self._what, start)
+
+    def __exit__(self, *reason: Any) -> Any:
+        return self._lock.__exit__(*reason)
 
 
 def timed_host(root: str, watch: Stopwatch) -> Host:
@@ -68,15 +89,16 @@ def timed_host(root: str, watch: Stopwatch) -> Host:
         return make
 
     builders = {name: wrapped(name, build) for name, build in host._builders.items()}
-    return Host(builders, host.now_ns, host.random_bytes)
+    return Host(builders, host.now_ns, host.random_bytes, host.boot_id)
 
 
 def one_run(root: str, oci_image: str, network: str, watch: Stopwatch) -> None:
     """Do what `run --rm IMAGE true` does."""
     host = timed_host(root, watch)
     config = ContainerConfig("", oci_image, args=("true",), remove_when_stopped=True, network=NetworkRequest(network))
-    record = lifecycle.create(host, config)
-    assert attached.run(host, record.container_id, Streams()) == 0
+    with ExitStack() as watched:
+        record = lifecycle.create(host, config, watch=watched)
+        assert attached.run(host, record, Streams()) == 0
 
 
 def in_children(count: int, action: Any) -> dict[str, list[float]]:
