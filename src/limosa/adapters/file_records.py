@@ -182,6 +182,10 @@ class FileContainerRecords:
                 files.remove_file(f"{directory}/{name}")
         for base in (self._names, self._ranges):
             files.remove_file(f"{base}/.{container_id}")
+        name = self.load(container_id).config.name
+        for other in _entries(self._names):  # of a rename that was killed half-way
+            if other != name and _content(f"{self._names}/{other}") == container_id:
+                files.remove_file(f"{self._names}/{other}")
 
     def sweep_strays(self) -> list[str]:
         """See the port."""

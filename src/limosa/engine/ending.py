@@ -52,7 +52,13 @@ def in_order(host: Host, record: ContainerRecord) -> ContainerRecord | None:
         if not this_boot(host, record):
             return settle(host, record, KILLED)
         status = host.runtime.wait(record.container_id, process_of(record), 0)
-        return record if status is None else settle(host, record, status)
+        if status is not None:
+            return settle(host, record, status)
+        if record.phase == "paused" and not host.cgroups.frozen(record.container_id):  # `pause` or `unpause` was killed
+            host.cgroups.thaw(record.container_id)
+            record = record._replace(phase="running")
+            host.containers.save(record)
+        return record
     if record.phase in ("creating", "removing"):
         erase(host, record)
         return None

@@ -284,20 +284,28 @@ def restart(host: Host, container_id: ContainerId, timeout_s: float | None = Non
 def signal(host: Host, container_id: ContainerId, signal_name: str) -> None:
     """Signal the first process. Raises: LimosaError LIM-CONT-002.
 
-    The signals that end it for certain count as the user's wish that it be stopped.
+    The signals that end it for certain count as the user's wish that it be stopped. A paused container gets its signal
+    when it goes on; SIGKILL makes it go on.
     """
     record = host.containers.load(container_id)
-    require_running(record, "signal")
+    _require_live(record)
     number = number_of(signal_name)
     if number in (_SIGKILL, number_of(record.config.stop_signal or "SIGTERM")) and not record.stopped_by_user:
         with host.containers.locked(container_id):
             record = ending.loaded(host, container_id)
-            require_running(record, "signal")
+            _require_live(record)
             host.containers.save(record._replace(stopped_by_user=True))
     try:
         host.runtime.signal(container_id, number)
     except ProcessLookupError:
         return
+    if number == _SIGKILL and record.phase == "paused":
+        host.cgroups.thaw(container_id)
+
+
+def _require_live(record: ContainerRecord) -> None:
+    if record.phase != "paused":
+        require_running(record, "signal")
 
 
 def wait(host: Host, container_id: ContainerId) -> int:

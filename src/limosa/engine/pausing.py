@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from limosa.engine import journal
+from limosa.engine import ending, journal
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
@@ -17,15 +17,17 @@ def pause(host: Host, container_id: ContainerId) -> ContainerRecord:
     Raises: LimosaError LIM-CONT-002: it does not run; LIM-CONT-020: a process would not stand still; it runs on then.
     """
     with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
+        record = ending.loaded(host, container_id)
         name = record.config.name
-        if record.phase not in ("running", "paused"):
+        if record.phase not in ending.LIVE:
             raise LimosaError(
                 "LIM-CONT-002",
                 f'cannot pause "{name}": it does not run',
                 state=f'"{name}" is {record.phase}; nothing changed',
                 hint=f"limosa start {name}",
             )
+        if record.phase == "paused":
+            return record
         # The record first: whoever finds it "paused" thaws, which is harmless; a frozen "running" one would hang them.
         paused = record._replace(phase="paused")
         host.containers.save(paused)
@@ -47,7 +49,7 @@ def pause(host: Host, container_id: ContainerId) -> ContainerRecord:
 def unpause(host: Host, container_id: ContainerId) -> ContainerRecord:
     """Let a paused container go on. Raises: LimosaError LIM-CONT-021: it is not paused."""
     with host.containers.locked(container_id):
-        record = host.containers.load(container_id)
+        record = ending.loaded(host, container_id)
         if record.phase != "paused":
             name = record.config.name
             raise LimosaError(

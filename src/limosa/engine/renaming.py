@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from limosa.engine import journal
+from limosa.engine import ending, journal
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.ids import ContainerId, checked_name
@@ -16,7 +16,7 @@ def rename(host: Host, container_id: ContainerId, name: str) -> ContainerRecord:
     """
     checked_name(name)
     with host.containers.locked(container_id), ExitStack() as undo:
-        record = host.containers.load(container_id)
+        record = ending.loaded(host, container_id)
         before = record.config.name
         if name == before:
             return record
@@ -28,7 +28,7 @@ def rename(host: Host, container_id: ContainerId, name: str) -> ContainerRecord:
                 (one.hostname for one in host.networks.attachments() if one.container_id == container_id), ""
             )
             host.networks.reserve(container_id, name, config.network, config.ports, hostname)
-            if record.phase in ("running", "paused"):
+            if record.phase in ending.LIVE:
                 host.networks.refresh_names(container_id)
         undo.pop_all()
     journal.note(host, "rename", record, f"from {before}")

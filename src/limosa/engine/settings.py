@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from limosa.engine import journal
+from limosa.engine import ending, journal
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord
 from limosa.model.errors import EXIT_USAGE, LimosaError
@@ -20,9 +20,9 @@ def change(host: Host, container_id: ContainerId, wanted: Change) -> ContainerRe
     LIM-STOR-005: the disk cannot have that size; LIM-NET-005, LIM-NET-006: a port; LIM-CONT-022: a disk would go.
     """
     with host.containers.locked(container_id), ExitStack() as undo:
-        record = host.containers.load(container_id)
+        record = ending.loaded(host, container_id)
         before, after = record.config, wanted(record.config)
-        live = record.phase in ("running", "paused")
+        live = record.phase in ending.LIVE
         if live and before.limits._replace(disk_bytes=None) != after.limits._replace(disk_bytes=None):
             undo.callback(host.cgroups.set_limits, container_id, before.limits)
             host.cgroups.set_limits(container_id, after.limits)
