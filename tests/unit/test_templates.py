@@ -1,5 +1,6 @@
 """The recipes of templates, and what the busybox one makes."""
 
+import io
 import os
 import tarfile
 
@@ -64,6 +65,27 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys: pytest.Captu
         line.log("I: done")
     shown = capsys.readouterr().err
     assert shown.splitlines() == ["reading: 1 B of 10 B", "unpacking: 10 B of 10 B", "I: done"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_one_line_that_is_redrawn_on_a_terminal() -> None:
+    screen = Terminal()
+    with ProgressLine(screen) as line:
+        line.update("pulling", 0, 100)
+        line.update("pulling", 50, 100)  # too soon to be drawn
+        line.update("pulling", 100, 100)
+        line.log("\x1b[31mred\x07" + "x" * 200)
+    drawn = screen.getvalue()
+    assert drawn.count("\n") == 2
+    assert "[........................]   0 %  0 B of 100 B" in drawn
+    assert "[########################] 100 %  100 B of 100 B" in drawn
+    assert "50 %" not in drawn
+    assert "\x1b[31m" not in drawn, "what a program says cannot draw"
+    assert max(len(part) for part in drawn.split("\r")) < 90
 
 
 def test_sizes_have_at_most_four_digits() -> None:

@@ -21,6 +21,15 @@ from limosa.ports.storage import WritableFiles
 _MOST_BYTES: Final = 16 << 20
 
 
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def _short_name(index: int) -> str:
+    """Return a name of one letter for the first 62, of two for the next: a hundred fit into a mount option."""
+    above, digit = divmod(index, len(_DIGITS))
+    return (_DIGITS[above - 1] if above else "") + _DIGITS[digit]
+
+
 class OverlayRootfs:
     """The `Rootfs` port over overlayfs."""
 
@@ -63,8 +72,9 @@ class OverlayRootfs:
         if first_host_id:
             userns_fd = _mapping(first_host_id)
         try:
-            places = [self._bound(source, f"{binds}/{index}", userns_fd) for index, source in enumerate(sources)]
-            *lower, top = places
+            *lower, top = [_short_name(index) for index in range(len(sources))]
+            for name, source in zip([*lower, top], sources, strict=True):
+                self._bound(source, f"{binds}/{name}", userns_fd)
             options = [
                 ("source", "limosa"),
                 ("lowerdir", ":".join(reversed(lower))),
@@ -73,7 +83,9 @@ class OverlayRootfs:
                 # A layer is never changed behind the overlay's back, and a copied-up file keeps its inode number.
                 ("xino", "on"),
             ]
-            overlay_fd = mount.make_filesystem("overlay", options)
+            # An option's value has at most 255 bytes: places are named from where they are, and shortly.
+            with files.working_directory(binds):
+                overlay_fd = mount.make_filesystem("overlay", options)
             try:
                 # A layer may bring device nodes along (docs/adr/0005).
                 mount.set_attributes(overlay_fd, mount.MOUNT_ATTR_NODEV)
@@ -86,7 +98,7 @@ class OverlayRootfs:
                 os.close(userns_fd)
             self._unbind(binds)
 
-    def _bound(self, source: str, place: str, userns_fd: int) -> str:
+    def _bound(self, source: str, place: str, userns_fd: int) -> None:
         os.makedirs(place, exist_ok=True)
         tree = mount.clone_tree(source)
         try:
@@ -95,7 +107,6 @@ class OverlayRootfs:
             mount.attach(tree, place)
         finally:
             os.close(tree)
-        return place
 
     def _unbind(self, binds: str) -> None:
         for point in mount.mount_points(binds):

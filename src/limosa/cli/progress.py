@@ -61,7 +61,9 @@ class ProgressLine:
         if self._quiet or not line.strip():
             return
         if self._terminal:
-            self._what = ""
+            if self._what:
+                self._close()
+                self._what = ""
             self._overwrite(line.strip())
         else:
             print(line, file=self._stream, flush=True)

@@ -1,9 +1,11 @@
 """Remove everything of a root that nobody needs."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from limosa.engine import images, lifecycle, volumes
 from limosa.engine.host import Host
+
+_ABANDONED_NS: Final = 60 * 10**9
 
 
 class SystemPruned(NamedTuple):
@@ -19,7 +21,10 @@ def prune(host: Host, *, unused_images: bool, unused_volumes: bool) -> SystemPru
     committed = {commit.container.container_id for commit in host.commits.all()}
     before = sum(share.size_bytes for share in images.disk_use(host))
     for record in host.containers.all():
-        if record.phase in ("created", "stopped") and record.container_id not in committed:
+        idle = record.phase == "stopped" or (
+            record.phase == "created" and host.now_ns() - record.created_ns > _ABANDONED_NS  # else `run` may start it
+        )
+        if idle and record.container_id not in committed:
             lifecycle.remove(host, record.container_id)
             lines.append(f"removed the container {record.config.name}")
     done = images.prune(host, unused_too=unused_images, build_cache=True)

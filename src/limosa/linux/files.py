@@ -1,6 +1,8 @@
 """Files that are whole or not there, and paths that stay below a directory."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _SYS_OPENAT2: Final = 437
@@ -160,3 +162,17 @@ def allocated_bytes(directory: str) -> int:
                     linked.add(status.st_ino)
                     total += status.st_blocks * _SECTOR_BYTES
     return total
+
+
+@contextmanager
+def working_directory(path: str) -> Iterator[None]:
+    """Let `path` be the process's working directory for the time of a `with` block. Raises: OSError as chdir(2)."""
+    before = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.chdir(path)
+        try:
+            yield
+        finally:
+            os.fchdir(before)
+    finally:
+        os.close(before)

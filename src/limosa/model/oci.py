@@ -65,9 +65,9 @@ def parse_reference(text: str, default_registry: str = DOCKER_HUB) -> Reference:
     Raises: LimosaError LIM-IMG-008: it is not a reference.
     """
     name, _, digest = text.partition("@")
-    head, _, last = name.rpartition("/")
+    head, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")
-    registry, repository = _split(f"{head}/{last}" if head else last, default_registry)
+    registry, repository = _split(f"{head}{slash}{last}", default_registry)
     good = (
         re.match(_HOST, registry) is not None
         and all(re.match(_COMPONENT, part) for part in repository.split("/"))

@@ -292,7 +292,9 @@ print("done", flush=True)
 def big_rootfs(tmp_path: object, files: int) -> str:
     path = f"{tmp_path}/big.tar"
     with open(path, "wb") as file:
-        file.write(tar_of([entry(f"d{number % 50}/f{number}", data=os.urandom(8000)) for number in range(files)]))
+        directories = [entry(f"d{number}", tarfile.DIRTYPE) for number in range(50)]
+        contents = [entry(f"d{number % 50}/f{number}", data=os.urandom(8000)) for number in range(files)]
+        file.write(tar_of([*directories, *contents]))
     return path
 
 
@@ -317,6 +319,52 @@ def test_a_killed_import_leaves_what_recover_removes_and_a_second_one_works(
     assert files_of(root) <= {"oci/oci-layout"}
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     assert len(images.resolve("web").layers) == 1
+
+
+PULL = """\
+import shutil, sys
+from limosa.adapters.oci_images.adapter import LayoutImages
+images = LayoutImages(sys.argv[1], shutil.which, 1 << 28)
+images.pull(sys.argv[2], lambda what, done, total: print(what, done, flush=True))
+"""
+
+
+def test_a_killed_pull_takes_skopeo_with_it_and_a_second_one_works(
+    images: OciImages, new_root: Callable[[], str], registry: RegistryProcess, tmp_path: object
+) -> None:
+    images.import_archive(big_rootfs(tmp_path, 3000), "web", quiet)
+    images.push("web", f"{registry.name}/web", quiet)
+    third = new_root()
+    argv = [sys.executable, "-c", PULL, third, f"{registry.name}/web"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as pulling:
+        assert pulling.stdout is not None
+        for line in pulling.stdout:
+            if line.startswith("pulling"):
+                break
+        pulling.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while mentioning(third) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not mentioning(third)
+    left = LayoutImages(third, program, 1 << 28)
+    assert left.all() == []
+    left.tidy()
+    assert not os.listdir(f"{third}/oci/work")
+    left.pull(f"{registry.name}/web", quiet)
+    assert tree(left, f"{registry.name}/web") == tree(images, "web")
+
+
+def mentioning(text: str) -> list[str]:
+    """Return the processes that have `text` in their command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if text.encode() in file.read():
+                    found.append(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: object) -> None:

@@ -164,6 +164,7 @@ class _Box:
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> None:
         """Build. Raises: LimosaError LIM-IMG-005, LIM-IMG-007."""
         argv = ["buildah", *self.places(), "build", "--isolation", "chroot", "--pull=never", "--format", "oci"]
+        argv += ["--identity-label=false"]
         argv += ["--layers"] if request.use_cache else ["--no-cache"]
         argv += ["--target", request.target] if request.target else []
         for name, value in request.build_args:

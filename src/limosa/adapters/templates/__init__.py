@@ -38,7 +38,7 @@ class BuiltTemplates:
             if template.name == busybox.TEMPLATE.name:
                 busybox.build(archive, self._program("busybox"))
             else:
-                debian.build(template, archive, self._program("mmdebstrap"), log)
+                debian.build(template, archive, self._program, log)
         except BaseException as failed:
             files.remove_file(archive)
             if isinstance(failed, (OSError, debian.BuildFailed)):

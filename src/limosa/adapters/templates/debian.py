@@ -42,7 +42,7 @@ def template(suite: Suite) -> Template:
     )
 
 
-def build(wanted: Template, archive: str, mmdebstrap: str, log: Callable[[str], None]) -> None:
+def build(wanted: Template, archive: str, program: Callable[[str], str], log: Callable[[str], None]) -> None:
     """Write the root file system of a release. Raises: BuildFailed, OSError."""
     suite = next(one for one in SUITES if template(one).name == wanted.name)
     overlay = f"{archive}.overlay"
@@ -56,7 +56,8 @@ def build(wanted: Template, archive: str, mmdebstrap: str, log: Callable[[str], 
             log(line)
 
         argv = [
-            mmdebstrap,
+            *_ends_with_us(program),
+            program("mmdebstrap"),
             "--mode=root",
             "--variant=minbase",
             "--format=tar",
@@ -73,6 +74,12 @@ def build(wanted: Template, archive: str, mmdebstrap: str, log: Callable[[str], 
             raise BuildFailed(" / ".join(said[-_LAST_LINES:]))
     finally:
         files.remove_file(overlay)
+
+
+def _ends_with_us(program: Callable[[str], str]) -> list[str]:
+    """Return what runs a command in mount and pid namespaces that end with it, and it with this process."""
+    apart = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [program("setpriv"), "--pdeathsig", "KILL", program("unshare"), *apart]
 
 
 def _sources(codename: str) -> list[str]:

@@ -1,0 +1,62 @@
+"""Root file systems of many layers, and of what a layer must not bring."""
+
+import os
+import stat
+
+import pytest
+
+from limosa.adapters.overlay_rootfs import OverlayRootfs
+from limosa.model.ids import ContainerId
+from limosa.ports.storage import WritableFiles
+
+pytestmark = pytest.mark.privileged
+CONTAINER = ContainerId("ab" * 12)
+
+
+@pytest.fixture
+def place(tmp_path: object, no_residue: None) -> str:
+    """A directory whose path alone is longer than a mount option may be."""
+    del no_residue
+    path = f"{tmp_path}/" + "/".join(["long" * 20] * 3)
+    for name in ("upper", "work"):
+        os.makedirs(f"{path}/files/{name}")
+    os.chmod(str(tmp_path), 0o755)
+    return path
+
+
+def layers(place: str, count: int) -> tuple[str, ...]:
+    made = []
+    for number in range(count):
+        made.append(f"{place}/layer{number}")
+        os.mkdir(made[-1])
+        for name in (f"only{number}", "all"):
+            with open(f"{made[-1]}/{name}", "w", encoding="ascii") as file:
+                file.write(str(number))
+    return tuple(made)
+
+
+@pytest.mark.parametrize("first_host_id", [0, 1 << 29])
+def test_a_hundred_layers_and_long_paths(place: str, first_host_id: int) -> None:
+    rootfs = OverlayRootfs(place)
+    writable = WritableFiles(f"{place}/files/upper", f"{place}/files/work")
+    here = os.getcwd()
+    try:
+        root = rootfs.mount(CONTAINER, layers(place, 100), writable, first_host_id)
+        assert os.getcwd() == here
+        assert len(os.listdir(root)) == 101
+        assert rootfs.read(CONTAINER, "/all") == b"99", "the last layer is the highest"
+        assert os.stat(f"{root}/only0").st_uid == first_host_id
+    finally:
+        rootfs.unmount(CONTAINER)
+
+
+def test_a_device_node_of_a_layer_cannot_be_used(place: str) -> None:
+    rootfs = OverlayRootfs(place)
+    (layer,) = layers(place, 1)
+    os.mknod(f"{layer}/zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    try:
+        root = rootfs.mount(CONTAINER, (layer,), WritableFiles(f"{place}/files/upper", f"{place}/files/work"), 1 << 29)
+        with pytest.raises(PermissionError), open(f"{root}/zero", "rb"):
+            pass
+    finally:
+        rootfs.unmount(CONTAINER)
