@@ -14,6 +14,12 @@ def main() -> None:
     Nothing has to be taken apart at the end, which would cost 5 ms: no command leaves anything to be done at exit.
     """
     gc.set_threshold(_OBJECTS)
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed by the caller: what is opened next must not become a standard stream
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     from limosa.cli import dispatch
     from limosa.model.errors import EXIT_FAILURE
 

@@ -270,3 +270,24 @@ def test_a_minimal_init_reaps_and_passes_signals_on(bb: Limosa) -> None:
         time.sleep(0.5)
         person.type("\x03")  # what a first process without an init would not notice
         assert person.status() == 128 + signal.SIGINT
+
+
+def test_start_joins_what_was_created(bb: Limosa) -> None:
+    bb("create", "-it", "--name", "box", *NO_NET, "bb", "sh")
+    for status in (4, 5):
+        with at(bb, "start", "-ai", "box") as person:
+            person.see("# ")
+            person.type(f"exit {status}\r")
+            assert person.status() == status
+    bb("run", "--name", "plain", *NO_NET, "bb", "sh", "-c", "echo said; exit 6", status=6)
+    assert "said" in bb("start", "-a", "plain", status=6)
+    assert "LIM-CLI-003" in bb("start", "-a", "box", "plain", status=2)
+
+
+def test_closed_standard_streams_are_no_trouble(bb: Limosa) -> None:
+    bb("run", "-d", "--name", "box", *NO_NET, "bb", "sleep", "1000")
+    line = f"{LIMOSA} --root {bb.root}"
+    for command in (f"{line} exec -i box sh -c 'cat; echo said'", f"{line} run --rm --network none bb echo said"):
+        done = subprocess.run(f"{command} <&- 2>&-", shell=True, check=True, stdout=subprocess.PIPE, timeout=60)
+        assert done.stdout == b"said\n"
+        subprocess.run(f"{command} <&- >&- 2>&-", shell=True, check=True, timeout=60)

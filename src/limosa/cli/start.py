@@ -4,19 +4,23 @@ import argparse
 import sys
 
 from limosa import wiring
-from limosa.cli import each
+from limosa.cli import each, terminal_options
 from limosa.engine import lifecycle
 from limosa.engine.host import Host
-from limosa.model.errors import EXIT_FAILURE, EXIT_OK
+from limosa.model.errors import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, LimosaError
 
 EXAMPLES = """\
 examples:
   limosa start web
+  limosa start -ai shell         and join its terminal or its input and output
   limosa start --onboot          what the boot unit of `limosa setup` calls"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
+    parser.add_argument("-a", "--attach", action="store_true", help="join its output, and end with its status")
+    parser.add_argument("-i", "--interactive", action="store_true", help="join its input too")
+    terminal_options.configure(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--onboot", action="store_true", help="those that are to run after the machine's boot")
     which.add_argument("containers", nargs="*", default=[], metavar="CONTAINER")
@@ -27,7 +31,24 @@ def run(args: argparse.Namespace) -> int:
     host = wiring.host(wiring.root_of(args.root))
     if args.onboot:
         return _onboot(host)
+    if args.attach or args.interactive:
+        return _attached(host, args)
     return each.container(host, args.containers, lambda record: lifecycle.start(host, record.container_id))
+
+
+def _attached(host: Host, args: argparse.Namespace) -> int:
+    from limosa.engine import attached
+
+    if len(args.containers) != 1:
+        raise LimosaError(
+            "LIM-CLI-003", "-a and -i join one container", hint="name one container", exit_status=EXIT_USAGE
+        )
+    record = host.containers.find(args.containers[0])
+    stdin = args.interactive and record.config.stdin_open
+    streams = terminal_options.streams(args, stdin=stdin, terminal=record.config.terminal)
+    if record.phase == "running":
+        return attached.attach(host, record, streams)
+    return attached.run(host, record, streams)
 
 
 def _onboot(host: Host) -> int:
