@@ -10,15 +10,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
-from tests.e2e.test_thin_path import eventually
+from tests.e2e.shared_host import box, eventually, shared
+
+__all__ = ["box", "shared"]
 
 pytestmark = pytest.mark.privileged
-
-
-@pytest.fixture
-def box(limosa: Limosa, postgresql_rootfs: str) -> Limosa:
-    limosa("image", "import", postgresql_rootfs, "box")
-    return limosa
 
 
 def record(limosa: Limosa, name: str) -> Any:
@@ -51,9 +47,7 @@ def processes_of(limosa: Limosa) -> list[str]:
 
 
 def test_always_starts_it_again_and_stop_ends_it(box: Limosa) -> None:
-    box(
-        "run", "-d", "--name", "web", "-p", "18080:80", "--restart", "always", "box", "sh", "-c", "echo life; sleep 0.5"
-    )
+    box("run", "-d", "--name", "web", "-p", "18080:80", "--restart", "always", "pg", "sh", "-c", "echo life; sleep 0.5")
     address = record(box, "web")["addresses"]["ipv4"]
     eventually(lambda: box.logs("web").count("life") >= 3)
     now = record(box, "web")
@@ -71,7 +65,7 @@ def test_always_starts_it_again_and_stop_ends_it(box: Limosa) -> None:
 
 
 def test_the_pauses_grow_and_a_waiting_container_can_be_stopped_removed_and_recovered(box: Limosa) -> None:
-    box("run", "-d", "--name", "bad", "--network", "none", "--restart", "always", "box", "sh", "-c", "exit 3")
+    box("run", "-d", "--name", "bad", "--network", "none", "--restart", "always", "pg", "sh", "-c", "exit 3")
     eventually(lambda: record(box, "bad")["restart_delay_ns"] >= 1_600_000_000, 40)
     waiting = record(box, "bad")
     assert waiting["restarts"] >= 5
@@ -95,21 +89,21 @@ def test_the_pauses_grow_and_a_waiting_container_can_be_stopped_removed_and_reco
 
 
 def test_on_failure_counts_and_a_success_ends_it(box: Limosa) -> None:
-    box("run", "-d", "--name", "two", "--network", "none", "--restart", "on-failure:2", "box", "sh", "-c",
+    box("run", "-d", "--name", "two", "--network", "none", "--restart", "on-failure:2", "pg", "sh", "-c",
         "echo life; exit 7")  # fmt: skip
     eventually(lambda: record(box, "two")["phase"] == "stopped" and record(box, "two")["restarts"] == 2)
     assert box.logs("two").count("life") == 3
     assert record(box, "two")["exit"]["status"] == 7
-    box("run", "-d", "--name", "good", "--network", "none", "--restart", "on-failure", "box", "sh", "-c",
+    box("run", "-d", "--name", "good", "--network", "none", "--restart", "on-failure", "pg", "sh", "-c",
         "test -e /again && exit 0; touch /again; exit 1")  # fmt: skip
     eventually(lambda: record(box, "good")["phase"] == "stopped" and record(box, "good")["restarts"] == 1)
     assert record(box, "good")["exit"]["status"] == 0
-    assert "no restart policy" in box("run", "--restart", "sometimes", "box", "true", status=2)
-    assert "LIM-CLI-003" in box("run", "--rm", "--restart", "always", "box", "true", status=2)
+    assert "no restart policy" in box("run", "--restart", "sometimes", "pg", "true", status=2)
+    assert "LIM-CLI-003" in box("run", "--rm", "--restart", "always", "pg", "true", status=2)
 
 
 def test_a_kill_by_the_user_is_no_failure_and_one_by_others_is(box: Limosa) -> None:
-    box("run", "-d", "--name", "db", "--network", "none", "--restart", "unless-stopped", "box", "sleep", "1000")
+    box("run", "-d", "--name", "db", "--network", "none", "--restart", "unless-stopped", "pg", "sleep", "1000")
     os.kill(record(box, "db")["init_pid"], signal.SIGKILL)
     eventually(lambda: record(box, "db")["restarts"] == 1 and record(box, "db")["phase"] == "running")
     assert box("restart", "-t", "0", "db") == "db\n"
@@ -123,10 +117,10 @@ def test_a_kill_by_the_user_is_no_failure_and_one_by_others_is(box: Limosa) -> N
 
 
 def test_rm_is_honoured_when_the_command_that_ran_it_is_dead(box: Limosa) -> None:
-    box("run", "-d", "--rm", "--name", "brief", "box", "sleep", "0.5")
+    box("run", "-d", "--rm", "--name", "brief", "pg", "sleep", "0.5")
     assert box("wait", "brief") == "0\n"
     eventually(lambda: not box.records())
-    argv = [LIMOSA, "--root", box.root, "run", "--rm", "--name", "orphan", "box", "sh", "-c", "echo up; sleep 1"]
+    argv = [LIMOSA, "--root", box.root, "run", "--rm", "--name", "orphan", "pg", "sh", "-c", "echo up; sleep 1"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as command:
         assert command.stdout is not None
         assert command.stdout.readline() == b"up\n"
@@ -144,7 +138,7 @@ def test_hooks_are_executed_on_the_host_and_a_failed_prestart_gives_the_start_up
     os.chmod(program, 0o755)
     events = ("prestart", "poststart", "prestop", "poststop")
     hooks = [part for event in events for part in ("--hook", f"{event}={program} 'one word'")]
-    box("run", "-d", "--name", "web", *hooks, "box", "sh", "-c", "sleep 1; exit 4")
+    box("run", "-d", "--name", "web", *hooks, "pg", "sh", "-c", "sleep 1; exit 4")
     pid = record(box, "web")["init_pid"]
     eventually(lambda: text(notes).count("\n") == 3)
     ends = [f"prestart web {pid}  one word", f"poststart web {pid}  one word", "poststop web  4 one word"]
@@ -154,22 +148,22 @@ def test_hooks_are_executed_on_the_host_and_a_failed_prestart_gives_the_start_up
     box("stop", "-t", "0", "web")
     assert text(notes).splitlines()[5] == f"prestop web {pid}  one word"
     refused = box(
-        "run", "--rm", "--name", "no", "--hook", "prestart=sh -c 'echo why >&2; exit 9'", "box", "true", status=125
+        "run", "--rm", "--name", "no", "--hook", "prestart=sh -c 'echo why >&2; exit 9'", "pg", "true", status=125
     )
     assert "LIM-HOOK-001" in refused
     assert "why" in refused
     assert list(box.records()) == ["web"]
-    box("run", "-d", "--name", "note", "--hook", "poststart=/nosuch", "box", "sleep", "100")
+    box("run", "-d", "--name", "note", "--hook", "poststart=/nosuch", "pg", "sleep", "100")
     assert "/nosuch" in record(box, "note")["hook_failure"]
 
 
 def test_the_machine_boots_and_what_is_to_run_runs_again(box: Limosa) -> None:
     run = ("run", "-d", "--name")
-    box(*run, "boots", "-p", "18081:80", "--onboot", "-m", "200m", "box", "sleep", "1000")
-    box(*run, "always", "--restart", "always", "box", "sleep", "1000")
-    box(*run, "unless", "--restart", "unless-stopped", "box", "sleep", "1000")
-    box(*run, "stopped", "--restart", "unless-stopped", "box", "sleep", "1000")
-    box(*run, "plain", "box", "sleep", "1000")
+    box(*run, "boots", "-p", "18081:80", "--onboot", "-m", "200m", "pg", "sleep", "1000")
+    box(*run, "always", "--restart", "always", "pg", "sleep", "1000")
+    box(*run, "unless", "--restart", "unless-stopped", "pg", "sleep", "1000")
+    box(*run, "stopped", "--restart", "unless-stopped", "pg", "sleep", "1000")
+    box(*run, "plain", "pg", "sleep", "1000")
     box("stop", "-t", "0", "stopped")
     before = box.records()
     reboot(box)
@@ -188,10 +182,8 @@ def test_the_machine_boots_and_what_is_to_run_runs_again(box: Limosa) -> None:
 
 
 def test_at_boot_one_failure_keeps_no_other_from_starting(box: Limosa) -> None:
-    box(
-        "create", "--name", "first", "--network", "none", "--onboot", "--hook", "prestart=false", "box", "sleep", "1000"
-    )
-    box("create", "--name", "second", "--network", "none", "--onboot", "box", "sleep", "1000")
+    box("create", "--name", "first", "--network", "none", "--onboot", "--hook", "prestart=false", "pg", "sleep", "1000")
+    box("create", "--name", "second", "--network", "none", "--onboot", "pg", "sleep", "1000")
     said = box("start", "--onboot", status=1)
     assert "second\n" in said
     assert 'error[LIM-HOOK-001]: "first" is not started' in said
@@ -227,3 +219,22 @@ def reboot(limosa: Limosa) -> None:
         boot_id = text("/proc/sys/kernel/random/boot_id").strip()
         with open(path, "w", encoding="utf-8") as file:
             file.write(words.replace(boot_id, "00000000-0000-0000-0000-000000000000"))
+
+
+def test_a_reboot_from_inside_starts_a_system_container_again(box: Limosa) -> None:
+    box("template", "build", "-q", "busybox")
+    box("create", "--init", "--name", "tiny", "-m", "100m", "-p", "18082:80", "busybox")
+    box("start", "tiny")
+    before = record(box, "tiny")
+    box("exec", "-d", "tiny", "reboot", "-f")
+    eventually(lambda: record(box, "tiny")["phase"] == "running" and record(box, "tiny")["exit"] is not None)
+    after = record(box, "tiny")
+    assert after["exit"]["reboot"]
+    assert after["init_pid"] != before["init_pid"]
+    assert after["restarts"] == 0, "a reboot is no failure"
+    for same in ("addresses", "config", "first_host_id"):
+        assert after[same] == before[same]
+    box("exec", "tiny", "true")
+    box("exec", "-d", "tiny", "poweroff", "-f")
+    eventually(lambda: record(box, "tiny")["phase"] == "stopped")
+    assert record(box, "tiny")["exit"]["status"] == 0

@@ -32,8 +32,9 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
         _refuse_sessions(host, record)
         commit_id = CommitId(host.new_id())
         moments: dict[str, int] = {}
-        groups: list[CgroupNode] = []
+        kept: list[CommitRecord] = []
         with ExitStack() as undo:
+            undo.callback(host.commits.remove, commit_id)
             undo.callback(host.commits.abandon, commit_id)
             directory = host.commits.begin(commit_id)
             streams = host.runtime.standard_streams(container_id)
@@ -43,8 +44,23 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
                 moments[moment] = host.now_ns()
                 if moment == "post-dump":
                     host.storage.take_snapshot(container_id, commit_id)
-                    groups.extend(host.cgroups.save_subtree(container_id))
+                    groups = host.cgroups.save_subtree(container_id)
                     moments["captured"] = host.now_ns()
+                    kept.append(commit_of(groups))
+                    if stop:  # criu ends the processes when this returns: never are there neither they nor the commit
+                        host.commits.keep(kept[0])
+
+            def commit_of(groups: tuple[CgroupNode, ...]) -> CommitRecord:
+                return CommitRecord(
+                    commit_id=commit_id,
+                    container=record,
+                    created_ns=moments["post-dump"],
+                    streams=streams,
+                    message=message,
+                    frozen_ns=moments["captured"] - moments.get("network-lock", moments["captured"]),
+                    cgroups=tuple(groups),
+                    stopped=stop,
+                )
 
             rootfs = host.rootfs.path(container_id)
             plan = DumpPlan(
@@ -57,17 +73,9 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
                 processes=tuple(host.cgroups.processes(container_id)),
             )
             host.checkpointer.dump(plan, on_moment)
-            commit = CommitRecord(
-                commit_id=commit_id,
-                container=record,
-                created_ns=moments.get("post-dump", host.now_ns()),
-                streams=streams,
-                message=message,
-                frozen_ns=moments.get("captured", 0) - moments.get("network-lock", moments.get("captured", 0)),
-                cgroups=tuple(groups),
-                stopped=stop,
-            )
-            host.commits.keep(commit)
+            (commit,) = kept
+            if not stop:
+                host.commits.keep(commit)
             undo.pop_all()
         journal.note(host, "checkpoint", record, commit_id)
         if stop:
