@@ -28,10 +28,12 @@ def halted(config: ContainerConfig, status: int) -> bool:
 
 def wanted(record: ContainerRecord, status: int) -> bool:
     """Say whether a container that ended with `status` is to be started again now."""
+    if record.stopped_by_user:
+        return False
     if rebooted(record.config, status):
         return True
     policy = record.config.restart
-    if record.stopped_by_user or policy.when == "no" or record.config.remove_when_stopped:
+    if policy.when == "no" or record.config.remove_when_stopped:
         return False
     if policy.when == "on-failure":
         failed = status != 0 and not halted(record.config, status)
