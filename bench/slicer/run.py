@@ -1,92 +1,236 @@
-"""Slice real series without building and compare with what people wrote.
+"""Slice real series and compare with what people wrote.
 
-    PYTHONPATH=src bench/slicer/run.py SERIES_FOLDER WORK_FOLDER tuning|reporting
+    PYTHONPATH=src bench/slicer/run.py SERIES_FOLDER WORK_FOLDER tuning|reporting [--json FILE] [--limit N] [--names A,B]
+                                       [--build N] [--build-command NAME=CMD ...]
 
-Per repository and method: mean ARI over -U0 hunks and median slices per commit of the person; for `limosa slice` also
-the changed lines of a slice and whether the last tree was the input's. Mode-only changes are not hunks.
-"""
+Beside `limosa slice`: one slice per file, one per hunk, one for all, plain affinity clustering, and the person's own series.
+Nothing is built unless --build names how many series of each repository to build. Mode-only changes are not hunks.
+"""  # noqa: E501
 
+import argparse
+import itertools
+import json
 import statistics
 import sys
 import time
 from collections import Counter, defaultdict
-from math import comb
+from dataclasses import dataclass, field
+from typing import Any
 
+import baselines
 import corpus
+import metrics
+import prefixes
 
 from limosa_slice.adapters.git import GitRepository
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
-from limosa_slice.engine import planning
 from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.compose import Composer
+from limosa_slice.engine.planning import Planner
+from limosa_slice.model.change import Change, Role
+
+OURS = "limosa slice"
+HISTORY = 2000
+SIZE_LINES = 150
+CLOSE_LINES = 6  # two edits this near have each other in their context: git cannot take the one without the other
+MOST_FOR_BASELINE = 500
 
 
-def adjusted_rand(one: list[int], two: list[int]) -> float:
-    """Return the adjusted Rand index of two labelings. Source: Hubert and Arabie, 1985."""
-    both = sum(comb(n, 2) for n in Counter(zip(one, two, strict=True)).values())
-    left = sum(comb(n, 2) for n in Counter(one).values())
-    right = sum(comb(n, 2) for n in Counter(two).values())
-    pairs = comb(len(one), 2)
-    expected = left * right / pairs if pairs else 0.0
-    most = (left + right) / 2
-    return 1.0 if most == expected else (both - expected) / (most - expected)
+@dataclass
+class Tally:
+    """What one method scored on the series of one repository."""
+
+    ari: list[float] = field(default_factory=list)
+    f1: list[float] = field(default_factory=list)
+    nmi: list[float] = field(default_factory=list)
+    ratio: list[float] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    order: Counter[str] = field(default_factory=Counter)
+    prefixes: int = 0
+    parsing: int = 0
+
+    def row(self) -> dict[str, Any]:
+        """Return the figures of the report."""
+        tenths = statistics.quantiles(self.lines, n=10) if len(self.lines) > 1 else [0.0] * 9
+        return {
+            "series": len(self.ari),
+            "ari": round(statistics.mean(self.ari), 3),
+            "pairwise_f1": round(statistics.mean(self.f1), 3),
+            "nmi": round(statistics.mean(self.nmi), 3),
+            "slices_per_commit_median": round(statistics.median(self.ratio), 2),
+            "slices_per_commit_mean": round(statistics.mean(self.ratio), 2),
+            "lines_median": round(statistics.median(self.lines)) if self.lines else 0,
+            "lines_90th": round(tenths[8]),
+            "order_tau_b": round(metrics.tau_b(self.order), 2) if self.order else None,
+            "order_pairs": sum(self.order.values()),
+            "prefixes_parsing": round(self.parsing / self.prefixes, 4) if self.prefixes else None,
+        }
 
 
-def measure(
-    repository: GitRepository, series: corpus.Series, rows: dict[str, list[tuple[float, float]]], lines: list[int]
-) -> bool:
-    """Add the figures of one series to `rows`; return whether the trees were the same."""
-    syntax = TreeSitterSyntax()
-    change = read_change(repository, syntax, repository.tree_of(series.base), repository.tree_of(series.head))
-    planner = planning.Planner(change, syntax, repository.history(series.base, 2000))
-    slices = planner.plan(150)
-    home = {atom: number for number, item in enumerate(slices) for atom in item.atoms}
-    lines += [sum(change.lines(change.atoms[a]) for a in item.atoms) for item in slices]
-    truth = corpus.Truth(repository.git_dir, series, change)
-    owners: dict[object, Counter[int]] = defaultdict(Counter)
-    ours: dict[object, Counter[int]] = defaultdict(Counter)
-    for atom in change.atoms:
-        key = corpus.hunk_key(atom)
-        if key[2]:
-            owners[key].update(truth.votes(atom))
-            ours[key].update({home[atom.id]: max(1, change.lines(atom))})
-    keys = [key for key in owners if owners[key]]
-    person = [max(owners[key], key=owners[key].__getitem__) for key in keys]
-    found = {
-        "limosa slice": [max(ours[key], key=ours[key].__getitem__) for key in keys],
-        "one per file": [key[0] for key in keys],
-        "one per hunk": list(range(len(keys))),
-        "one for all": [0] * len(keys),
-    }
-    for name, labels in found.items():
-        count = len(slices) if name == "limosa slice" else len(set(labels))
-        rows[name].append((adjusted_rand(person, labels), count / len(series.commits)))
-    composer = Composer(repository, change)
-    applied: frozenset[int] = frozenset()
-    for item in slices:
-        applied |= set(item.atoms)
-        last = composer.tree(applied)
-    return last == change.head_tree
+class Measured:
+    """One series, sliced: the labels of its hunks by every method."""
+
+    def __init__(self, repository: GitRepository, series: corpus.Series) -> None:
+        syntax = TreeSitterSyntax()
+        started = time.monotonic()
+        self.repository, self.series = repository, series
+        self.change = read_change(repository, syntax, repository.tree_of(series.base), repository.tree_of(series.head))
+        self.planner = Planner(self.change, syntax, repository.history(series.base, HISTORY))
+        self.slices = self.planner.plan(SIZE_LINES)
+        self.seconds = time.monotonic() - started
+        truth = corpus.Truth(repository.git_dir, series, self.change)
+        self._votes = [truth.votes(atom) for atom in self.change.atoms]
+        self.composer = Composer(repository, self.change)
+        groups: dict[object, list[int]] = defaultdict(list)
+        for atom in self.change.atoms:
+            if (key := corpus.hunk_key(atom))[2]:
+                groups[key].append(atom.id)
+        self.hunks = [group for group in groups.values() if any(self._votes[a] for a in group)]
+        self.person = [max(v, key=v.__getitem__) for v in (self._sum(group) for group in self.hunks)]
+
+    def _sum(self, group: list[int]) -> Counter[int]:
+        total: Counter[int] = Counter()
+        for atom in group:
+            total.update(self._votes[atom])
+        return total
+
+    def by_hunk(self, label_of_atom: dict[int, int] | list[int]) -> list[int]:
+        """Return the label of each hunk: the one that has most of its lines."""
+        labels = []
+        for group in self.hunks:
+            votes: Counter[int] = Counter()
+            for atom in group:
+                votes[label_of_atom[atom]] += max(1, self.change.lines(self.change.atoms[atom]))
+            labels.append(max(votes, key=votes.__getitem__))
+        return labels
+
+    def atoms_of(self, labels: list[int]) -> dict[int, list[int]]:
+        """Return the atoms of each label, as far as hunks have one."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for group, label in zip(self.hunks, labels, strict=True):
+            found[label] += group
+        return found
+
+    def methods(self) -> dict[str, list[int]]:
+        """Return each method's labels of the hunks."""
+        home = {atom: number for number, item in enumerate(self.slices) for atom in item.atoms}
+        file_of = {atom.id: atom.file for atom in self.change.atoms}
+        found = {
+            OURS: self.by_hunk(home),
+            "one per file": self.by_hunk(file_of),
+            "one per hunk": list(range(len(self.hunks))),
+            "one for all": [0] * len(self.hunks),
+            "person": list(self.person),
+        }
+        if len(self.change.atoms) <= MOST_FOR_BASELINE:
+            found["affinity"] = self.by_hunk(baselines.affinity(self.change, self.planner.graph.facts))
+        return found
+
+    def fixed_pairs(self) -> list[tuple[int, int]]:
+        """Return the pairs of hunks of different commits that do not commute: neighbours, or tied by an order edge."""
+        where = {atom: number for number, group in enumerate(self.hunks) for atom in group}
+        pairs = {(where[a], where[b]) for a, b in self.planner.graph.edges if a in where and b in where}
+        for atoms in self.change.by_file:
+            edits = [self.change.atoms[a] for a in atoms if self.change.atoms[a].role is Role.EDIT and a in where]
+            for one, two in itertools.pairwise(edits):
+                if two.hunk.new_start - (one.hunk.new_start + one.hunk.new_count) <= CLOSE_LINES:
+                    pairs.add((where[one.id], where[two.id]))
+        return sorted({(min(p), max(p)) for p in pairs if self.person[p[0]] != self.person[p[1]]})
+
+    def tree_is_same(self) -> bool:
+        """Carry the series out and say whether its last tree is the input's."""
+        applied: frozenset[int] = frozenset()
+        last = self.change.base_tree
+        for item in self.slices:
+            applied |= set(item.atoms)
+            last = self.composer.tree(applied)
+        return last == self.change.head_tree
+
+
+def lines_of(change: Change, groups: dict[int, list[int]]) -> list[int]:
+    """Return the changed lines of each group."""
+    return [sum(change.lines(change.atoms[a]) for a in group) for group in groups.values()]
+
+
+def add(measured: Measured, tallies: dict[str, Tally]) -> None:
+    """Add the figures of one series."""
+    pairs = measured.fixed_pairs()
+    for name, labels in measured.methods().items():
+        tally, groups = tallies[name], measured.atoms_of(labels)
+        tally.ari.append(metrics.adjusted_rand(measured.person, labels))
+        tally.f1.append(metrics.pairwise_f1(measured.person, labels))
+        tally.nmi.append(metrics.normalized_information(measured.person, labels))
+        count = len(measured.slices) if name == OURS else len(groups)
+        tally.ratio.append(count / len(measured.series.commits))
+        tally.lines += lines_of(measured.change, groups)
+        if name in (OURS, "one per file", "affinity"):
+            tally.order.update(metrics.tau_counts(pairs, measured.person, labels))
+        if name in (OURS, "person", "one per file"):
+            ordered = [groups[label] for label in sorted(groups)]
+            good, tried = prefixes.parsing(measured.change, ordered)
+            tally.parsing += good
+            tally.prefixes += tried
+
+
+def measure(name: str, chosen: list[corpus.Series], repository: GitRepository, options: Any) -> dict[str, Any]:
+    """Return and print the report of one repository."""
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    started, same, seconds, built = time.monotonic(), 0, [], prefixes.Built()
+    for number, series in enumerate(chosen):
+        measured = Measured(repository, series)
+        same += measured.tree_is_same()
+        seconds.append(measured.seconds)
+        add(measured, tallies)
+        if number < options.build and name in options.build_command:
+            prefixes.build(measured, options.build_command[name], options.build_jobs, built)
+    report = {
+        "series": len(chosen), "trees_identical": same, "plan_seconds_median": round(statistics.median(seconds), 2),
+        "plan_seconds_most": round(max(seconds), 2), "seconds_in_all": round(time.monotonic() - started),
+        "built": built.row(), "methods": {method: tally.row() for method, tally in tallies.items()},
+    }  # fmt: skip
+    print(f"{name}: {same}/{len(chosen)} trees identical, plan {report['plan_seconds_median']} s, built {built.row()}")
+    print(f"  {'':14} {'ARI':>5} {'F1':>5} {'NMI':>5} {'ratio':>6} {'median':>7} {'90th':>5} {'tau-b':>6} {'parse':>7}")
+    for method, row in report["methods"].items():
+        order = "" if row["order_tau_b"] is None else f"{row['order_tau_b']:.2f}"
+        parse = "" if row["prefixes_parsing"] is None else f"{row['prefixes_parsing']:.1%}"
+        print(
+            f"  {method:14} {row['ari']:5.3f} {row['pairwise_f1']:5.2f} {row['nmi']:5.2f}"
+            f" {row['slices_per_commit_median']:6.2f} {row['lines_median']:7} {row['lines_90th']:5}"
+            f" {order:>6} {parse:>7}",
+            flush=True,
+        )
+    return report
+
+
+def options_of(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source")
+    parser.add_argument("work")
+    parser.add_argument("half", choices=["tuning", "reporting"])
+    parser.add_argument("--json")
+    parser.add_argument("--limit", type=int, default=10**9)
+    parser.add_argument("--names", default="crun,ploop,dulwich")
+    parser.add_argument("--build", type=int, default=0, metavar="N")
+    parser.add_argument("--build-jobs", type=int, default=1)
+    parser.add_argument("--build-command", action="append", default=[], metavar="NAME=CMD")
+    options = parser.parse_args(argv)
+    options.build_command = dict(prefixes.COMMANDS, **dict(c.split("=", 1) for c in options.build_command))
+    return options
 
 
 def main() -> None:
-    source, work, half = sys.argv[1:4]
-    for name in ("crun", "ploop", "dulwich"):
-        chosen = corpus.halves(corpus.load(source, name))[half == "reporting"]
-        repository = GitRepository(corpus.bare_clone(source, name, work))
-        rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        lines: list[int] = []
-        start = time.monotonic()
-        same = sum(measure(repository, series, rows, lines) for series in chosen)
-        tenths = statistics.quantiles(lines, n=10)
-        print(
-            f"{name} {half}: {len(chosen)} series, {same} with the input's tree, {time.monotonic() - start:.0f} s in all;",  # noqa: E501
-            end=" ",
-        )
-        print(f"lines per slice: median {statistics.median(lines):.0f}, 90th percentile {tenths[8]:.0f}", flush=True)
-        for method, figures in rows.items():
-            ari, ratio = statistics.mean(a for a, _ in figures), statistics.median(r for _, r in figures)
-            print(f"  {method:14} ARI {ari:.3f}  slices/commits {ratio:.2f}")
+    """Measure every repository."""
+    options = options_of(sys.argv[1:])
+    report = {}
+    for name in options.names.split(","):
+        chosen = corpus.halves(corpus.load(options.source, name))[options.half == "reporting"][: options.limit]
+        repository = GitRepository(corpus.bare_clone(options.source, name, options.work))
+        report[name] = measure(name, chosen, repository, options)
+        repository.close()
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"half": options.half, "repositories": report}, file, indent=1)
 
 
 if __name__ == "__main__":

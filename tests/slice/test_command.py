@@ -1,7 +1,9 @@
 """The command, end to end, on a repository with two unrelated changes that build only in one order."""
 
+import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,97 @@ def test_limosa_slice_is_the_same_command_and_takes_no_module_from_the_repositor
     bad = subprocess.run([limosa, "slice", "HEAD~7..HEAD"], check=False, cwd=repo, capture_output=True, text=True)
     assert bad.returncode == 1
     assert "LIM-SLICE-010" in bad.stderr
+
+
+def run(repo: Path, *args: str) -> int:
+    return main([*args, "--repo", str(repo)])
+
+
+def test_the_page_has_the_graph_the_series_and_the_diffs_and_loads_nothing(repo, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    assert run(repo, "HEAD~1..HEAD", "--html", str(page)) == 0
+    text = page.read_text()
+    assert text.count("<details") >= 2
+    assert "brand_new" in text
+    assert "defines brand_new, which this uses" in text or "<circle" in text
+    assert not re.search(r"(src|href)=['\"](?!#)|@import|url\(", text)
+    parser = HTMLParser()
+    parser.feed(text)
+    parser.close()
+
+
+def test_a_describing_command_writes_the_messages_but_signs_nothing_off(repo, tmp_path) -> None:
+    script = "printf 'Say it well\\n\\nSigned-off-by: Nobody <n@example.org>\\nIt was: '; echo \"$LIMOSA_SLICE_MESSAGE\" | head -1; grep -c '^+' "  # noqa: E501
+    assert run(repo, "HEAD~1..HEAD", "-o", "said", "--describe", script) == 0
+    log = git(repo, "log", "--format=%B", "HEAD~1..said")
+    assert log.count("Say it well") == int(git(repo, "rev-list", "--count", "HEAD~1..said"))
+    assert "Signed-off-by" not in log
+    assert "It was: " in log
+    assert run(repo, "HEAD~1..HEAD", "-o", "unsaid", "--describe", "exit 1") == 0
+    assert "brand_new" in git(repo, "log", "--format=%B", "HEAD~1..unsaid")
+
+
+def test_a_change_that_does_not_pass_itself_is_refused_and_leaves_no_branch(repo, capsys) -> None:
+    assert run(repo, "HEAD~1..HEAD", "--build", "echo how sad; false", "-o", "never") == 1
+    said = capsys.readouterr().err
+    assert "LIM-SLICE-042" in said
+    assert "how sad" in said
+    assert "never" not in git(repo, "branch", "--list")
+
+
+def test_when_the_time_is_up_the_rest_is_written_as_not_tried(repo, capsys) -> None:
+    assert run(repo, "HEAD~1..HEAD", "--build", "true", "--max-time", "0s", "-o", "late") == 1
+    assert git(repo, "rev-parse", "late^{tree}") == git(repo, "rev-parse", "HEAD^{tree}")
+    assert "not tried" in capsys.readouterr().err
+
+
+def test_what_a_trial_has_taught_is_in_the_plan_and_in_the_explanation(repo, tmp_path, capsys) -> None:
+    plan = tmp_path / "plan"
+    run(repo, "plan", "HEAD~1..HEAD", "--plan", str(plan))
+    lines = plan.read_text().splitlines()
+    ends = [line for line in lines if line.startswith(("base", "head"))]
+    hunks = {line.split()[1].split(":")[0]: line for line in lines if line.startswith("  h")}
+    order = ["slice use", hunks["a.py"], "slice text", hunks["README"], "slice define", hunks["z.py"]]
+    plan.write_text("\n".join([*ends, *order]) + "\n")
+    test = "python3 -c 'import a; a.use()'"
+    assert run(repo, "apply", str(plan), "--test", test, "--plan", str(plan), "-o", "x") == 0
+    number = hunks["a.py"].split()[0]
+    assert re.search(rf"^learned h\d+ before {number}: .*brand_new", plan.read_text(), re.M)
+    assert git(repo, "log", "--format=%s", "--reverse", "HEAD~1..x").split() == ["define", "use", "text"]
+    capsys.readouterr()
+    assert run(repo, "explain", number, "--plan", str(plan)) == 0
+    assert "learned: " in capsys.readouterr().out
+
+
+def test_the_kernels_scripts_are_asked_where_the_tree_has_them(repo, tmp_path) -> None:
+    (repo / "scripts").mkdir()
+    (repo / "scripts" / "checkpatch.pl").write_text(
+        "die 'no options' unless grep { $_ eq '--no-signoff' } @ARGV; die 'no tree' unless -e 'README' && -d 'scripts';\n"
+        'for (grep { /patch$/ } @ARGV) { print "$_:7: WARNING:LONG_LINE: too long\\n"; } exit 1;\n'
+    )
+    (repo / "scripts" / "get_maintainer.pl").write_text('print "Mia Maintainer <mia\\@example.org>\\n";\n')
+    git(repo, "add", ".")
+    git(repo, "commit", "-qm", "scripts")
+    mails = tmp_path / "mails"
+    assert run(repo, "HEAD~2..HEAD~1", "--format-patch", str(mails)) == 0
+    assert "checkpatch" not in (mails / "0000-cover-letter.txt").read_text()
+    (repo / "a.py").write_text("import z\n\n\ndef use():\n    return 3\n")
+    git(repo, "commit", "-qam", "more")
+    mails = tmp_path / "kernel-mails"
+    assert run(repo, "HEAD~1..HEAD", "--format-patch", str(mails)) == 0
+    cover = (mails / "0000-cover-letter.txt").read_text()
+    assert "To: Mia Maintainer <mia@example.org>" in cover
+    assert "scripts/checkpatch.pl: 1 remarks" in cover
+    assert "0001-" in cover
+    assert "too long" in cover
+
+
+def test_a_patch_file_is_an_input_and_a_file_in_the_way_an_error(repo, tmp_path, capsys) -> None:
+    patch = tmp_path / "huge.patch"
+    patch.write_bytes(subprocess.run(["git", "-C", repo, "diff", "--binary", "HEAD~1", "HEAD"], capture_output=True, check=True).stdout)  # fmt: skip  # noqa: E501
+    assert run(repo, str(patch), "--base", "HEAD~1", "-o", "from-patch") == 0
+    assert git(repo, "rev-parse", "from-patch^{tree}") == git(repo, "rev-parse", "HEAD^{tree}")
+    assert run(repo, "HEAD~1..HEAD", "--html", str(tmp_path / "no" / "page.html")) == 1
+    assert "LIM-SLICE-023" in capsys.readouterr().err
+    assert run(repo, str(tmp_path / "nothing.patch")) == 1
+    assert "LIM-SLICE-017" in capsys.readouterr().err

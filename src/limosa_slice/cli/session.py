@@ -85,7 +85,7 @@ class Session:
         commands = oracle.Commands(options.build, options.test)
         if not (commands.build or commands.test):
             return slices
-        deadline_s = time.monotonic() + options.max_time if options.max_time else float("inf")
+        deadline_s = time.monotonic() + options.max_time if options.max_time is not None else float("inf")
         workspace = WorktreeWorkspace(self.repository, self.base, options.timeout, options.jobs)
         try:
             trial = oracle.Trial(self.composer, workspace, commands)

@@ -22,9 +22,10 @@ NAMES = (
     "shared new names", "rarest new name", "shared vanished names", "moved words", "moved lines", "equal new lines",
     "rarest in the files", "rare in the files", "likeness of rare words", "likeness of context",
     "names the other's function", "likeness of function names", "exclusive new names",
+    "shared pieces of names", "rarest shared piece",
     "definition and use", "last use and drop", "same name defined", "equal edit", "likeness of edits",
     "smaller size", "larger size", "additions", "removals", "imports", "comments", "white space",
-    "change together", "seldom apart", "less known file",
+    "change together", "seldom apart", "less known file", "less often alone", "more often alone", "kinds together",
     "atoms", "files", "atoms in smaller file", "atoms in larger file", "usual lines", "usual files",
 )  # fmt: skip
 
@@ -37,6 +38,8 @@ class Past:
     together: Counter[tuple[str, str]]
     usual_lines: float
     usual_files: float
+    alone: Counter[str]
+    kinds: Counter[tuple[int, int]]
 
 
 def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
@@ -45,6 +48,8 @@ def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
     touched: Counter[str] = Counter()
     together: Counter[tuple[str, str]] = Counter()
     lines, files = [], []
+    alone: Counter[str] = Counter()
+    kinds: Counter[tuple[int, int]] = Counter()
     for commit in history:
         if not commit.paths:
             continue
@@ -53,8 +58,13 @@ def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
         if len(commit.paths) <= WIDE:
             here = sorted(path for path in commit.paths if path in paths)
             touched.update(here)
+            alone.update(here if len(commit.paths) == 1 else ())
+            present = sorted({file_kind(path) for path in commit.paths})
+            kinds.update((a, b) for n, b in enumerate(present) for a in present[: n + 1])
             together.update((a, b) for n, b in enumerate(here) for a in here[:n])
-    return Past(touched, together, float(median(lines)) if lines else 20.0, sum(files) / len(files) if files else 2.0)
+    usual_lines = float(median(lines)) if lines else 20.0
+    usual_files = sum(files) / len(files) if files else 2.0
+    return Past(touched, together, usual_lines, usual_files, alone, kinds)
 
 
 class Evidence:
@@ -63,6 +73,8 @@ class Evidence:
     def __init__(self, change: Change, facts: list[Facts], usage: Counter[bytes], past: Past) -> None:
         self.change, self.facts, self.past = change, facts, past
         self.spread = Counter(word for fact in facts for word in fact.added | fact.removed)
+        pieces = Counter(piece for fact in facts for piece in fact.pieces)
+        self._piece = {piece: 1 / math.log2(1 + n) for piece, n in pieces.items()}
         parts = Counter(part for fact in facts for part in fact.parts)
         count = len(facts)
         self._worth = {word: 1 / math.log2(1 + n) for word, n in self.spread.items()}
@@ -102,7 +114,7 @@ class Evidence:
         pair = (one.file, two.file)
         if pair not in self._files:
             self._files[pair] = self._of_files(*pair)
-        names, history, sizes = self._files[pair][:6], self._files[pair][6:9], self._files[pair][9:]
+        names, history, sizes = self._files[pair][:6], self._files[pair][6:12], self._files[pair][12:]
         low, high = sorted((self._size[a], self._size[b]))
         shape = [
             low, high, float(not left.removed) + (not right.removed), float(not left.added) + (not right.added),
@@ -117,6 +129,7 @@ class Evidence:
         both = self._words[a] & self._words[b]
         norm, part_norm = self._norm[a] * self._norm[b], self._part_norm[a] * self._part_norm[b]
         parts = left.parts & right.parts
+        pieces = left.pieces & right.pieces
         novel, gone = left.novel & right.novel, left.gone & right.gone
         moved = len(left.fresh & right.stale) + len(right.fresh & left.stale)
         lines = len(left.lines_in & right.lines_out) + len(right.lines_in & left.lines_out)
@@ -142,6 +155,7 @@ class Evidence:
             float(left.around.encode() in right.words) + (right.around.encode() in left.words),
             len(scopes[0] & scopes[1]) / max(1, len(scopes[0] | scopes[1])),
             float(min(3, sum(self.spread[w] <= 3 for w in novel))),
+            min(4.0, len(pieces)), max((self._piece[p] for p in pieces), default=0.0),
             min(3.0, len(left.defines & right.added) + len(right.defines & left.added)),
             min(3.0, len(left.drops & right.removed) + len(right.drops & left.removed)),
             min(3.0, len(left.defines & right.defines)),
@@ -165,16 +179,21 @@ class Evidence:
             *self._history(one, two), *counts,
         )  # fmt: skip
 
-    def _history(self, one: int, two: int) -> tuple[float, float, float]:
-        """Return how often two files change together, of the one, of both, and how well the less known is known."""
-        files = self.change.files
+    def _history(self, one: int, two: int) -> tuple[float, ...]:
+        """Return how often two files change together, of the one, of both; how well the less known is known; how often
+        each changes alone; and how often commits with the one kind of file have the other."""
+        files, past = self.change.files, self.past
         names = sorted((files[one].old_path or files[one].path, files[two].old_path or files[two].path))
-        seen = [self.past.touched[name] for name in names]
-        both = seen[0] if one == two else self.past.together[names[0], names[1]]
+        low, high = sorted((self._kind[one], self._kind[two]))
+        either = past.kinds[low, low] + past.kinds[high, high] - past.kinds[low, high]
+        habit = past.kinds[low, high] / either if either else -1.0
+        seen = [past.touched[name] for name in names]
+        alone = sorted(past.alone[name] / n if n else -1.0 for name, n in zip(names, seen, strict=True))
+        both = seen[0] if one == two else past.together[names[0], names[1]]
         least = min(seen)
         if not least:
-            return (-1.0, -1.0, 0.0)
-        return (both / least, both / (seen[0] + seen[1] - both), math.log1p(least))
+            return (-1.0, -1.0, 0.0, *alone, habit)
+        return (both / least, both / (seen[0] + seen[1] - both), math.log1p(least), *alone, habit)
 
     def candidates(self) -> Iterator[tuple[int, int]]:
         """Return the pairs worth looking at: same file and close, a shared rare identifier; all in a small change."""

@@ -1,5 +1,6 @@
 """What each atom says by itself: its words, the definitions around it, the names that it brings or drops."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ class Facts:
     novel: frozenset[bytes]
     gone: frozenset[bytes]
     parts: frozenset[bytes]
+    pieces: frozenset[bytes]
     context: frozenset[bytes]
     lines_in: frozenset[bytes]
     lines_out: frozenset[bytes]
@@ -108,6 +110,7 @@ def _facts(
         frozenset(plus), frozenset(minus), frozenset(more), frozenset(less),
         frozenset(w for w in more if w not in before), frozenset(w for w in less if w not in after),
         frozenset(p.lower() for w in (*more, *less) for p in PART.findall(w)),
+        frozenset(p for w in (*more, *less) for p in _pieces(w)),
         frozenset(_WORD.findall(b"".join(nearby))), _telling(added), _telling(removed),
         around[-1].name if around else "", around[0].name if around else "",
         _names(new, hunk.new_start, hunk.new_count), _names(old, hunk.old_start, hunk.old_count),
@@ -116,6 +119,12 @@ def _facts(
         bool(changed) and all(_COMMENT.match(line) for line in changed),
         b"".join(b"".join(added).split()) == b"".join(b"".join(removed).split()),
     )  # fmt: skip
+
+
+def _pieces(word: bytes) -> list[bytes]:
+    """Return the neighbouring parts of a name by twos: of test_expand_includes and expandInclude the same."""
+    parts = [part.lower().rstrip(b"s") for part in PART.findall(word)]
+    return [b" ".join(two) for two in itertools.pairwise(parts)]
 
 
 def _around(outline: list[Definition], start: int, count: int) -> list[Definition]:

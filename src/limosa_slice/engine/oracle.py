@@ -26,7 +26,7 @@ _MISSING = [
         rf"No module named {_QUOTE}(?:[\w.]*\.)?(\w+)",
         r"undefined: (?:\w+\.)?(\w+)",
         rf"cannot find (?:\w+ )*{_QUOTE}(\w+)",
-        r"cannot find symbol\s+.*\s+symbol:\s+\w+ (\w+)",
+        r"cannot find symbol[\s\S]*?symbol:\s+\w+ (\w+)",
         rf"Cannot find name {_QUOTE}(\w+)",
         r"ReferenceError: (\w+) is not defined",
     )

@@ -32,7 +32,7 @@ class Planner:
         """Return the series that the evidence suggests; nothing is built."""
         groups = cluster(self.evidence, self.graph.welds, size_lines)
         ranks = order.Ranks(self.change, self.graph.facts, self.graph.edges)
-        groups = order.ordered(ranks, groups, self.graph.edges)
+        groups = order.ordered(ranks, groups, self.graph.edges, self.graph.welds)
         return [Slice(self.wording.title(group), tuple(group)) for group in groups]
 
     def believe(self, plan: Plan) -> None:

@@ -1,0 +1,108 @@
+"""Does every prefix of a series hold? By parsing what changed, and by building where the project builds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from limosa_slice.adapters.treesitter import TreeSitterSyntax
+from limosa_slice.adapters.worktrees import WorktreeWorkspace
+from limosa_slice.engine.compose import file_state
+from limosa_slice.engine.oracle import Commands, Trial
+from limosa_slice.engine.repair import Settler
+from limosa_slice.model.change import Change
+
+if TYPE_CHECKING:
+    from run import Measured
+
+# Python: every module compiles and imports. C: every file compiles by itself.
+COMMANDS = {
+    "dulwich": f"{sys.executable} -m compileall -q dulwich && {sys.executable} -c '"
+    "import importlib, pkgutil, dulwich\n"
+    'for m in pkgutil.iter_modules(dulwich.__path__): importlib.import_module("dulwich." + m.name)\'',
+    "ploop": "for f in lib/*.c tools/*.c; do gcc -std=gnu99 -fsyntax-only -w -Werror=implicit-function-declaration"
+    " -Iinclude -Ilib -D_GNU_SOURCE $CPPFLAGS $(pkg-config --cflags libxml-2.0) $f || exit 1; done",
+}
+_SYNTAX = TreeSitterSyntax()
+
+
+def parsing(change: Change, groups: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Return how many prefixes of the series have no more parse errors in any file than both ends have, and how many
+    there are."""
+    allowed: dict[int, int] = {}
+    applied: set[int] = set()
+    wrong: dict[int, bool] = {}
+    good = 0
+    for group in groups:
+        applied |= set(group)
+        for file in {change.atoms[a].file for a in group}:
+            path, text = change.files[file].path, change.texts[file]
+            if file not in allowed:
+                ends = [_SYNTAX.errors(path, b"".join(side)) or 0 for side in (text.old, text.new)]
+                allowed[file] = max(ends)
+            state = file_state(change, file, applied)
+            if state is not None and state.content is not None:
+                wrong[file] = (_SYNTAX.errors(path, state.content) or 0) > allowed[file]
+            else:
+                wrong[file] = False
+        good += not any(wrong.values())
+    return good, len(groups)
+
+
+@dataclass
+class Built:
+    """What building the prefixes of some series showed."""
+
+    series: int = 0
+    left_out: int = 0
+    planned: list[int] = field(default_factory=list)
+    passing_as_planned: int = 0
+    slices: int = 0
+    passing: int = 0
+    runs: int = 0
+    person: int = 0
+    person_passing: int = 0
+    seconds: float = 0.0
+
+    def row(self) -> dict[str, Any] | None:
+        """Return the figures of the report."""
+        if not self.series and not self.left_out:
+            return None
+        return {
+            "series": self.series, "ends_do_not_build": self.left_out, "slices_planned": sum(self.planned),
+            "passing_as_planned": self.passing_as_planned, "slices_after_trial": self.slices, "passing": self.passing,
+            "builds_per_slice": round(self.runs / max(1, self.slices), 2),
+            "person_commits": self.person, "person_passing": self.person_passing, "seconds": round(self.seconds),
+        }  # fmt: skip
+
+
+def build(measured: Measured, command: str, jobs: int, built: Built) -> None:
+    """Try the series as planned, settle it, and try the person's own, all by the same command."""
+    repository, started = measured.repository, time.monotonic()
+    workspace = WorktreeWorkspace(repository, measured.series.base, 300, jobs)
+    try:
+        trial = Trial(measured.composer, workspace, Commands(command, None))
+        whole = frozenset(range(len(measured.change.atoms)))
+        if not (trial.of(frozenset()).passed and trial.of(whole).passed):
+            built.left_out += 1
+            return
+        settler = Settler(measured.planner.graph, trial, None, lambda _: None, time.monotonic, float("inf"))
+        done = settler.settle(measured.slices)
+        built.runs += trial.runs
+        built.series += 1
+        built.planned.append(len(measured.slices))
+        built.slices += len(done)
+        built.passing += sum(bool(item.built) for item in done)
+        applied: frozenset[int] = frozenset()
+        for item in measured.slices:
+            applied |= set(item.atoms)
+            built.passing_as_planned += trial.of(applied).passed
+        for commit in measured.series.commits:
+            built.person += 1
+            built.person_passing += trial.of_tree(repository.tree_of(commit)).passed
+    finally:
+        workspace.close()
+        built.seconds += time.monotonic() - started

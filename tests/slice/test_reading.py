@@ -1,0 +1,139 @@
+"""What the slicer reads: history, facts, edges that no compiler is needed for; and how it names and orders slices."""
+
+import subprocess
+
+import pytest
+from test_exactness import store
+
+from limosa_slice.adapters.git import GitRepository
+from limosa_slice.adapters.gitdiff import parse_history
+from limosa_slice.adapters.treesitter import TreeSitterSyntax
+from limosa_slice.engine import edges
+from limosa_slice.engine.atomize import read_change
+from limosa_slice.engine.planning import Planner
+from limosa_slice.engine.wording import without_promises
+from limosa_slice.model.change import Role
+from limosa_slice.ports.repository import PastCommit
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> GitRepository:
+    folder = str(tmp_path_factory.mktemp("repository"))
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    return GitRepository(folder)
+
+
+def planner(repository: GitRepository, old: dict[str, bytes], new: dict[str, bytes], history=()) -> Planner:
+    base, head = (store(repository, {p: ("100644", data) for p, data in side.items()}) for side in (old, new))
+    syntax = TreeSitterSyntax()
+    return Planner(read_change(repository, syntax, base, head), syntax, list(history))
+
+
+def place(made: Planner, path: str) -> int:
+    return next(atom.id for atom in made.change.atoms if made.change.path(atom) == path)
+
+
+def test_history_is_read_with_and_without_counts(repository) -> None:
+    counted = b"\x01a: one\0\n3\t1\ta.c\0-\t-\tb\tin.c\0\x01two\0\n0\t2\tc\0"
+    named = b"\x01a: one\0\na.c\0b\tin.c\0\x01two\0\nc\0"
+    assert [(c.title, c.paths, c.lines) for c in parse_history(counted)] == [("a: one", ("a.c", "b\tin.c"), 4), ("two", ("c",), 2)]  # fmt: skip  # noqa: E501
+    assert [c.title for c in parse_history(named)] == ["a: one", "two"]
+    assert parse_history(named)[1].paths == ("c",)
+
+
+def test_a_kconfig_symbol_a_new_file_and_a_new_header_come_before_what_names_them(repository) -> None:
+    made = planner(
+        repository,
+        {"drivers/Makefile": b"obj-y += old.o\n", "drivers/old.c": b"int old;\n"},
+        {
+            "drivers/Makefile": b"obj-y += old.o\nobj-$(CONFIG_NEW) += new.o\n",
+            "drivers/old.c": b'#include "new.h"\n#ifdef CONFIG_NEW\nint more;\n#endif\nint old;\n',
+            "drivers/Kconfig": b"config NEW\n\tbool\n",
+            "drivers/new.c": b"int fresh(void) { return 1; }\n",
+            "drivers/new.h": b"int fresh(void);\n",
+        },
+    )
+    found = made.graph.edges
+    makefile, old, kconfig = (place(made, f"drivers/{name}") for name in ("Makefile", "old.c", "Kconfig"))
+    assert "Kconfig symbol CONFIG_NEW" in found[kconfig, makefile]
+    assert "Kconfig symbol CONFIG_NEW" in found[kconfig, old]
+    assert "brings the file new.c" in found[place(made, "drivers/new.c"), makefile]
+    assert "brings the file new.h" in found[place(made, "drivers/new.h"), old]
+
+
+def test_a_changed_signature_is_welded_to_its_prototype_and_its_callers(repository) -> None:
+    old = {
+        "a.h": b"int frob(int a);\n",
+        "a.c": b'#include "a.h"\n\nint frob(int a)\n{\n\treturn a;\n}\n',
+        "b.c": b"int g(void)\n{\n\treturn frob(1);\n}\n",
+        "c.c": b"int h(void)\n{\n\treturn frob_other(1);\n}\n",
+    }
+    new = {
+        path: text.replace(b"int a)", b"int a, int b)")
+        .replace(b"frob(1)", b"frob(1, 2)")
+        .replace(b"other(1)", b"other(7)")
+        for path, text in old.items()
+    }
+    made = planner(repository, old, new)
+    together = next(group for group in made.graph.welds if place(made, "a.c") in group)
+    assert {made.change.path(made.change.atoms[a]) for a in together} == {"a.h", "a.c", "b.c"}
+
+
+def test_mechanical_slices_come_first_and_documents_last(repository) -> None:
+    lines = [b"int v%d = 1;\n" % n for n in range(60)]
+    changed = [line.replace(b" = ", b"  =  ") if n < 30 else line for n, line in enumerate(lines)]
+    body = b"".join(b"line number %d of the program\n" % n for n in range(30))
+    made = planner(
+        repository,
+        {
+            "README": b"old words\n",
+            "space.c": b"".join(lines),
+            "zz.c": b"int z(void)\n{\n\treturn 0;\n}\n",
+            "was.txt": body,
+        },
+        {
+            "README": b"new words\n",
+            "space.c": b"".join(changed),
+            "zz.c": b"int z(void)\n{\n\treturn 1;\n}\n",
+            "now.txt": body,
+        },
+    )
+    slices = made.plan(150)
+    order = [{made.change.path(made.change.atoms[a]) for a in item.atoms} for item in slices]
+    assert order.index({"README"}) == len(order) - 1
+    assert order.index({"zz.c"}) > max(order.index({"now.txt"}), order.index({"space.c"}))
+    assert any(made.change.atoms[a].role is Role.RENAME for item in slices[:2] for a in item.atoms)
+    titles = [item.title for item in slices]
+    assert any("white space" in title for title in titles)
+    assert any(title.lower().startswith("move was.txt") for title in titles)
+
+
+def test_titles_have_the_prefix_and_the_case_of_the_history(repository) -> None:
+    past = [PastCommit(f"net: ipv4: Fix thing {n}", ("net/ipv4/tcp.c",), 3) for n in range(5)]
+    past += [PastCommit(f"fs: Fix thing {n}", ("fs/x.c",), 3) for n in range(9)]
+    old, new = {"net/ipv4/tcp.c": b"int a;\n"}, {"net/ipv4/tcp.c": b"int a;\nint frobnicate(void)\n{\n\treturn 1;\n}\n"}
+    assert planner(repository, old, new, past).plan(150)[0].title == "net: ipv4: Add frobnicate"
+    near = planner(repository, {"net/ipv4/udp.c": b"int a;\n"}, {"net/ipv4/udp.c": b"int b;\n"}, past)
+    assert near.plan(150)[0].title.startswith("net: ipv4: ")
+    assert not planner(repository, {"lib/q.c": b"int a;\n"}, {"lib/q.c": b"int b;\n"}, past).plan(150)[0].title.startswith("fs: ")  # fmt: skip  # noqa: E501
+
+
+def test_nobody_signs_off_for_anybody() -> None:
+    said = "net: add x\n\nWords.\n\nSigned-off-by: Ann <a@example.org>\nReviewed-by: Bob <b@example.org>\nFixes: 1234\n"
+    assert without_promises(said) == "net: add x\n\nWords.\n\nFixes: 1234"
+
+
+def test_an_explanation_names_its_evidence(repository) -> None:
+    made = planner(
+        repository,
+        {"a.c": b"int a(void)\n{\n\treturn 0;\n}\n", "b.c": b"int b(void)\n{\n\treturn 0;\n}\n"},
+        {
+            "a.c": b"int a(void)\n{\n\treturn frobnicate();\n}\n",
+            "b.c": b"int b(void)\n{\n\treturn 0;\n}\nint frobnicate(void)\n{\n\treturn 2;\n}\n",
+        },
+    )
+    user, definer = place(made, "a.c"), place(made, "b.c")
+    said = made.explain(made.plan(150), user)
+    assert f"order: after h{definer}, which defines frobnicate, which this uses" in said
+    assert "definition and use" in said
+    assert edges.order_edges(made.change, made.graph.facts) == made.graph.edges
