@@ -1,5 +1,6 @@
 """docs/errors.md has every code that the source has, and no other."""
 
+import itertools
 import os
 import re
 
@@ -9,7 +10,7 @@ CODE = re.compile(r"LIM-[A-Z]+-\d{3}")
 def test_every_code_is_in_the_table() -> None:
     raised: set[str] = set()
     named: set[str] = set()
-    for place, _, names in os.walk("src/limosa"):
+    for place, _, names in itertools.chain(os.walk("src/limosa"), os.walk("src/limosa_slice")):
         for name in names:
             if name.endswith(".py"):
                 with open(os.path.join(place, name), encoding="utf-8") as file:

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 
 from limosa_slice.engine.affinity import UNNAMED, scorer
 from limosa_slice.engine.evidence import Evidence
+from limosa_slice.model.change import Role
 
-SLACK = 1.6  # a group may have so many times the lines that are asked for, if its atoms belong together
+SLACK = 3.0  # a group may have so many times the lines that are asked for, if its atoms belong together
+TELLING = 0.1  # below this the expected index says nothing (one subject, or two atoms), and EVEN decides
+EVEN = 0.5
 LEAST = 0.02  # groups with a lower mean are never joined
 
 
@@ -22,8 +25,10 @@ def cluster(
     """Return groups of atoms. `welds` start as one; a join beyond SLACK times `size_lines` is not made."""
     score = score or scorer()
     linkage = Linkage(evidence, welds, SLACK * size_lines)
+    moves = {atom.id for atom in evidence.change.atoms if atom.role in (Role.RENAME, Role.MODE)}
     for a, b in evidence.candidates():
-        linkage.add(a, b, score(evidence.features(a, b)))
+        if (a in moves) == (b in moves):  # a move is a slice of its own
+            linkage.add(a, b, score(evidence.features(a, b)))
     return linkage.best()
 
 
@@ -57,14 +62,15 @@ class Linkage:
         """Return the clustering along the way up whose expected adjusted Rand index is highest."""
         joins: list[tuple[int, int]] = []
         start = {number: list(group) for number, group in self._members.items()}
-        best, taken = self._rand(), 0
-        for one, two in self._join_all():
+        best, taken, sure = self._rand(), 0, 0
+        for one, two, mean in self._join_all():
             joins.append((one, two))
+            sure = len(joins) if mean >= EVEN and sure == len(joins) - 1 else sure
             value = self._rand()
             if value > best + 1e-12:
                 best, taken = value, len(joins)
         fresh = len(start)
-        for one, two in joins[:taken]:
+        for one, two in joins[: taken if best >= TELLING else sure]:
             start[fresh] = start.pop(one) + start.pop(two)
             fresh += 1
         return [sorted(group) for group in start.values()]
@@ -74,7 +80,7 @@ class Linkage:
         most = (self._expected + self._inside) / 2
         return (self._right - chance) / (most - chance) if most - chance > 1e-9 else 0.0
 
-    def _join_all(self) -> Iterator[tuple[int, int]]:
+    def _join_all(self) -> Iterator[tuple[int, int, float]]:
         heap: list[tuple[float, int, int]] = []
         members, lines, links = self._members, self._lines, self._links
 
@@ -105,4 +111,4 @@ class Linkage:
             for other in links[fresh]:
                 push(fresh, other)
             fresh += 1
-            yield one, two
+            yield one, two, -mean

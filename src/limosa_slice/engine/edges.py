@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from limosa_slice.engine.facts import BUILD, Facts, file_kind
+from limosa_slice.engine.facts import BUILD, HEADER, Facts, file_kind
 from limosa_slice.model.change import Change, Role
 
 _LITERAL = re.compile(rb"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*|/\*.*?\*/", re.S)
@@ -21,12 +21,16 @@ def order_edges(change: Change, facts: list[Facts]) -> Edges:
     definers: dict[bytes, list[int]] = defaultdict(list)
     droppers: dict[bytes, list[int]] = defaultdict(list)
     for index, fact in enumerate(facts):
-        for word in fact.defines - fact.removed:
+        # A hunk that replaces text defines anew only what no file had.
+        for word in fact.defines - fact.removed if not fact.removed else fact.defines & fact.novel:
             definers[word].append(index)
         for word in fact.drops - fact.added:
             droppers[word].append(index)
     for index, fact in enumerate(facts):
+        prototype = file_kind(change.path(change.atoms[index])) == HEADER
         for word in fact.added:
+            if prototype and word in definers and _only_declares(word, change, index):
+                continue
             for first in definers.get(word, ()) if len(definers.get(word, ())) == 1 else ():
                 if first != index:
                     edges[(first, index)] = f"defines {word.decode()}, which this uses"
@@ -38,6 +42,12 @@ def order_edges(change: Change, facts: list[Facts]) -> Edges:
     edges.update(file_edges(change, facts))
     edges.update(path_edges(change))
     return edges
+
+
+def _only_declares(word: bytes, change: Change, index: int) -> bool:
+    """Say whether a header names `word` only in prototypes, which may come before the definition as well."""
+    lines = [line for line in change.added(change.atoms[index]) if word in line]
+    return all(re.search(rb"\b" + re.escape(word) + rb"\s*\(", line) and not line[:1].isspace() for line in lines)
 
 
 def kconfig_edges(change: Change, facts: list[Facts]) -> Edges:
@@ -114,7 +124,7 @@ def welds(change: Change, facts: list[Facts]) -> list[list[int]]:
             item = parent[item]
         return item
 
-    for group in (*bracket_welds(change), *signature_welds(change, facts)):
+    for group in (*bracket_welds(change), *signature_welds(change, facts), *rename_welds(change, facts)):
         for other in group[1:]:
             parent[root(other)] = root(group[0])
     groups: dict[int, list[int]] = defaultdict(list)
@@ -160,6 +170,18 @@ def signature_welds(change: Change, facts: list[Facts]) -> Iterator[list[int]]:
         ]  # fmt: skip
         if users and len(users) <= MANY_CALLERS:
             yield [index, *users]
+
+
+def rename_welds(change: Change, facts: list[Facts]) -> Iterator[list[int]]:
+    """Yield a renamed file with the places that call it by its name, old and new (an import, an entry of a build)."""
+    for atom in change.atoms:
+        delta = change.files[atom.file]
+        if atom.role is not Role.RENAME or not delta.old_path or not delta.new_path:
+            continue
+        was, now = (p.rsplit("/", 1)[-1].partition(".")[0].encode() for p in (delta.old_path, delta.new_path))
+        users = [n for n, fact in enumerate(facts) if was in fact.stale and now in fact.fresh] if was != now else []
+        if users and len(users) <= MANY_CALLERS:
+            yield [atom.id, *users]
 
 
 def _parameters(name: bytes, lines: tuple[bytes, ...]) -> list[bytes]:

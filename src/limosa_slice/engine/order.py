@@ -1,4 +1,7 @@
-"""A series that keeps to its edges: mechanical, independent fixes, preparation, features, tests, documents."""
+"""A series that keeps to its edges: mechanical, independent fixes, preparation, features, tests, documents.
+
+A feature brings names that no changed file had; a preparation only moves, takes away or uses what was there.
+"""
 
 from collections import Counter, defaultdict
 
@@ -7,7 +10,7 @@ from limosa_slice.engine.facts import DOCUMENT, TEST, Facts, file_kind
 from limosa_slice.model.change import Change, Role
 
 SYSTEMATIC = 4  # so many equal edits are a substitution
-MECHANICAL, FIX, WORK, TESTS, DOCUMENTS = range(5)
+MECHANICAL, FIX, PREPARATION, FEATURE, TESTS, DOCUMENTS = range(6)
 
 
 def mechanical(change: Change, facts: list[Facts]) -> frozenset[int]:
@@ -41,8 +44,10 @@ class Ranks:
         if kinds <= {TEST, DOCUMENT}:
             return (TESTS, place)
         alone = not any(atom in self._tied for atom in group)
-        brings = any(self._facts[a].defines - self._facts[a].drops for a in group)
-        return (FIX if alone and not brings else WORK, place)
+        brings = any(self._facts[a].novel for a in group)
+        if alone and not brings:
+            return (FIX, place)
+        return (FEATURE if brings else PREPARATION, place)
 
 
 def ordered(ranks: Ranks, groups: list[list[int]], edges: Edges, welds: list[list[int]]) -> list[list[int]]:

@@ -16,6 +16,7 @@ from limosa_slice.ports.repository import PastCommit
 from limosa_slice.ports.syntax import Syntax
 
 REASONS = 8  # attractions that an explanation names
+APART = 0.2  # what draws an atom to others less than this needs no mention
 
 
 class Planner:
@@ -59,7 +60,7 @@ class Planner:
                 lines.append(f"  order: after h{first}, which {why}")
         inside = set(slices[home].atoms) - {atom}
         lines += self._attractions(atom, inside, "attract")
-        lines += self._attractions(atom, set(range(len(self.change.atoms))) - inside - {atom}, "despite")[:3]
+        lines += self._attractions(atom, set(range(len(self.change.atoms))) - inside - {atom}, "apart from")[:3]
         return "\n".join(lines)
 
     def _attractions(self, atom: int, others: set[int], word: str) -> list[str]:
@@ -69,7 +70,7 @@ class Planner:
             scored.append((score(values), other, values))
         lines = []
         for value, other, values in sorted(scored, key=lambda s: -s[0])[:REASONS]:
-            if word == "despite" and value < 0.5:
+            if word == "apart from" and value < APART:
                 break
             known = [f"{NAMES[n]} {values[n]:.2g}" for n in EVIDENT if values[n] > 0]
             lines.append(f"  {word}: h{other} {self.change.label(self.change.atoms[other])} {value:.2f} ({', '.join(known)})")  # fmt: skip  # noqa: E501

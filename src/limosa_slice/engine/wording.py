@@ -55,7 +55,7 @@ class Wording:
             if len({f.edit for f in facts}) == 1 and less and more:
                 return "replace", [f"{less[0].decode(errors='replace')} by {more[0].decode(errors='replace')}"]
         if kinds == {DOCUMENT}:
-            return "document", added or _names(f.novel for f in facts)[:2] or paths
+            return ("add" if all(d.old is None for d in deltas) else "update"), paths
         if kinds == {TEST}:
             return ("test" if not added else "add"), added or [f.around for f in facts if f.around] or paths
         if all(d.old is None for d in deltas):
