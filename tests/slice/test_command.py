@@ -162,7 +162,7 @@ def test_what_a_trial_has_taught_is_in_the_plan_and_in_the_explanation(repo, tmp
 def test_the_kernels_scripts_are_asked_where_the_tree_has_them(repo, tmp_path) -> None:
     (repo / "scripts").mkdir()
     (repo / "scripts" / "checkpatch.pl").write_text(
-        "die 'no options' unless grep { $_ eq '--no-signoff' } @ARGV; die 'no tree' unless -e 'README' && -d 'scripts';\n"
+        "die 'options' unless grep { $_ eq '--no-signoff' } @ARGV; die 'tree' unless -e 'README' && -d 'scripts';\n"
         'for (grep { /patch$/ } @ARGV) { print "$_:7: WARNING:LONG_LINE: too long\\n"; } exit 1;\n'
     )
     (repo / "scripts" / "get_maintainer.pl").write_text('print "Mia Maintainer <mia\\@example.org>\\n";\n')
