@@ -150,6 +150,19 @@ def test_a_build_that_fails_or_is_killed_leaves_nothing(limosa: Limosa, context:
     assert "LIM-IMG-005" in limosa("image", "build", "-t", "web", f"{context}/none", status=1)
 
 
+def test_what_is_built_on_a_template_runs_its_own_program(limosa: Limosa, context: str) -> None:
+    limosa("template", "build", "-q", "busybox")
+    with open(f"{context}/Containerfile", "w", encoding="ascii") as file:
+        file.write('FROM busybox\nCMD ["echo", "not an init"]\n')
+    limosa("image", "build", "-q", "-t", "said", context)
+    assert limosa("run", "--rm", "--network", "none", "said") == "not an init\n"
+    limosa("create", "--name", "box", "--network", "none", "said")
+    limosa("create", "--name", "whole", "--network", "none", "busybox")
+    config = {name: record["config"] for name, record in limosa.records().items()}
+    assert (config["box"]["kind"], config["whole"]["kind"]) == ("app", "system")
+    assert config["box"]["stop_signal"] != "SIGUSR2", "which only busybox's init understands"
+
+
 def sleepers() -> list[str]:
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):

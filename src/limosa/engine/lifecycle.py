@@ -10,7 +10,7 @@ from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, ProcessName
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId, Digest
-from limosa.model.oci import KIND_LABEL
+from limosa.model.oci import KIND_LABEL, is_init
 from limosa.model.signals import number_of
 from limosa.ports.runtime import ExecRequest, Started
 
@@ -62,7 +62,8 @@ def _complete(
 ) -> tuple[ContainerConfig, tuple[Digest, ...]]:
     """Return the configuration with what the image says where the owner said nothing, and the image's layers."""
     oci_image = host.oci_images.resolve(config.oci_image)
-    if not config.args and not entrypoint and dict(oci_image.labels).get(KIND_LABEL) == "system":
+    of_system = dict(oci_image.labels).get(KIND_LABEL) == "system"
+    if not config.args and not entrypoint and of_system and is_init((*oci_image.entrypoint, *oci_image.cmd)):
         config = config._replace(kind="system")
     command = config.args
     if config.kind == "app":
@@ -83,7 +84,8 @@ def _complete(
         labels=tuple({**dict(oci_image.labels), **dict(config.labels)}.items()),
         name=config.name or f"c-{container_id[:8]}",
         user=config.user or ("" if config.kind == "system" else oci_image.user),
-        stop_signal=config.stop_signal or ("" if config.kind == "system" else oci_image.stop_signal),
+        # What is built on a template inherits its label, and a signal that only an init understands.
+        stop_signal=config.stop_signal or ("" if config.kind == "system" or of_system else oci_image.stop_signal),
         cwd=config.cwd if config.cwd not in ("", "/") else oci_image.cwd or "/",
     )
     return config, oci_image.layers

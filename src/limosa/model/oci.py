@@ -28,6 +28,13 @@ KIND_LABEL: Final = "org.limosa.kind"
 """The label that says "system" on images whose first process is an init."""
 
 # Compiled when they are first used: most commands look at no reference.
+
+
+def is_init(command: tuple[str, ...]) -> bool:
+    """Say whether an image's command is an init, by its name: what is built on a template inherits the label above."""
+    return bool(command) and command[0].rpartition("/")[2] in ("init", "systemd")
+
+
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*\Z"
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?\Z"
 _TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z"
