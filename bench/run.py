@@ -48,7 +48,7 @@ SCENARIOS = (
     Scenario("run-bridge", "run --rm, bridge", ("run", "--rm", "IMAGE", "true")),
     Scenario("exec", "exec", ("exec", "one", "true"), running="one"),
     Scenario("parallel", f"{COPIES} parallel run --rm, bridge", ("run", "--rm", "IMAGE", "true"), copies=COPIES),
-    Scenario("ps", f"ps, {MANY} containers", ("ps",), running="many"),
+    Scenario("ps", "ps, many containers", ("ps",), running="many"),
 )
 
 
@@ -87,13 +87,13 @@ class Side:
         return found
 
 
-def start_containers(side: Side, kind: str) -> None:
+def start_containers(side: Side, kind: str, many: int) -> None:
     """Start the containers that a scenario needs."""
     start = ("run", "-d", "--network", "none")
     if kind == "one":
         side.do(*start, "--name", "one", "IMAGE", "sleep", "100000")
     elif kind == "many":
-        for _ in range(MANY // AT_ONCE):
+        for _ in range(many // AT_ONCE):
             side.do(*start, "IMAGE", "sleep", "100000", copies=AT_ONCE)
     side.launcher.settle(as_before=False)
 
@@ -106,10 +106,10 @@ def remove_containers(side: Side) -> None:
     side.launcher.settle(as_before=False)
 
 
-def compare(scenario: Scenario, sides: dict[str, Side], runs: int) -> dict[str, Any]:
+def compare(scenario: Scenario, sides: dict[str, Side], runs: int, many: int) -> dict[str, Any]:
     """Measure one scenario, the two commands in turn, each first in every other round."""
     for side in sides.values():
-        start_containers(side, scenario.running)
+        start_containers(side, scenario.running, many)
         side.do(*scenario.argv, copies=scenario.copies)  # neither pays for cold files
         side.launcher.settle(as_before=False)  # what it started to stay, it keeps: limosa the view of /proc
     for number in range(runs):
@@ -182,12 +182,13 @@ def inside(args: argparse.Namespace, work: str, groups: places.Groups) -> int:
         if not args.only or scenario.name in args.only:
             for side in sides.values() if results else ():
                 remove_containers(side)
-            results.append(compare(scenario, sides, args.runs))
+            results.append(compare(scenario, sides, args.runs, args.many))
             print(row(results[-1]), flush=True)
     for side in sides.values():
         side.launcher.end()
     machine = {"kernel": platform.release(), "processors": os.cpu_count(), "python": platform.python_version()}
-    report = {"limit": LIMIT, "podman": version, "machine": {**machine, "load": os.getloadavg()[0]}, "results": results}
+    report: dict[str, Any] = {"limit": LIMIT, "podman": version, "many": args.many}
+    report |= {"machine": {**machine, "load": os.getloadavg()[0]}, "results": results}
     os.makedirs(os.path.dirname(os.path.abspath(args.json)), exist_ok=True)
     with open(args.json, "w", encoding="ascii") as file:
         json.dump(report, file, indent=1)
@@ -213,6 +214,7 @@ def main() -> int:
     """Measure in namespaces of our own, and clean up after them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=11, metavar="N")
+    parser.add_argument("--many", type=int, default=MANY, metavar="N", help="containers that `ps` lists")
     parser.add_argument("--only", nargs="+", choices=[scenario.name for scenario in SCENARIOS])
     parser.add_argument("--json", default=f"{HERE}/bench/out/run.json", metavar="FILE")
     args = parser.parse_args()
