@@ -104,7 +104,12 @@ class Garbage:
     def _unfinished(self) -> tuple[str, ...]:
         work, layers, blobs = f"{self._layout.place}/work", self._layout.layers, f"{self._layout.blobs}/sha256"
         return (
-            *(f"{blobs}/{name}" for name in _entries(blobs) if name.endswith(".new")),
+            *(
+                f"{place}/{name}"
+                for place in (blobs, self._layout.place)
+                for name in _entries(place)
+                if name.endswith(".new")
+            ),
             *(f"{self._build}/{name}" for name in _entries(self._build) if name != "storage"),
             *(f"{work}/{name}" for name in _entries(work)),
             *(f"{layers}/{name}" for name in _entries(layers) if name.startswith(".")),
