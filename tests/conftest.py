@@ -124,7 +124,7 @@ class _Guard:
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
         for title, lines in (
             ("skipped although this platform can run it: a failure", self._unearned),
             ("device nodes of the host were changed: a failure", self._changed),

@@ -82,6 +82,22 @@ def test_a_busybox_boots_serves_at_its_address_and_shuts_down_cleanly(limosa: Li
     assert limosa("exec", "tiny", "cat", "/root/stopped") == "clean\n", "its own scripts ran at the stop"
 
 
+def test_a_reboot_from_inside_starts_it_again(limosa: Limosa) -> None:
+    limosa("template", "build", "-q", "busybox")
+    limosa("create", "--init", "tiny", "busybox")
+    limosa("start", "tiny")
+    before, at = limosa.records()["tiny"]["init_pid"], address(limosa, "tiny")
+    limosa("exec", "tiny", "touch", "/root/kept", "/run/gone")
+    limosa("exec", "-d", "tiny", "reboot")
+    eventually(lambda: limosa.records()["tiny"]["init_pid"] not in (0, before))
+    eventually(lambda: limosa.records()["tiny"]["phase"] == "running")
+    limosa("exec", "tiny", "sh", "-c", "test -e /root/kept && test ! -e /run/gone")
+    assert address(limosa, "tiny") == at
+    limosa("exec", "-d", "tiny", "poweroff")
+    limosa("wait", "tiny")
+    assert limosa.records()["tiny"]["phase"] == "stopped", "a power-off is none"
+
+
 def test_an_init_that_does_not_end_is_killed_after_the_time(limosa: Limosa) -> None:
     limosa("template", "build", "-q", "busybox")
     limosa("create", "--init", "tiny", "busybox")
@@ -138,6 +154,11 @@ def test_two_debians_side_by_side(limosa: Limosa, debian_12_rootfs: str) -> None
     eventually(lambda: fetched(limosa, "one") == "one")
     assert limosa("exec", "one", "cat", "/root/stopped") == "clean\n", "its services were stopped by its own init"
     assert limosa("exec", "one", "cat", "/etc/machine-id") in ids, "and it is the same machine afterwards"
+    before = limosa.records()["two"]["init_pid"]
+    limosa("exec", "-d", "two", "systemctl", "reboot")
+    eventually(lambda: limosa.records()["two"]["init_pid"] not in (0, before))
+    eventually(lambda: state(limosa, "two") == "running")
+    eventually(lambda: fetched(limosa, "two") == "two")
 
 
 def test_a_debian_comes_back_from_commits_and_copies_run_beside_it(limosa: Limosa, debian_12_rootfs: str) -> None:

@@ -2,9 +2,9 @@
 
 import json
 import os
-import subprocess
 
 import pytest
+from machine import in_vm, said
 
 pytestmark = [
     pytest.mark.vm,
@@ -13,20 +13,6 @@ pytestmark = [
     pytest.mark.needs("an outer network"),  # QEMU and the guest's packages may still have to be fetched
     pytest.mark.timeout(1800),
 ]
-HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def in_vm(command: str, out: str, *files: str) -> int:
-    """Run `command` in the virtual machine; its output is in `out`/stdout, what it put into ./out in `out`/out."""
-    argv = ["nsenter", f"--net={os.environ['LIMOSA_TEST_OUTER_NET']}", f"{HERE}/tools/vm.py", "run", "--out", out]
-    for path in files:
-        argv += ["--file", path]
-    return subprocess.run([*argv, "--", command], check=False, stdin=subprocess.DEVNULL).returncode
-
-
-def said(out: str) -> str:
-    with open(os.path.join(out, "stdout"), encoding="utf-8") as file:
-        return file.read()
 
 
 def test_setup_takes_debians_own_criu_and_the_doctor_finds_everything(tmp_path) -> None:
