@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import ExitStack
+from typing import Any
 
 from limosa.cli import limit_options, values
 from limosa.engine.host import Host
@@ -13,40 +14,60 @@ from limosa.model.ids import checked_name
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
+    many: dict[str, Any] = {"action": "append", "default": []}
     add("--name", default="", help="a name; one is made up otherwise")
-    add("-e", "--env", action="append", default=[], type=values.variable, metavar="NAME[=VALUE]")
-    add("-w", "--workdir", default="", metavar="DIR")
-    add("-u", "--user", default="", metavar="USER[:GROUP]")
+    add(
+        *("-e", "--env"),
+        **many,
+        type=values.variable,
+        metavar="NAME[=VALUE]",
+        help="a variable; NAME alone: as it is here",
+    )
+    add("-w", "--workdir", default="", metavar="DIR", help="where the program starts")
+    add("-u", "--user", default="", metavar="USER[:GROUP]", help="whose program it is, by name or number")
     add("--entrypoint", metavar="COMMAND", help="replaces the image's own; '' for none")
-    add("--pull", choices=("missing", "always", "never"), default="missing", help="bring the image (missing)")
-    add("-p", "--publish", action="append", default=[], type=values.port, metavar="[ADDRESS:]HOST:CONTAINER[/udp]")
-    add("-v", "--volume", action="append", default=[], type=values.mount, metavar="SRC:DST[:ro]")
-    add("--tmpfs", action="append", default=[], type=values.tmpfs, metavar="DIR[:OPTIONS]")
-    add("--network", default="default", metavar="none|host|NAME")
+    add("--pull", choices=("missing", "always", "never"), default="missing", help="when to pull IMAGE (missing)")
+    publish = "[ADDRESS:]HOST:CONTAINER[/udp]"
+    add(
+        "-p", "--publish", **many, type=values.port, metavar=publish, help="a port of the host that leads to one inside"
+    )
+    bind = "a directory or file of the host, or a volume by its name"
+    add("-v", "--volume", **many, type=values.mount, metavar="SRC:DST[:ro]", help=bind)
+    memory = "a file system in memory: size=64m,mode=1777,…"
+    add("--tmpfs", **many, type=values.tmpfs, metavar="DIR[:OPTIONS]", help=memory)
+    network = "no network, the host's own, or one of `network create`"
+    add("--network", default="default", metavar="none|host|NAME", help=network)
     add("--ip", default="", metavar="ADDRESS", help="a fixed address")
     add("--ip6", default="", metavar="ADDRESS", help="a fixed IPv6 address")
     add("--mac", default="", metavar="MAC", help="a fixed MAC address")
-    add("--hostname", default="", metavar="NAME")
-    add("--env-file", action="append", default=[], type=values.env_file, metavar="FILE", help="NAME=VALUE lines")
-    add("-l", "--label", action="append", default=[], type=values.label, metavar="KEY[=VALUE]")
-    add("--log-opt", action="append", default=[], type=values.log_option, metavar="max-size=SIZE")
-    add("--ulimit", action="append", default=[], type=values.ulimit, metavar="NAME=SOFT[:HARD]")
-    add("--device", action="append", default=[], type=values.device, metavar="tun|fuse|kvm")
-    add("--hook", action="append", default=[], type=values.hook, metavar="EVENT=COMMAND", help="executed on the host")
+    add("--hostname", default="", metavar="NAME", help="the container's own name, if it is not to be --name")
+    add("--env-file", **many, type=values.env_file, metavar="FILE", help="NAME=VALUE lines")
+    add("-l", "--label", **many, type=values.label, metavar="KEY[=VALUE]", help="for `ps --filter label=`")
+    add("--log-opt", **many, type=values.log_option, metavar="max-size=SIZE", help="how much `logs` keeps")
+    add("--ulimit", **many, type=values.ulimit, metavar="NAME=SOFT[:HARD]", help="such as nofile=1024:4096")
+    add("--device", **many, type=values.device, metavar="tun|fuse|kvm", help="a device node to work with")
+    hook = "prestart, poststart, prestop, poststop: executed on the host"
+    add("--hook", **many, type=values.hook, metavar="EVENT=COMMAND", help=hook)
     limit_options.configure(parser)
-    add("--read-only", action="store_true", help="the root file system is read-only")
-    add("--shm-size", type=values.size_bytes, default=64 << 20, metavar="SIZE")
-    add("--sysctl", action="append", default=[], type=values.setting, metavar="NAME=VALUE")
-    add("--privileged", action="store_true", help="no user namespace, every capability, no seccomp")
-    add("--cap-add", action="append", default=[], metavar="CAP")
-    add("--cap-drop", action="append", default=[], metavar="CAP")
-    add("--seccomp", default="default", type=values.seccomp, metavar="default|unconfined|FILE")
-    add("--security-opt", action="append", default=[], type=values.security_option, metavar="seccomp=…")
+    _configure_isolation(parser)
     add("--system", action="store_true", help="a system container: boot the image's own init")
-    add("--stop-signal", default="", metavar="SIGNAL")
-    add("--stop-timeout", type=int, metavar="SECONDS", help="10, for a system container 60")
+    add("--stop-signal", default="", metavar="SIGNAL", help="what `stop` sends first; the image's, or TERM")
+    add("--stop-timeout", type=int, metavar="SECONDS", help="before `stop` kills; 10, for a system container 60")
     add("oci_image", metavar="IMAGE")
     add("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
+
+
+def _configure_isolation(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    many: dict[str, Any] = {"action": "append", "default": []}
+    add("--read-only", action="store_true", help="the root file system is read-only")
+    add("--shm-size", type=values.size_bytes, default=64 << 20, metavar="SIZE", help="of /dev/shm; 64m")
+    add("--sysctl", **many, type=values.setting, metavar="NAME=VALUE", help="such as net.core.somaxconn=1024")
+    add("--privileged", action="store_true", help="no user namespace, every capability, no seccomp")
+    add("--cap-add", **many, metavar="CAP", help="a capability more, such as NET_ADMIN; ALL")
+    add("--cap-drop", **many, metavar="CAP", help="a capability less; ALL")
+    add("--seccomp", default="default", type=values.seccomp, metavar="default|unconfined|FILE", help="system calls")
+    add("--security-opt", **many, type=values.security_option, metavar="seccomp=…", help="the same, as docker says it")
 
 
 def config(args: argparse.Namespace) -> ContainerConfig:

@@ -14,7 +14,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("-i", "--interactive", action="store_true", help="keep standard input open")
-    parser.add_argument("--init", action="store_true", help="--system, and the words after it are NAME IMAGE")
+    parser.add_argument("--init", action="store_true", help="a system container; what follows are NAME IMAGE")
     parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
     container_options.configure(parser)
 

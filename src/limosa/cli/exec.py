@@ -20,9 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", "--interactive", action="store_true", help="pass standard input on")
     parser.add_argument("-t", "--tty", action="store_true", help="give it a terminal")
     parser.add_argument("-e", "--env", action="append", default=[], type=values.variable, metavar="NAME[=VALUE]")
-    parser.add_argument("--env-file", action="append", default=[], type=values.env_file, metavar="FILE")
-    parser.add_argument("-w", "--workdir", default="", metavar="DIR")
-    parser.add_argument("-u", "--user", default=None, metavar="USER[:GROUP]")
+    parser.add_argument(
+        "--env-file", action="append", default=[], type=values.env_file, metavar="FILE", help="NAME=VALUE lines"
+    )
+    parser.add_argument("-w", "--workdir", default="", metavar="DIR", help="where the program starts")
+    parser.add_argument("-u", "--user", default=None, metavar="USER[:GROUP]", help="whose program it is")
     parser.add_argument("--privileged", action="store_true", help="every capability over the container")
     terminal_options.configure(parser)
     parser.add_argument("container", metavar="CONTAINER")

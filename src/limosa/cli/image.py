@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shown = verbs.add_parser("inspect", help="show everything about images, as JSON")
     shown.add_argument("--json", action="store_true", help="accepted; it is JSON anyway")
     shown.add_argument("references", nargs="+", metavar="IMAGE")
-    removed = verbs.add_parser("rm", help="remove names, and images with their last")
+    removed = verbs.add_parser("rm", help="remove names, and an image with its last name")
     removed.add_argument("-f", "--force", action="store_true", help="also if a container was made from it")
     removed.add_argument("references", nargs="+", metavar="IMAGE")
     pruned = verbs.add_parser("prune", help="remove what no name and no container needs")

@@ -8,12 +8,13 @@ from limosa.engine import lifecycle
 
 EXAMPLES = """\
 examples:
-  limosa kill -s HUP web"""
+  limosa kill web
+  limosa kill -s HUP web         for programs that read their configuration anew"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("-s", "--signal", default="SIGKILL", metavar="SIGNAL")
+    parser.add_argument("-s", "--signal", default="SIGKILL", metavar="SIGNAL", help="KILL, if it is not given")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 

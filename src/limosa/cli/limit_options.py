@@ -21,17 +21,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options. One that is not given is no attribute of the result."""
     add = parser.add_argument_group("limits and starts").add_argument
     no = argparse.SUPPRESS
-    add("-m", "--memory", default=no, type=values.memory_bytes, metavar="SIZE", help="such as 512m, 2g; unlimited")
-    add("--swap", default=no, type=values.bytes_or_unlimited, metavar="SIZE", help="on top of --memory")
-    add("--cpus", default=no, type=values.cpus, metavar="N", help="processors' time, such as 1.5; unlimited")
-    add("--cpu-weight", default=no, type=values.weight, metavar="1..10000", help="share when time is short; 100")
+    add("-m", "--memory", default=no, type=values.memory_bytes, metavar="SIZE", help="such as 512m, 2g, unlimited")
+    add("--swap", default=no, type=values.bytes_or_unlimited, metavar="SIZE", help="on top of --memory, or unlimited")
+    add("--cpus", default=no, type=values.cpus, metavar="N", help="so much of the processors' time, such as 1.5")
+    add("--cpu-weight", default=no, type=values.weight, metavar="1..10000", help="share of busy processors; 100")
     add("--cpuset", default=no, type=values.cpuset, metavar="0-1,3", help="the processors it may run on; all")
     add("--pids", default=no, type=values.pids, metavar="N", help="processes and threads; 4096 unless set")
     add("--io-weight", default=no, type=values.weight, metavar="1..10000", help="share of a busy disk; 100")
+    add("--disk", default=no, type=values.size_bytes, metavar="SIZE", help="its own files take no more; 64m at least")
     add(
-        "--disk", default=no, type=values.size_bytes, metavar="SIZE", help="its files take no more: ENOSPC; 64m or more"
+        "--restart",
+        default=no,
+        type=values.restart_policy,
+        metavar="POLICY",
+        help="no, always, unless-stopped, on-failure[:N]",
     )
-    add("--restart", default=no, type=values.restart_policy, metavar="POLICY", help="no, always, …, on-failure[:N]")
     add("--onboot", default=no, action=argparse.BooleanOptionalAction, help="start it with the machine")
 
 

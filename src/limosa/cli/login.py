@@ -16,10 +16,12 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("-u", "--username", default="", metavar="USER")
+    parser.add_argument("-u", "--username", default="", metavar="USER", help="asked for on a terminal")
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     registry_options.configure(parser)
-    parser.add_argument("registry", nargs="?", default=DOCKER_HUB, metavar="REGISTRY")
+    parser.add_argument(
+        "registry", nargs="?", default=DOCKER_HUB, metavar="REGISTRY", help="docker.io, if it is not given"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,10 +24,14 @@ _ALL: Final = -1
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the container has ended")
-    parser.add_argument("-t", "--timestamps", action="store_true")
-    parser.add_argument("-n", "--tail", type=_lines, default=_ALL, metavar="LINES|all")
-    parser.add_argument("--since", default="", metavar="TIME", help="10m, 2026-11-24T10:00:00Z or seconds since 1970")
-    parser.add_argument("--until", default="", metavar="TIME")
+    parser.add_argument("-t", "--timestamps", action="store_true", help="the time before each line")
+    parser.add_argument(
+        "-n", "--tail", type=_lines, default=_ALL, metavar="LINES|all", help="only so many of the last lines"
+    )
+    parser.add_argument(
+        "--since", default="", metavar="TIME", help="from 10m ago, 2026-11-24T10:00:00Z or seconds since 1970"
+    )
+    parser.add_argument("--until", default="", metavar="TIME", help="the same, for the end")
     parser.add_argument("--json", action="store_true", help="an object a line: time, stream, text")
     parser.add_argument("container", metavar="CONTAINER")
 

@@ -20,12 +20,12 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("-a", "--all", action="store_true", help="those too that do not run")
+    parser.add_argument("-a", "--all", action="store_true", help="also those that do not run")
     parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
     parser.add_argument("-n", "--last", type=values.count, metavar="N", help="the N newest, running or not")
     parser.add_argument(
         "-f", "--filter", action="append", default=[], type=values.container_filter, metavar="KEY=VALUE",
-        help="name=, id=, label=KEY[=VALUE], status=, image=, network=, volume=; several of a kind: any of them",
+        help="name=, id=, label=KEY[=VALUE], status=, image=, network=, volume=; several of one kind: any of them",
     )  # fmt: skip
     parser.add_argument("--no-trunc", action="store_true", help="whole ids")
     parser.add_argument("--json", action="store_true")

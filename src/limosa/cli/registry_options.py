@@ -14,9 +14,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=yes_or_no,
         const=True,
         metavar="true|false",
-        help="true, except for registries on this machine",
+        help="whether the certificate counts: true, but not on this machine",
     )
-    parser.add_argument("--cert-dir", default="", metavar="DIR", help="further certificates (*.crt, *.cert, *.key)")
+    parser.add_argument("--cert-dir", default="", metavar="DIR", help="further certificates: *.crt, *.cert, *.key")
 
 
 def registry(args: argparse.Namespace) -> Registry:

@@ -15,15 +15,15 @@ examples:
 _OPTIONS: Final = (
     ("--repo", "DIR", "the repository (default: here)"),
     ("--base", "COMMIT", "what a patch file applies to (default: HEAD)"),
-    ("--size", "LINES", "lines of a slice to aim at most at (default: 150)"),
+    ("--size", "LINES", "aim at slices of no more lines (default: 150)"),
     ("--build", "CMD", "try each slice: a line for the shell"),
     ("--test", "CMD", "the same; a failure is run again before it is believed"),
     ("--max-time", "TIME", "stop trying then: 90s, 30m, 2h"),
     ("--timeout", "TIME", "for one build or test (default: 10m)"),
     ("--jobs", "N", "slices tried at once"),
     ("--in", "CONTAINER|none", "where to build"),
-    ("--output", "BRANCH", "point this new branch at the series"),
-    ("--force", None, "move BRANCH if it exists"),
+    ("-o,--output", "BRANCH", "point this new branch at the series"),
+    ("--force", "", "move BRANCH if it exists"),
     ("--format-patch", "DIR", "write the series as mails with a cover letter"),
     ("--plan", "FILE", "write the plan there; explain reads it"),
     ("--html", "FILE", "write one page: graph, series, diffs"),
@@ -34,7 +34,11 @@ _OPTIONS: Final = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Name the options, for help and completion; `limosa_slice` reads them itself."""
     for option, metavar, what in _OPTIONS:
-        parser.add_argument(option, metavar=metavar, help=what)
+        names = option.split(",")
+        if metavar:
+            parser.add_argument(*names, metavar=metavar, help=what)
+        else:
+            parser.add_argument(*names, action="store_true", help=what)
     parser.add_argument("input", nargs="*", metavar="[plan|apply|check|explain] BASE..HEAD|PATCH|PLAN|HUNK")
 
 

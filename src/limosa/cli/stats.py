@@ -31,7 +31,7 @@ _CLEAR: Final = "\033[H\033[J"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("-a", "--all", action="store_true", help="those too that do not run")
+    parser.add_argument("-a", "--all", action="store_true", help="also those that do not run")
     parser.add_argument("--no-stream", action="store_true", help="once")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("containers", nargs="*", metavar="CONTAINER", help="all that run otherwise")
