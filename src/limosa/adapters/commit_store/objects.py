@@ -11,6 +11,7 @@ from limosa.model.commit_store import MAX_FRAME_PAGES, Malformed, ObjectId
 
 _CACHE_BYTES: Final = 48 << 20
 _MAX_OPEN_PACKS: Final = 64
+_MAX_DIRECTORIES: Final = 1 << 14
 
 Pages = list[memoryview | None]
 
@@ -26,7 +27,7 @@ class ObjectReader:
         self._bundles: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._frames: OrderedDict[ObjectId, Pages] = OrderedDict()
         self._cached_bytes = 0
-        self._directories: OrderedDict[int, tuple[ObjectId, record.FrameDirectory] | None] = OrderedDict()
+        self._directories: dict[int, tuple[ObjectId, list[bytes]]] = {}
 
     def read(self, kind: str, object_id: ObjectId) -> bytes:
         """Return a blob, node or commit. Raises: LimosaError LIM-CSTORE-001, LIM-CSTORE-002."""
@@ -74,24 +75,22 @@ class ObjectReader:
             return pages
         raise AssertionError
 
-    def page_at(self, row: int, slot: int, digest: bytes) -> ObjectId | None:
-        """Return the frame of an index row if its page `slot` is there and has this digest, else None."""
-        if row not in self._directories:
-            self._directories[row] = self._directory(row)
-            if len(self._directories) > 1 << 14:
-                self._directories.popitem(last=False)
-        known = self._directories[row]
-        if not known:
-            return None
-        frame, directory = known
-        if slot >= len(directory.prefixes) or slot in directory.dropped:
-            return None
-        return frame if digest.startswith(directory.prefixes[slot]) else None
+    def page_at(self, row: int, slot: int, prefix: bytes) -> ObjectId | None:
+        """Return the frame of an index row if its page `slot` is there and its digest begins so, else None."""
+        known = self._directories.get(row)
+        if known is None:
+            known = self._directories[row] = self._directory(row)
+            if len(self._directories) > _MAX_DIRECTORIES:
+                self._directories.pop(next(iter(self._directories)))
+        frame, prefixes = known
+        return frame if slot < len(prefixes) and prefixes[slot] == prefix else None
 
-    def _directory(self, row: int) -> tuple[ObjectId, record.FrameDirectory] | None:
+    def _directory(self, row: int) -> tuple[ObjectId, list[bytes]]:
+        """Return a frame and the first bytes of its pages' digests; none for a page that was dropped."""
+        nothing: tuple[ObjectId, list[bytes]] = (ObjectId(b""), [])
         found = self._index.frame_of(row)
         if found is None:
-            return None
+            return nothing
         frame, pack, offset, record_bytes = found
         try:
             most = record.HEADER_BYTES + MAX_FRAME_PAGES * 20
@@ -99,8 +98,13 @@ class ObjectReader:
             header = record.parse_header(data)
             directory = record.parse_frame_directory(header, data)
         except (Malformed, OSError):
-            return None  # not found is never wrong: the page is stored once more
-        return (frame, directory) if header.record_id == frame else None
+            return nothing  # not found is never wrong: the page is stored once more
+        if header.record_id != frame:
+            return nothing
+        prefixes = list(directory.prefixes)
+        for slot in directory.dropped:
+            prefixes[slot] = b""
+        return frame, prefixes
 
     def _bundle(self, place: Place) -> bytes:
         key = (place.pack, place.offset)

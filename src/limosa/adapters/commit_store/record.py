@@ -147,7 +147,8 @@ def parse_frame_directory(header: Header, data: bytes) -> FrameDirectory:
     """Return the directory of a frame's record (`data` may lack the payload). Raises: Malformed."""
     reader = Reader(bytes(data[HEADER_BYTES : HEADER_BYTES + header.directory_bytes]))
     present = reader.take((header.members + 7) // 8)
-    prefixes = tuple(reader.take(DIGEST_PREFIX_BYTES) for _ in range(header.members))
+    row = reader.take(DIGEST_PREFIX_BYTES * header.members)
+    prefixes = tuple(row[at : at + DIGEST_PREFIX_BYTES] for at in range(0, len(row), DIGEST_PREFIX_BYTES))
     missing = [slot for slot in range(header.members) if not present[slot // 8] >> slot % 8 & 1]
     dropped = {slot: prefixes[slot] + reader.take(DIGEST_PREFIX_BYTES) for slot in missing}
     reader.end()

@@ -149,7 +149,7 @@ class Writer:
         row = self._page_index.find(prefix)
         if row is None:
             return None
-        frame = self._objects.page_at(row[0], row[1], digest)
+        frame = self._objects.page_at(row[0], row[1], prefix)
         return (frame, row[1]) if frame is not None else None
 
     def put_frame(self, digests: list[bytes], pages: list[bytes]) -> ObjectId:
