@@ -221,6 +221,28 @@ def test_push_heals_a_forgotten_commit(make: Make) -> None:
     assert there.verify().damages == ()
 
 
+def test_push_completes_frames_of_which_a_collection_kept_a_part(make: Make) -> None:
+    here, there = make("here"), make("there")
+    first = commit(here, {0: pages(0, 320)}, {})
+    scattered = dict.fromkeys(range(2, 320, 64), ZERO * 60)  # 4 pages of each frame stay
+    second = commit(here, scattered, {}, parent=first, when_ns=2)
+    here.push([first, second], remote_of(there), {"containers/web": second}, when_ns=1)
+    here.set_ref("tags/first", first, when_ns=3, why="tag")
+    there.forget([first])
+    report = there.collect(log_before_ns=2)
+    assert report.bytes_freed > 0
+    assert content(there, second) == content(here, second)
+    assert there.verify().damages == ()
+    third = commit(there, {0: pages(0, 2), 320: pages(2, 30)}, {}, parent=second, when_ns=4)  # some known, some dropped
+    assert content(there, third)[0][320 * 4096 : 350 * 4096] == pages(2, 30)
+    here.push([first], remote_of(there), {"tags/first": first}, when_ns=5)
+    assert content(there, first) == content(here, first)
+    there.collect()
+    for made in (first, second):
+        assert content(there, made) == content(here, made)
+    assert there.verify().damages == ()
+
+
 def test_stores_with_different_keys_do_not_mix(make: Make, tmp_path: Any) -> None:
     here, there = make("here", b"a" * 32), make("there", b"b" * 32)
     one = commit(here, {0: page(1)}, {})

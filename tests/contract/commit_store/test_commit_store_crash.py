@@ -262,3 +262,23 @@ def test_a_disk_that_is_really_full(tmp_path: Any) -> None:
         store.close()
     finally:
         mount.umount(root)
+
+
+def test_what_a_dead_writer_left_is_synced_before_others_rely_on_it(tmp_path: Any, monkeypatch: Any) -> None:
+    root = f"{tmp_path}/store"
+    lived_in(root)
+    with open(f"{root}/packs/{os.listdir(f'{root}/packs')[0]}", "rb") as file:
+        whole = file.read()
+    with open(f"{root}/packs/{'d' * 32}.pack", "wb") as file:
+        file.write(whole)
+    synced = []
+    real_fsync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = DirectoryStore(root)
+    assert f"{root}/packs/{'d' * 32}.pack" in synced
+    store.close()

@@ -329,3 +329,24 @@ def test_a_malicious_tree_cannot_be_walked_for_ever(target: DirectoryStore) -> N
     (damage,) = target.verify([made]).damages
     assert 0 < len(damage.affects) <= 10_000
     flip(f"{target.parts.packs}/{where.pack}", where.offset + where.record_bytes - 3)
+
+
+def test_a_frame_under_another_id_is_refused(target: DirectoryStore) -> None:
+    hasher = target.parts.hasher
+    directory = record.frame_directory([hasher.page(page(1))])
+    data = record.build_from(hasher, record.FRAME, NOWHERE, 1, directory, page(1))
+    with pytest.raises(LimosaError) as raised, DirectoryRemote(target.parts).receiving() as receiver:
+        receiver.put_record(data)
+    assert raised.value.code == "LIM-CSTORE-010"
+    assert not target.parts.index.has(NOWHERE)
+
+
+def test_an_index_that_lies_about_pages_costs_no_data(real: DirectoryStore) -> None:
+    commit(real, {0: pages(0, 64)}, {}, ref="tags/first")
+    with real.reading(real.refs()["tags/first"]) as reader:
+        (run,) = reader.page_runs(reader.entry(b"memory/1").content.pages)
+    row = real.parts.index.place(run.frame).record
+    hasher = real.parts.hasher
+    real.parts.page_index.add({hasher.page(page(500)): (row, 7), hasher.page(page(501)): (row + 1000, 0)})
+    made = commit(real, {0: page(500) + page(501)}, {}, ref="tags/second")
+    assert content(real, made)[0][: 2 * 4096] == page(500) + page(501)

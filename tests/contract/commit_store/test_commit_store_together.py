@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from scenes import commit, content, page, pages
+from scenes import ZERO, commit, content, page, pages
 
 from limosa.adapters.commit_store.parts import create
 from limosa.adapters.commit_store.store import DirectoryStore
@@ -168,3 +168,19 @@ def test_a_commit_is_not_collected_between_its_writing_and_its_ref(tmp_path: Any
     ended_well([pid])
     with store.reading(made) as reader:
         assert reader.read_pages(memory, 0, 1) == page(1)
+
+
+def test_pages_that_another_command_collected_are_not_relied_on(tmp_path: Any) -> None:
+    root = f"{tmp_path}/store"
+    create(root)
+    mine, other = DirectoryStore(root), DirectoryStore(root)
+    first = commit(mine, {0: pages(0, 320)}, {})
+    second = commit(mine, dict.fromkeys(range(2, 320, 64), ZERO * 60), {}, parent=first, when_ns=2)
+    commit(mine, {400: pages(0, 64)}, {}, ref=None)  # now it knows what is in the frames
+    other.forget([first])
+    assert other.collect().packs_rewritten == 1
+    # As after a crash of the collection: the hints of before are there again.
+    mine.parts.page_index.add({mine.parts.hasher.page(page(number)): (1, number) for number in range(64)})
+    third = commit(mine, {400: pages(0, 64)}, {}, parent=second, when_ns=3)
+    assert content(mine, third)[0][400 * 4096 : 464 * 4096] == pages(0, 64)
+    assert mine.verify().damages == ()

@@ -143,7 +143,7 @@ def _sweep(parts: Parts, marked: _Marked) -> GcReport:
     sizes = pack.names(parts.packs)
     with index.changing():
         index.drop_objects(unneeded)
-    live = index.live_bytes()
+    live = _needed_bytes(parts, marked)
     empty = [name for name in sizes if not live.get(name)]
     thin = [name for name, size in sizes.items() if live.get(name) and live[name] < _REWRITE_BELOW * size]
     try:
@@ -173,6 +173,16 @@ def _sweep(parts: Parts, marked: _Marked) -> GcReport:
     after = sum(pack.names(parts.packs).values())
     freed = sum(sizes.values()) - after
     return GcReport(marked.kept_commits, len(unneeded), len(empty), len(thin), freed)
+
+
+def _needed_bytes(parts: Parts, marked: _Marked) -> dict[str, float]:
+    """Return, for each pack that has something needed, about how many bytes of it writing it anew would keep."""
+    needed: dict[str, float] = dict(parts.index.live_bytes())
+    for frame, name, record_bytes, n_stored in parts.index.frames():
+        share = marked.slots(frame).bit_count() / n_stored
+        if share < _SPARSE_BELOW:
+            needed[name] -= record_bytes * (1 - share)
+    return needed
 
 
 def _cut_torn_ends(parts: Parts, sizes: dict[str, int]) -> None:

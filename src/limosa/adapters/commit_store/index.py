@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from limosa.adapters.commit_store import failures
 from limosa.linux import flock
-from limosa.model.commit_store import ObjectId
+from limosa.model.commit_store import PAGE_BYTES, ObjectId
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS packs (
@@ -271,6 +271,15 @@ class Index:
         """Return, for each pack that has objects, the bytes of its records that have any."""
         query = "SELECT p.name, sum(r.bytes) FROM records r JOIN packs p USING (pack) GROUP BY pack"
         return dict(self._db.execute(query))
+
+    def frames(self) -> Iterator[tuple[ObjectId, str, int, int]]:
+        """Yield (frame, pack, bytes of its record, pages that it has) of every frame."""
+        query = (
+            "SELECT o.id, p.name, r.bytes, o.size FROM objects o JOIN records r USING (record)"
+            " JOIN packs p USING (pack) WHERE o.kind = 0"
+        )
+        for frame, pack, record_bytes, size in self._db.execute(query):
+            yield ObjectId(frame), pack, record_bytes, size // PAGE_BYTES
 
     def records_of(self, pack: str) -> list[tuple[int, int]]:
         """Return (offset, bytes) of the records of a pack that have objects, in order."""

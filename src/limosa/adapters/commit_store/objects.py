@@ -7,7 +7,7 @@ from typing import Final
 from limosa.adapters.commit_store import failures, record
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index, Place
-from limosa.model.commit_store import MAX_FRAME_PAGES, Malformed, ObjectId
+from limosa.model.commit_store import MAX_FRAME_PAGES, PAGE_BYTES, Malformed, ObjectId
 
 _CACHE_BYTES: Final = 48 << 20
 _MAX_OPEN_PACKS: Final = 64
@@ -51,7 +51,7 @@ class ObjectReader:
     def frame(self, frame: ObjectId) -> Pages:
         """Return the pages of a frame by slot; None for one that a collection dropped. Raises: as `read`."""
         pages = self._frames.get(frame)
-        if pages is not None:
+        if pages is not None and not (None in pages and self._has_more(frame, pages)):
             self._frames.move_to_end(frame)
             return pages
         for attempt in (0, 1):
@@ -74,6 +74,20 @@ class ObjectReader:
             self._shrink()
             return pages
         raise AssertionError
+
+    def _has_more(self, frame: ObjectId, pages: Pages) -> bool:
+        """Say whether the store has pages of a frame by now that it lacked when it was read."""
+        place = self._index.place(frame)
+        stored = len(pages) - pages.count(None)
+        if place is None or place.size <= stored * PAGE_BYTES:
+            return False
+        self._cached_bytes -= stored * PAGE_BYTES
+        del self._frames[frame]
+        return True
+
+    def forget_directories(self) -> None:
+        """Forget which pages frames have: a collection may have dropped some since the store's lock was last held."""
+        self._directories.clear()
 
     def page_at(self, row: int, slot: int, prefix: bytes) -> ObjectId | None:
         """Return the frame of an index row if its page `slot` is there and its digest begins so, else None."""

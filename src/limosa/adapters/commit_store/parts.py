@@ -110,6 +110,7 @@ class Parts:
             self.page_index.refresh()
             if self.index.refresh():
                 self.objects.forget_packs()
+            self.objects.forget_directories()
             yield
 
     def load(self, kind: str, object_id: ObjectId) -> bytes:
