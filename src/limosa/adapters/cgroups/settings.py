@@ -28,8 +28,8 @@ class Write(NamedTuple):
     value: str
 
 
-def v2_settings(limits: Limits) -> list[Setting]:
-    """Return what makes `limits` hold on cgroup v2."""
+def v2_settings(limits: Limits, every_cpu: str = "") -> list[Setting]:
+    """Return what makes `limits` hold on cgroup v2; `every_cpu` is what a cpuset without a limit of its own gets."""
     quota = "max" if limits.cpus is None else str(cgroup.cpu_quota_us(limits.cpus))
     cpu_weight, io_weight = limits.cpu_weight is not None, limits.io_weight is not None
     io = limits.io_weight or cgroup.WEIGHT_DEFAULT
@@ -38,7 +38,7 @@ def v2_settings(limits: Limits) -> list[Setting]:
         Setting("swap_bytes", "memory", "memory.swap.max", _or_max(limits.swap_bytes), limits.swap_bytes is not None),
         Setting("cpus", "cpu", "cpu.max", f"{quota} {cgroup.CPU_PERIOD_US}", limits.cpus is not None),
         Setting("cpu_weight", "cpu", "cpu.weight", str(limits.cpu_weight or cgroup.WEIGHT_DEFAULT), cpu_weight),
-        Setting("cpuset", "cpuset", "cpuset.cpus", limits.cpuset, bool(limits.cpuset)),
+        Setting("cpuset", "cpuset", "cpuset.cpus", limits.cpuset or every_cpu, bool(limits.cpuset)),
         Setting("pids", "pids", "pids.max", _or_max(limits.pids), limits.pids is not None),
         Setting("io_weight", "io", "io.weight", f"default {io}", io_weight),
         Setting("io_weight", "io", "io.bfq.weight", f"default {cgroup.bfq_weight(io)}", io_weight),

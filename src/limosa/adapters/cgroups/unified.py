@@ -42,7 +42,8 @@ class UnifiedCgroups(ContainerGroups):
 
     def _limit(self, container_id: ContainerId, limits: Limits, *, fresh: bool) -> None:
         directory = self._directory(container_id)
-        wanted = [one for one in settings.v2_settings(limits) if one.asked_for or not fresh]
+        every_cpu = "" if fresh else _every_cpu(directory)
+        wanted = [one for one in settings.v2_settings(limits, every_cpu) if one.asked_for or not fresh]
         writes = settings.resolved(wanted, lambda _: directory)
         for write in writes:
             if write.limit == "memory_bytes" and not fresh:
@@ -93,6 +94,16 @@ class UnifiedCgroups(ContainerGroups):
             else:  # before 5.14; a frozen process of v2 can be killed
                 cgroupfs.signal_members(lambda: self.processes(container_id), signal.SIGKILL)
             cgroupfs.wait_for_event(f"{directory}/cgroup.events", "populated", "0", timeout_s)
+
+
+def _every_cpu(directory: str) -> str:
+    """Return what to write where a group shall have no cpuset of its own any more.
+
+    A group with processes cannot go back to "" (ENOSPC), so it gets what its parent has; where it is "", it stays.
+    """
+    if not _text(f"{directory}/cpuset.cpus"):
+        return ""
+    return _text(f"{os.path.dirname(directory)}/cpuset.cpus.effective")
 
 
 def _make_room(directory: str, write: settings.Write) -> None:
