@@ -220,8 +220,12 @@ class FakeCommitStore:
                     found[entry.content.pages.root] = self.objects[entry.content.pages.root]
         return found
 
-    def export(self, commits: Sequence[ObjectId], path: str) -> int:
-        data = self.key + hashlib.sha256(body := pickle.dumps(self._closure(commits))).digest() + body
+    def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
+        data = (
+            (b"*" * 32 if for_strangers else self.key)
+            + hashlib.sha256(body := pickle.dumps(self._closure(commits))).digest()
+            + body
+        )
         with open(path, "xb") as file:
             return file.write(data)
 
@@ -230,9 +234,16 @@ class FakeCommitStore:
             data = file.read()
         if hashlib.sha256(data[64:]).digest() != data[32:64]:
             raise failures.malformed_pack(path, "its checksum is wrong")
-        if data[:32] != self.key:
+        if data[:32] not in (self.key, b"*" * 32):
             raise failures.other_key(path)
         found = pickle.loads(data[64:])
+        if data[:32] != self.key:  # without parents, and under another id
+            found = {
+                self.keep(value._replace(parents=())) if isinstance(value, Commit) else one: (
+                    value._replace(parents=()) if isinstance(value, Commit) else value
+                )
+                for one, value in found.items()
+            }
         self.objects.update(found)
         commits = [one for one, value in found.items() if isinstance(value, Commit)]
         for commit in commits:

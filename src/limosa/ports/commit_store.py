@@ -185,14 +185,18 @@ class CommitStore(Protocol):
         Raises: LimosaError LIM-CSTORE-004: the other store has another key.
         """
 
-    def export(self, commits: Sequence[ObjectId], path: str) -> int:
-        """Write commits, without their ancestors, to a new file of the same form as a pack; return its size."""
+    def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
+        """Write commits, without their ancestors, to a new file of the same form as a pack; return its size.
+
+        Only hosts with this one's key can read it, or anybody if it is `for_strangers`: then everything gets a new
+        key, which is in the file, so that it tells nothing about other stores.
+        """
 
     def import_file(self, path: str) -> list[ObjectId]:
-        """Take the commits of a file that `export` wrote, checking every record, and return them.
+        """Take the commits of a file that `export` wrote, checking every record, and return their ids here.
 
-        A ref `imported/` and 24 digits keeps each until the caller has given it another one and removes that.
-
+        A commit that was exported for strangers gets another id. A ref `imported/` and 24 digits keeps each until
+        the caller has given it another one and removes that.
         Raises: LimosaError LIM-CSTORE-004: it is of hosts with another key; LIM-CSTORE-010: it is damaged.
         """
 

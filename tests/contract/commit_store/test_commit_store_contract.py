@@ -1,5 +1,6 @@
 """What every commit store does, the real one and the fake."""
 
+import os
 from typing import Any
 
 import pytest
@@ -269,6 +270,25 @@ def test_an_exported_file_brings_the_commit(make: Make, tmp_path: Any) -> None:
     assert content(there, second) == content(here, second)
     assert there.refs() == {f"imported/{second.hex()[:24]}": second}
     assert [found for found, _ in there.history([second])] == [second]
+
+
+def test_a_file_for_strangers_brings_the_commit_to_another_key(make: Make, tmp_path: Any) -> None:
+    secret = bytes(range(100, 132))
+    here, there = make("here", secret), make("there", b"b" * 32)
+    first = commit(here, {3: pages(0, 300)}, {b"f": b"1" * 60_000, b"g": b"in the manifest"})
+    second = commit(here, {1000: pages(1000, 20)}, {}, parent=first, said=b'{"m": 1}')
+    here.export([second], f"{tmp_path}/file", for_strangers=True)
+    (made,) = there.import_file(f"{tmp_path}/file")
+    assert made != second
+    assert content(there, made, 1020) == content(here, second, 1020)
+    assert there.commit(made)[2:] == here.commit(second)[2:]
+    assert there.refs() == {f"imported/{made.hex()[:24]}": made}
+    there.collect()
+    assert there.verify().damages == ()
+    with open(f"{tmp_path}/file", "rb") as file:
+        assert secret not in file.read()  # the group's key stays at home
+    left = {name for _, directories, _ in os.walk(tmp_path) for name in directories}
+    assert not [name for name in left if name.startswith("incoming-") or name.endswith(".store")]
 
 
 def test_inline_and_empty_contents(store: Any) -> None:

@@ -1,6 +1,6 @@
 """Packs: files of records, one after the other, that are only ever appended to.
 
-    "LIMOSAPK" version(2) reserved(6) key id(8) reserved(40)    then records
+    "LIMOSAPK" version(2) key included(1) zero(5) key id(8) key or zero(32) zero(8)    then records
 
 The process that appends holds a lock on the pack; it goes with the process. What follows a pack's last whole record
 was being written when its writer died, and is passed over.
@@ -15,28 +15,28 @@ from typing import Final
 from limosa.adapters.commit_store import record as records
 from limosa.model.commit_store import Malformed
 
-_HEAD: Final = struct.Struct("<8sH6x8s40x")
+_HEAD: Final = struct.Struct("<8sHB5x8s32s8x")
 HEAD_BYTES: Final = _HEAD.size
 _MAGIC: Final = b"LIMOSAPK"
 MAX_PACK_BYTES: Final = 512 << 20
 _SUFFIX: Final = ".pack"
 
 
-def head(key_id: bytes) -> bytes:
-    """Return the first bytes of a pack."""
-    return _HEAD.pack(_MAGIC, 1, key_id)
+def head(key_id: bytes, key: bytes | None = None) -> bytes:
+    """Return the first bytes of a pack; with `key`, of an exported file that brings its key."""
+    return _HEAD.pack(_MAGIC, 1, int(key is not None), key_id, key or b"")
 
 
-def parse_head(data: bytes) -> bytes:
-    """Return the key id of a pack that begins with `data`. Raises: Malformed."""
+def parse_head(data: bytes) -> tuple[bytes, bytes | None]:
+    """Return the key id of a pack that begins with `data`, and the key if it brings it. Raises: Malformed."""
     if len(data) < HEAD_BYTES:
         raise Malformed("a pack ends in its header")
-    magic, version, key_id = _HEAD.unpack_from(data)
+    magic, version, has_key, key_id, key = _HEAD.unpack_from(data)
     if magic != _MAGIC:
         raise Malformed("it is not a pack")
-    if version != 1:
-        raise Malformed(f"a pack of version {version}, which is newer than this limosa")
-    return bytes(key_id)
+    if version != 1 or has_key > 1:
+        raise Malformed(f"a pack of version {version}.{has_key}, which is newer than this limosa")
+    return bytes(key_id), bytes(key) if has_key else None
 
 
 def names(directory: str) -> dict[str, int]:

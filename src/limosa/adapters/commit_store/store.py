@@ -1,11 +1,13 @@
 """The commit store in a directory: what its parts (packs, index, refs, leases) do together."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from limosa.adapters.commit_store import failures, gc, leases, pack, transfer, verify, walk
+from limosa.adapters.commit_store import failures, gc, leases, pack, strangers, transfer, verify, walk
+from limosa.adapters.commit_store.hashing import KEY_BYTES, Hasher
 from limosa.adapters.commit_store.intake import LEVEL
 from limosa.adapters.commit_store.parts import Parts
 from limosa.adapters.commit_store.reader import Reader
@@ -180,10 +182,20 @@ class DirectoryStore:
         """Send commits to another store and set refs there."""
         return transfer.push(self.parts, commits, remote, refs, when_ns=when_ns)
 
-    def export(self, commits: Sequence[ObjectId], path: str) -> int:
+    def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
         """Write commits to a new file."""
-        return transfer.export(self.parts, commits, path)
+        if not for_strangers:
+            return transfer.export(self.parts, commits, path)
+        with strangers.workplace(f"{path}.{os.getpid()}.store", os.urandom(KEY_BYTES)) as place:
+            copies = [strangers.copy(self.parts, commit, place) for commit in commits]
+            return transfer.export(place, copies, path, with_key=True)
 
     def import_file(self, path: str) -> list[ObjectId]:
         """Take the commits of a file."""
-        return transfer.import_file(self.parts, path)
+        key_id, key = transfer.key_of(path)
+        if key_id == self.parts.hasher.key_id:
+            return transfer.import_file(self.parts, path)
+        if key is None or Hasher(key).key_id != key_id:
+            raise failures.other_key(path)
+        with strangers.workplace(f"{self.parts.root}/incoming-{os.urandom(8).hex()}", key) as place:
+            return [strangers.copy(place, commit, self.parts) for commit in transfer.import_file(place, path)]

@@ -35,13 +35,13 @@ def push(
     return sent
 
 
-def export(parts: Parts, commits: Sequence[ObjectId], path: str) -> int:
-    """Do what `CommitStore.export` says."""
+def export(parts: Parts, commits: Sequence[ObjectId], path: str, *, with_key: bool = False) -> int:
+    """Do what `CommitStore.export` says, under this store's own key, which `with_key` puts into the file."""
     unfinished = f"{path}.{os.getpid()}.new"
     try:
         with parts.locked(), open(unfinished, "xb") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write(pack.head(parts.hasher.key_id))
+            file.write(pack.head(parts.hasher.key_id, parts.hasher.key if with_key else None))
             for data in _records(parts, commits, lambda ids: set()):
                 file.write(data)
             file.flush()
@@ -55,23 +55,29 @@ def export(parts: Parts, commits: Sequence[ObjectId], path: str) -> int:
     return size
 
 
+def key_of(path: str) -> tuple[bytes, bytes | None]:
+    """Return the key id of an exported file, and its key if it brings it. Raises: LimosaError LIM-CSTORE-010."""
+    with open(path, "rb") as file:
+        try:
+            return pack.parse_head(file.read(pack.HEAD_BYTES))
+        except Malformed as why:
+            raise failures.malformed_pack(path, str(why)) from why
+
+
 def import_file(parts: Parts, path: str) -> list[ObjectId]:
-    """Do what `CommitStore.import_file` says."""
+    """Take the commits of a file of this store's key."""
     import time
 
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        try:
-            if pack.parse_head(os.pread(descriptor, pack.HEAD_BYTES, 0)) != parts.hasher.key_id:
-                raise failures.other_key(path)
-            with receiving(parts, path) as receiver:
-                for _, _, data in pack.scan(descriptor, pack.HEAD_BYTES, os.fstat(descriptor).st_size):
-                    receiver.put_record(data)
-                refs = {f"imported/{commit.hex()[:24]}": commit for commit in receiver.commits}
-                receiver.finish(refs, when_ns=time.time_ns(), why="import")
-                return list(receiver.commits)
-        except Malformed as why:
-            raise failures.malformed_pack(path, str(why)) from why
+        with receiving(parts, path) as receiver:
+            for _, _, data in pack.scan(descriptor, pack.HEAD_BYTES, os.fstat(descriptor).st_size):
+                receiver.put_record(data)
+            refs = {f"imported/{commit.hex()[:24]}": commit for commit in receiver.commits}
+            receiver.finish(refs, when_ns=time.time_ns(), why="import")
+            return list(receiver.commits)
+    except Malformed as why:
+        raise failures.malformed_pack(path, str(why)) from why
     finally:
         os.close(descriptor)
 
