@@ -52,18 +52,35 @@ class Reader:
 
     def number(self, limit: int) -> int:
         """Return the next number, seven bits a byte, lowest first. It must be at most `limit`."""
-        value = shift = 0
-        while True:
-            (byte,) = self.take(1)
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-            if shift > 63:
-                raise Malformed("a number has more than 64 bits")
-        if value > limit:
-            raise Malformed(f"{value} is more than {limit}")
-        return value
+        return self.numbers(1, limit)[0]
+
+    def numbers(self, count: int, limit: int) -> list[int]:
+        """Return the next `count` numbers, each at most `limit`."""
+        data, at = self._data, self._at
+        found = []
+        try:
+            for _ in range(count):
+                value = data[at]
+                at += 1
+                if value > 0x7F:
+                    value &= 0x7F
+                    shift = 7
+                    while True:
+                        byte = data[at]
+                        at += 1
+                        value |= (byte & 0x7F) << shift
+                        if byte < 0x80:
+                            break
+                        shift += 7
+                        if shift > 63:
+                            raise Malformed("a number has more than 64 bits")
+                found.append(value)
+        except IndexError:
+            raise Malformed("it ends too early") from None
+        if found and max(found) > limit:
+            raise Malformed(f"{max(found)} is more than {limit}")
+        self._at = at
+        return found
 
     def identifier(self) -> ObjectId:
         """Return the next 32 bytes."""
@@ -117,10 +134,14 @@ def encode_leaf(slots: Slots) -> bytes:
             page += 1
         runs.append((first - end, page - first, frames.setdefault(frame, len(frames)), slot))
         end = page
-    out = [_LEAF, number(len(frames)), *frames, number(len(runs))]
+    values = bytearray()
     for run in runs:
-        out += map(number, run)
-    return b"".join(out)
+        for value in run:
+            if value < 0x80:
+                values.append(value)
+            else:
+                values += number(value)
+    return b"".join((_LEAF, number(len(frames)), *frames, number(len(runs)), values))
 
 
 def decode_leaf_runs(data: bytes) -> list[tuple[int, int, ObjectId, int]]:
@@ -130,11 +151,9 @@ def decode_leaf_runs(data: bytes) -> list[tuple[int, int, ObjectId, int]]:
     frames = [reader.identifier() for _ in range(reader.number(LEAF_PAGES))]
     runs = []
     page = 0
-    for _ in range(reader.number(LEAF_PAGES)):
-        page += reader.number(LEAF_PAGES)
-        n_pages = reader.number(LEAF_PAGES)
-        which = reader.number(LEAF_PAGES)
-        slot = reader.number(MAX_FRAME_PAGES - 1)
+    values = iter(reader.numbers(4 * reader.number(LEAF_PAGES), MAX_FRAME_PAGES - 1))
+    for gap, n_pages, which, slot in zip(values, values, values, values, strict=True):
+        page += gap
         if not n_pages or page + n_pages > LEAF_PAGES or which >= len(frames) or slot + n_pages > MAX_FRAME_PAGES:
             raise Malformed("a run of pages leads out of its leaf or frame")
         runs.append((page, n_pages, frames[which], slot))
