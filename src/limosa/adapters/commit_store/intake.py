@@ -8,14 +8,16 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from limosa.adapters.commit_store import failures, pack, record, scan
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index, NewObject, NewRecord
 from limosa.adapters.commit_store.page_index import PageIndex
 from limosa.model.commit_store import PAGE_BYTES, ObjectId
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 LEVEL: Final = 1
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -26,7 +28,7 @@ _WAITING: Final = 4 * _WORKERS  # records at most between the caller and the pac
 class _Waiting(NamedTuple):
     """A record on its way, and what it will be indexed by."""
 
-    data: "Future[bytes] | bytes"
+    data: "bytes | Future[bytes]"
     objects: tuple[NewObject, ...]
     pages: dict[bytes, int]
 
@@ -39,7 +41,7 @@ class Intake:
         self._waiting: deque[_Waiting] = deque()
         self._appended: list[scan.Described] = []
         self._pack: pack.PackWriter | None = None
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: ThreadPoolExecutor | None = None  # imported when it is needed: it loads logging
         self._local: Any = threading.local()
         self.stored_bytes = 0
 
@@ -82,6 +84,8 @@ class Intake:
 
     def _put(self, build: Callable[[], bytes], objects: tuple[NewObject, ...], pages: dict[bytes, int]) -> None:
         if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
             self._threads = ThreadPoolExecutor(_WORKERS, "limosa-compress")
         self._waiting.append(_Waiting(self._threads.submit(build), objects, pages))
         self._drain(_WAITING)
@@ -89,7 +93,7 @@ class Intake:
     def _drain(self, leave: int) -> None:
         while len(self._waiting) > leave:
             waiting = self._waiting.popleft()
-            data = waiting.data.result() if isinstance(waiting.data, Future) else waiting.data
+            data = waiting.data if isinstance(waiting.data, bytes) else waiting.data.result()
             try:
                 target = self._target()
                 offset = target.append(data)

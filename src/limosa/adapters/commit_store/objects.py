@@ -26,6 +26,7 @@ class ObjectReader:
         self._open: OrderedDict[str, int] = OrderedDict()
         self._bundles: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._frames: OrderedDict[ObjectId, Pages] = OrderedDict()
+        self._lacking: set[ObjectId] = set()  # those in _frames that do not have all their pages
         self._cached_bytes = 0
         self._directories: dict[int, tuple[ObjectId, list[bytes]]] = {}
 
@@ -51,7 +52,7 @@ class ObjectReader:
     def frame(self, frame: ObjectId) -> Pages:
         """Return the pages of a frame by slot; None for one that a collection dropped. Raises: as `read`."""
         pages = self._frames.get(frame)
-        if pages is not None and not (None in pages and self._has_more(frame, pages)):
+        if pages is not None and not (frame in self._lacking and self._has_more(frame, pages)):
             self._frames.move_to_end(frame)
             return pages
         for attempt in (0, 1):
@@ -70,6 +71,8 @@ class ObjectReader:
             except (Malformed, OSError) as why:
                 raise failures.damaged(frame, f"{place.pack} at {place.offset}: {why}") from why
             self._frames[frame] = pages
+            if header.plain_bytes < header.members * PAGE_BYTES:
+                self._lacking.add(frame)
             self._cached_bytes += header.plain_bytes
             self._shrink()
             return pages
@@ -78,11 +81,12 @@ class ObjectReader:
     def _has_more(self, frame: ObjectId, pages: Pages) -> bool:
         """Say whether the store has pages of a frame by now that it lacked when it was read."""
         place = self._index.place(frame)
-        stored = len(pages) - pages.count(None)
+        stored = sum(page is not None for page in pages)
         if place is None or place.size <= stored * PAGE_BYTES:
             return False
         self._cached_bytes -= stored * PAGE_BYTES
         del self._frames[frame]
+        self._lacking.discard(frame)
         return True
 
     def forget_directories(self) -> None:
@@ -165,6 +169,7 @@ class ObjectReader:
         self._open.clear()
         self._bundles.clear()
         self._frames.clear()
+        self._lacking.clear()
         self._directories.clear()
         self._cached_bytes = 0
 
