@@ -55,11 +55,6 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return NotedRecords(FileContainerRecords(root), journal, time.time_ns)
 
-    def commits() -> object:
-        from limosa.adapters.file_records import FileCommitRecords
-
-        return FileCommitRecords(root)
-
     def oci_images() -> object:
         from limosa.adapters.oci_images.adapter import LayoutImages
 
@@ -138,10 +133,36 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         return HookPrograms()
 
     makers = (
-        *(containers, commits, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
+        *(containers, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
         *(templates, volumes, own_view, identities, container_files, journal, keepers, hooks),
     )
-    return {maker.__name__: maker for maker in makers}
+    return {maker.__name__: maker for maker in makers} | _commit_builders(root)
+
+
+def _commit_builders(root: str) -> dict[str, Callable[[], object]]:
+    def store() -> object:
+        from limosa.adapters.commit_store import parts
+        from limosa.adapters.commit_store.store import DirectoryStore
+
+        parts.create(f"{root}/commits")
+        return DirectoryStore(f"{root}/commits")
+
+    def dumps() -> object:
+        from limosa.adapters.dump_directories import DumpDirectories
+
+        return DumpDirectories(root)
+
+    def memory_archive() -> object:
+        from limosa.adapters.criu.archive import CriuImageArchive
+
+        return CriuImageArchive()
+
+    def file_archive() -> object:
+        from limosa.adapters.file_archive import DirectoryFileArchive
+
+        return DirectoryFileArchive()
+
+    return {maker.__name__: maker for maker in (store, dumps, memory_archive, file_archive)}
 
 
 def _tag(root: str) -> str:

@@ -71,7 +71,7 @@ def test_checkpoint_under_load_kill_restore_and_three_copies(db: Limosa) -> None
     eventually(lambda: int(query(limosa, "db", "select count(*) from pgbench_history")) > 20)
 
     commit = limosa("checkpoint", "-m", "under pgbench", "db").strip()
-    assert re.fullmatch(r"[0-9a-f]{24}", commit)
+    assert re.fullmatch(r"[0-9a-f]{64}", commit)
     assert limosa("wait", "load").strip() == "0"
     load_log = limosa.logs("load")
     assert "number of failed transactions: 0 (" in load_log
@@ -176,7 +176,7 @@ def test_a_checkpoint_refuses_a_running_exec_session(limosa: Limosa, postgresql_
         refused = limosa("checkpoint", "box", status=1)
         assert "LIM-CRIU-020" in refused
         assert "box" in refused
-        assert limosa("log").strip() == "COMMIT  CONTAINER  TIME  FROZEN  MESSAGE", "nothing is kept"
+        assert limosa("log").strip() == "COMMIT  PARENT  CONTAINER  TIME  FROZEN  TAGS  MESSAGE", "nothing is kept"
         limosa("exec", "box", "sh", "-c", "kill $(grep -l 999 /proc/[0-9]*/cmdline | head -1 | tr -dc 0-9)")
         session.wait(timeout=30)
-    assert re.fullmatch(r"[0-9a-f]{24}", limosa("checkpoint", "box").strip())
+    assert re.fullmatch(r"[0-9a-f]{64}", limosa("checkpoint", "box").strip())

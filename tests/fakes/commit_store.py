@@ -147,6 +147,9 @@ class FakeCommitStore:
     def drop_log(self, name: str) -> None:
         self._logs.pop(checked(name), None)
 
+    def forgotten(self) -> frozenset[ObjectId]:
+        return frozenset(self._forgotten)
+
     def forget(self, commits: Iterable[ObjectId]) -> None:
         wanted = set(commits)
         for commit in wanted:

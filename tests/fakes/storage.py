@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
@@ -57,6 +58,21 @@ class FakeStorage:
 
     def snapshot(self, container_id: ContainerId, label: str) -> str:
         return f"{self._taken(container_id, label)}/upper"
+
+    def receive_snapshot(
+        self, container_id: ContainerId, label: str, disk_bytes: int | None, fill: Callable[[str], None]
+    ) -> None:
+        self._require_room()
+        target = self._snapshot(container_id, label)
+        making = f"{target}.making"
+        try:
+            os.makedirs(f"{making}/upper")
+            os.makedirs(f"{making}/work")
+            self.limits[making] = _checked(disk_bytes)
+            fill(f"{making}/upper")
+            self._copy(making, target)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:
         shutil.rmtree(self._snapshot(container_id, label), ignore_errors=True)

@@ -1,9 +1,8 @@
-"""The `ContainerRecords` and `CommitRecords` ports over plain files.
+"""The `ContainerRecords` port over plain files.
 
 <root>/containers/<id>/record.json   one container; `lock` beside it
 <root>/names/<name>                  the id that has the name
 <root>/id-ranges/<slot>              the id that has host ids FIRST + slot * 65536 and up
-<root>/commits/<id>/record.json      one commit; criu's images in `criu/`; in `<id>.new` until it is kept
 """
 
 import errno
@@ -15,7 +14,6 @@ from typing import Final
 
 from limosa.linux import files, flock
 from limosa.model import codec
-from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.container import SUBORDINATE_IDS, ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, looks_like_id
@@ -222,68 +220,6 @@ class FileContainerRecords:
                 continue
             return first
         raise LimosaError("LIM-NAME-006", "no range of host ids is left", hint="remove containers")
-
-
-class FileCommitRecords:
-    """Commits as files."""
-
-    def __init__(self, root: str) -> None:
-        self._commits = f"{root}/commits"
-
-    def begin(self, commit_id: CommitId) -> str:
-        """See the port."""
-        directory = f"{self._commits}/{commit_id}.new/criu"
-        os.makedirs(self._commits, mode=0o700, exist_ok=True)
-        os.makedirs(directory)
-        # criu's restorer opens images by descriptor when it is already the container's root, who is nobody here; the
-        # directory above keeps everybody else out.
-        os.chmod(directory, 0o711)
-        return directory
-
-    def keep(self, record: CommitRecord) -> None:
-        """See the port."""
-        place = f"{self._commits}/{record.commit_id}"
-        text = json.dumps(codec.to_jsonable(record), indent=1)
-        files.write_durably(f"{place}.new/record.json", text.encode())
-        os.rename(f"{place}.new", place)
-
-    def abandon(self, commit_id: CommitId) -> None:
-        """See the port."""
-        files.remove_tree(f"{self._commits}/{commit_id}.new")
-
-    def unfinished(self) -> list[CommitId]:
-        """See the port."""
-        names = [name for name in _entries(self._commits) if name.endswith(".new")]
-        return [CommitId(name.removesuffix(".new")) for name in names]
-
-    def find(self, reference: str) -> CommitRecord:
-        """See the port."""
-        return self._load(_abbreviated(self._commits, reference, "commit"))
-
-    def _load(self, name: str) -> CommitRecord:
-        with open(f"{self._commits}/{name}/record.json", encoding="utf-8") as file:
-            return codec.from_jsonable(CommitRecord, json.load(file))
-
-    def all(self) -> list[CommitRecord]:
-        """See the port."""
-        found = [self._load(name) for name in _entries(self._commits) if not name.endswith(".new")]
-        return sorted(found, key=lambda record: record.created_ns)
-
-    def criu_images(self, commit_id: CommitId) -> str:
-        """See the port."""
-        return f"{self._commits}/{commit_id}/criu"
-
-    def size_bytes(self) -> int:
-        """See the port."""
-        return files.allocated_bytes(self._commits)
-
-    def remove(self, commit_id: CommitId) -> None:
-        """See the port."""
-        try:
-            os.rename(f"{self._commits}/{commit_id}", f"{self._commits}/{commit_id}.new")
-        except FileNotFoundError:
-            pass
-        self.abandon(commit_id)
 
 
 def _entries(directory: str) -> list[str]:

@@ -64,17 +64,18 @@ def in_order(host: Host, record: ContainerRecord) -> ContainerRecord | None:
         return None
     if record.phase in ("starting", "stopping"):
         release(host, record)
-        record = _idle(record)
+        record = idle(record)
         again = record.restart_at_ns > 0 and this_boot(host, record)
         record = record._replace(phase="restarting" if again else "stopped" if record.started_ns else "created")
         host.containers.save(record)
     elif record.phase == "restarting" and not this_boot(host, record):
-        record = _idle(record)._replace(phase="stopped", restart_at_ns=0)
+        record = idle(record)._replace(phase="stopped", restart_at_ns=0)
         host.containers.save(record)
     return record
 
 
-def _idle(record: ContainerRecord) -> ContainerRecord:
+def idle(record: ContainerRecord) -> ContainerRecord:
+    """Return a record without what names processes."""
     return record._replace(init_pid=0, init_start_ticks=0, monitor_pid=0, keeper=ProcessName())
 
 
@@ -91,7 +92,7 @@ def settle(host: Host, record: ContainerRecord, status: int | None) -> Container
     rebooted = survived and restart.rebooted(record.config, code)
     ending = ExitState(0 if rebooted or restart.halted(record.config, code) else code, now_ns, oom_killed, rebooted)
     again = survived and restart.wanted(record, code)
-    record = _idle(record)._replace(exit=ending, phase="stopped", restart_at_ns=0)
+    record = idle(record)._replace(exit=ending, phase="stopped", restart_at_ns=0)
     if again:
         pause_ns = restart.delay_ns(record.restart_delay_ns, now_ns - record.started_ns)
         record = record._replace(
@@ -123,16 +124,13 @@ def _release_all_but_runtime(host: Host, record: ContainerRecord, *, forget: boo
 
 
 def erase(host: Host, record: ContainerRecord) -> None:
-    """Remove a container with its files and commits, whatever there is of it; the caller holds its lock."""
+    """Remove a container with its files, whatever there is of it; the caller holds its lock."""
     container_id = record.container_id
     if record.phase not in ("creating", "removing"):
         host.containers.save(record._replace(phase="removing"))
     host.keepers.end(record.keeper)
     _release_all_but_runtime(host, record, forget=True)
     host.runtime.delete(container_id)
-    for commit in host.commits.all():
-        if commit.container.container_id == container_id:
-            host.commits.remove(commit.commit_id)
     host.identities.remove(container_id)
     host.storage.destroy(container_id)
     host.containers.remove(container_id)

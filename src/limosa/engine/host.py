@@ -9,15 +9,19 @@ from limosa.model.ids import ContainerId
 if TYPE_CHECKING:
     from limosa.ports.cgroups import Cgroups
     from limosa.ports.checkpointer import Checkpointer
+    from limosa.ports.commit_store import CommitStore
     from limosa.ports.container_files import ContainerFiles
+    from limosa.ports.dumps import Dumps
+    from limosa.ports.file_archive import FileArchive
     from limosa.ports.hooks import Hooks
     from limosa.ports.identity import Identities
     from limosa.ports.journal import Journal
     from limosa.ports.keepers import Keepers
+    from limosa.ports.memory_archive import MemoryArchive
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
-    from limosa.ports.records import CommitRecords, ContainerRecords
+    from limosa.ports.records import ContainerRecords
     from limosa.ports.rootfs import Rootfs
     from limosa.ports.runtime import Runtime
     from limosa.ports.storage import Storage
@@ -31,7 +35,6 @@ class Host:
     """One limosa root on one machine. Each adapter is made when it is first used: a `ps` pays for no network code."""
 
     containers: "ContainerRecords"
-    commits: "CommitRecords"
     oci_images: "OciImages"
     storage: "Storage"
     own_view: "OwnView"
@@ -45,6 +48,10 @@ class Host:
     volumes: "Volumes"
     identities: "Identities"
     hooks: "Hooks"
+    store: "CommitStore"
+    dumps: "Dumps"
+    memory_archive: "MemoryArchive"
+    file_archive: "FileArchive"
     journal: "Journal"
     keepers: "Keepers"
 

@@ -2,6 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
+from limosa.engine import commits
 from limosa.engine.host import Host
 from limosa.model import oci
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
@@ -19,8 +20,8 @@ def layers_in_use(host: Host) -> frozenset[Digest]:
 
 def _users(host: Host) -> list[tuple[str, tuple[Digest, ...]]]:
     containers = [(f"container {record.config.name}", record.layers) for record in host.containers.all()]
-    commits = [(f"commit {commit.commit_id[:12]}", commit.container.layers) for commit in host.commits.all()]
-    return [*containers, *commits]
+    committed = [(f"commit {commit.commit_id[:12]}", commit.container.layers) for commit in commits.every(host)]
+    return [*containers, *committed]
 
 
 def users(host: Host, image: OciImage) -> list[str]:
@@ -127,9 +128,9 @@ def disk_use(host: Host) -> tuple[Share, ...]:
     found = host.oci_images.all()
     use: DiskUse = host.oci_images.disk_use(in_use)
     records = host.containers.all()
-    commits = host.commits.all()
+    kept = commits.every(host)
     running = [record for record in records if record.phase in ("running", "paused")]
-    if records or commits:
+    if records or kept:
         host.storage.prepare()
     sizes = {record.container_id: host.storage.usage(record.container_id).used_bytes for record in records}
     stopped = sum(sizes.values()) - sum(sizes[record.container_id] for record in running)
@@ -139,7 +140,7 @@ def disk_use(host: Host) -> tuple[Share, ...]:
         Share("layers", use.layers, len(in_use), use.layers_bytes, 0),
         Share("build cache", 0, 0, use.build_cache_bytes, use.build_cache_bytes),
         Share("containers", len(records), len(running), sum(sizes.values()), stopped),
-        Share("commits", len(commits), len(commits), host.commits.size_bytes(), 0),
+        Share("commits", len(kept), len(kept), host.store.usage().pack_bytes, 0),
         *_volumes(host),
     )
 

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from limosa.engine import mounts
+from limosa.engine import commits, mounts
 from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.container import ContainerRecord, PublishedPort
@@ -92,7 +92,7 @@ def everything(host: Host, record: ContainerRecord) -> dict[str, Any]:
         "mounts": _mounts(host, record),
         "usage": usage,
         "rootfs": host.rootfs.path(record.container_id) if record.phase in LIVE else "",
-        "commits": [one.commit_id for one in host.commits.all() if one.container.container_id == record.container_id],
+        "commits": [one.commit_id for one in commits.every(host) if one.container.container_id == record.container_id],
     }
 
 

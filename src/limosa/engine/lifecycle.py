@@ -325,7 +325,7 @@ def wait(host: Host, container_id: ContainerId) -> int:
 
 
 def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> None:
-    """Remove a container with its files and commits.
+    """Remove a container with its files; its commits stay.
 
     Raises: LimosaError LIM-CONT-003: it runs, without `force`.
     """

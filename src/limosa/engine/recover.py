@@ -7,11 +7,12 @@ killed and repeated.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from limosa.engine import ending
+from limosa.engine import commits, ending
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+from limosa.ports.dumps import Dump
 
 
 class Recovered(NamedTuple):
@@ -29,14 +30,12 @@ def recover(host: Host) -> Recovered:
     lines: list[str] = []
     # What might be a leftover is listed before the locks are waited for and the records are read: what a command makes
     # in the meantime is then in no list, and what it had begun before is finished or dead.
-    unfinished = host.commits.unfinished()
+    dumps = host.dumps.present()
     found = _everything(host)
     for record in host.containers.all():
         lines += _mend(host, record.container_id)
     lines += host.containers.sweep_strays()
-    for commit_id in unfinished:
-        host.commits.abandon(commit_id)
-        lines.append(f"removed the unfinished commit {commit_id}")
+    lines += _stray_dumps(host, dumps)
     lines += [f"removed the files of {name}, which is no volume" for name in _stray_volumes(host)]
     lines += host.oci_images.tidy()
     known = {record.container_id for record in host.containers.all()}
@@ -51,6 +50,16 @@ def recover(host: Host) -> Recovered:
         host.storage.close()
         host.cgroups.close()
     return Recovered(tuple(lines))
+
+
+def _stray_dumps(host: Host, found: list[Dump]) -> list[str]:
+    """Remove the dumps of dead commands, and snapshots of commits that never were."""
+    kept = {commit.snapshot for commit in commits.every(host)} if found else set()
+    for dump in found:
+        if dump.label not in kept:
+            host.storage.drop_snapshot(dump.container_id, dump.label)
+        host.dumps.remove(dump)
+    return [f"removed an unfinished dump of {dump.container_id}" for dump in found]
 
 
 def _stray_volumes(host: Host) -> list[str]:

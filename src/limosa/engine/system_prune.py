@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from limosa.engine import images, lifecycle, volumes
+from limosa.engine import commits, images, lifecycle, volumes
 from limosa.engine.host import Host
 
 _ABANDONED_NS: Final = 60 * 10**9
@@ -18,7 +18,7 @@ class SystemPruned(NamedTuple):
 def prune(host: Host, *, unused_images: bool, unused_volumes: bool) -> SystemPruned:
     """Remove stopped containers that have no commit, what no image needs, and the build cache; more when asked."""
     lines: list[str] = []
-    committed = {commit.container.container_id for commit in host.commits.all()}
+    committed = {commit.container.container_id for commit in commits.every(host)}
     before = sum(share.size_bytes for share in images.disk_use(host))
     for record in host.containers.all():
         idle = record.phase == "stopped" or (

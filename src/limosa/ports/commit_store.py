@@ -166,6 +166,9 @@ class CommitStore(Protocol):
         Raises: LimosaError LIM-CSTORE-011: a ref names one of them; nothing changed.
         """
 
+    def forgotten(self) -> frozenset[ObjectId]:
+        """Return the commits that were forgotten; their content may be gone."""
+
     def usage(self) -> StoreUsage:
         """Return what the store holds."""
 

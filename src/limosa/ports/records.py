@@ -1,9 +1,8 @@
-"""What limosa remembers: containers, their names and id ranges, and commits."""
+"""What limosa remembers: containers, their names and id ranges."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.container import ContainerRecord
 from limosa.model.ids import ContainerId
 
@@ -71,34 +70,3 @@ class ContainerRecords(Protocol):
 
         `in_use` are ranges that records name though they own none (a fork shares its source's).
         """
-
-
-class CommitRecords(Protocol):
-    """The commits of one limosa root."""
-
-    def begin(self, commit_id: CommitId) -> str:
-        """Return an empty directory for criu's images of a commit to be. It does not exist for others until `keep`."""
-
-    def keep(self, record: CommitRecord) -> None:
-        """Make a commit exist, in one step; it is on disk when the method returns."""
-
-    def abandon(self, commit_id: CommitId) -> None:
-        """Take back what `begin` made."""
-
-    def unfinished(self) -> list[CommitId]:
-        """Return the commits that were begun and neither kept nor abandoned: their command is dead or at work."""
-
-    def find(self, reference: str) -> CommitRecord:
-        """Return the commit that an id or an unambiguous abbreviation means. Raises: LimosaError LIM-COMM-001, -002."""
-
-    def all(self) -> list[CommitRecord]:
-        """Return every commit, oldest first."""
-
-    def criu_images(self, commit_id: CommitId) -> str:
-        """Return the directory with criu's images."""
-
-    def size_bytes(self) -> int:
-        """Return what all commits take on disk, without the files of their containers."""
-
-    def remove(self, commit_id: CommitId) -> None:
-        """Forget a commit. Nothing happens if it is gone."""

@@ -1,5 +1,6 @@
 """Where the writable files of containers live, and how they are copied in constant time."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from limosa.model.ids import ContainerId
@@ -71,6 +72,15 @@ class Storage(Protocol):
         """Return the directory of a snapshot's files (its upper), mounting the disk in it if it has one.
 
         `release` unmounts it. Raises: KeyError: there is no such snapshot.
+        """
+
+    def receive_snapshot(
+        self, container_id: ContainerId, label: str, disk_bytes: int | None, fill: Callable[[str], None]
+    ) -> None:
+        """Make a snapshot whose files come from elsewhere: `fill` writes them into the empty directory that it gets.
+
+        The container's own files need not be there. Raises: what `fill` raises, and as `create`; nothing is left of
+        the attempt.
         """
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:

@@ -1,7 +1,7 @@
 """The methods of the `Storage` port."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from limosa.adapters.btrfs_pool import disk, refusals
@@ -80,6 +80,20 @@ class BtrfsPool:
         place = self._snapshot_place(container_id, label)
         with refusals.explained("mounting the disk in a snapshot"):
             return _open(place).upper
+
+    def receive_snapshot(
+        self, container_id: ContainerId, label: str, disk_bytes: int | None, fill: Callable[[str], None]
+    ) -> None:
+        """See the port."""
+        target = self._pool.snapshot(container_id, label)
+        with self._staged(container_id, "receiving a container's files") as staged:
+            made = self._make(staged, disk_bytes)
+            os.makedirs(self._pool.snapshots(container_id), mode=0o711, exist_ok=True)
+            fill(made.upper)
+            if disk.mounted(staged):
+                btrfs.sync(disk.mount_point(staged))
+            _discard(target)
+            btrfs.snapshot_subvolume(staged, target, read_only=True)
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:
         """See the port."""

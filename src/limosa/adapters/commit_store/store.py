@@ -146,6 +146,10 @@ class DirectoryStore:
                     raise failures.named_by_ref(commit, name)
             self.parts.refs.set_forgotten(self.parts.refs.forgotten() | wanted)
 
+    def forgotten(self) -> frozenset[ObjectId]:
+        """Return the commits that were forgotten."""
+        return frozenset(self.parts.refs.forgotten())
+
     # Comparing
 
     def differing_entries(self, one: Manifest, other: Manifest) -> Iterator[tuple[bytes, Entry | None, Entry | None]]:

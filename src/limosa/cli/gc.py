@@ -1,0 +1,30 @@
+"""limosa gc"""
+
+import argparse
+import json
+
+from limosa import wiring
+from limosa.model import codec
+
+EXAMPLES = """\
+examples:
+  limosa gc
+  limosa gc --reflog-days 0     also what was rewound"""
+_DAY_NS = 86_400 * 10**9
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--reflog-days", type=float, default=30.0, metavar="N", help="keep what refs named so long ago")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    done = host.store.collect(log_before_ns=host.now_ns() - int(args.reflog_days * _DAY_NS))
+    if args.json:
+        print(json.dumps(codec.to_jsonable(done), indent=1))
+    else:
+        print(f"{done.commits_kept} commits kept, {done.bytes_freed / 1e6:.1f} MB freed")
+    return 0

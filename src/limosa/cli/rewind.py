@@ -1,0 +1,28 @@
+"""limosa rewind"""
+
+import argparse
+
+from limosa import wiring
+from limosa.engine import commits, rewind
+
+EXAMPLES = """\
+examples:
+  limosa rewind db good
+  limosa rewind db db~2        two commits back
+  limosa rewind --discard db 5f2c9a"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--discard", action="store_true", help="keep no commit of what is thrown away")
+    parser.add_argument("container", metavar="CONTAINER")
+    parser.add_argument("commit", metavar="COMMIT")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    container_id = host.containers.find(args.container).container_id
+    kept = rewind.rewind(host, container_id, commits.find(host, args.commit), discard=args.discard)
+    print(args.container if kept is None else f"{args.container}: what was thrown away is {kept.commit_id[:12]}")
+    return 0

@@ -1,0 +1,233 @@
+"""Commits in the store: how one is written, named, listed and forgotten.
+
+A ref `containers/ID` is a container's latest commit, which is the parent of its next one; it outlives the container.
+Tags are refs `tags/NAME`.
+"""
+
+import json
+import re
+from typing import Final
+
+from limosa.engine.host import Host
+from limosa.model import codec
+from limosa.model.commit import CommitId, CommitRecord
+from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId, checked_name
+from limosa.ports.commit_store import CommitReader, CommitWriter
+from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
+
+_BACK: Final = re.compile(r"(?P<name>.+?)(?P<back>~\d{0,9})?\Z")
+_NO_COMMIT: Final = "LIM-CSTORE-005"
+
+
+def ref_of(container_id: ContainerId) -> str:
+    """Return the name of the ref of a container's latest commit."""
+    return f"containers/{container_id}"
+
+
+def head(host: Host, container_id: ContainerId) -> ObjectId | None:
+    """Return a container's latest commit, or the one that it was made from; None if there is none."""
+    return host.store.refs().get(ref_of(container_id))
+
+
+def keep(host: Host, record: CommitRecord, criu_images: str) -> CommitRecord:
+    """Store a dump and the snapshot that belongs to it as the container's next commit, and return it with its id.
+
+    Raises: LimosaError LIM-CSTORE-006: the disk is full; nothing of it is kept, earlier commits are whole.
+    """
+    container_id = record.container.container_id
+    parent = head(host, container_id)
+    attributes = json.dumps(codec.to_jsonable(record)).encode()
+    with host.store.writing() as writer:
+        manifest = _manifest(host, writer, record, criu_images, parent)
+        parents = () if parent is None else (parent,)
+        commit_id = writer.put_commit(Commit(parents, manifest, record.created_ns, attributes))
+        host.store.set_ref(ref_of(container_id), commit_id, when_ns=host.now_ns(), why=f"checkpoint: {record.message}")
+    return record._replace(commit_id=_text(commit_id), parent=_text(parent))
+
+
+def _manifest(
+    host: Host, writer: CommitWriter, record: CommitRecord, criu_images: str, parent: ObjectId | None
+) -> Manifest:
+    memory = host.memory_archive.save(writer, criu_images)
+    snapshot = host.storage.snapshot(record.container.container_id, record.snapshot)
+    if parent is None or parent in host.store.forgotten():
+        return writer.put_entries(Manifest(), {**memory, **host.file_archive.save(writer, snapshot)})
+    with host.store.reading(parent) as reader:
+        edits: dict[bytes, Entry | None] = {}
+        for prefix in (IMAGE_PREFIX, MEMORY_PREFIX):
+            edits.update((key, None) for key, _ in reader.entries(prefix))
+        edits.update(memory)
+        edits.update(host.file_archive.save(writer, snapshot, reader, _snapshot_of(host, reader)))
+        return writer.put_entries(reader.commit.manifest, edits)
+
+
+def _snapshot_of(host: Host, reader: CommitReader) -> str:
+    """Return the directory of the snapshot of an open commit, "" if this machine has none."""
+    said = _record(reader.commit_id, reader.commit)
+    try:
+        return host.storage.snapshot(said.container.container_id, said.snapshot)
+    except KeyError:
+        return ""
+
+
+def _text(commit: ObjectId | None) -> CommitId:
+    return CommitId("" if commit is None else commit.hex())
+
+
+def identifier(record: CommitRecord) -> ObjectId:
+    """Return the store's name of a commit."""
+    return ObjectId(bytes.fromhex(record.commit_id))
+
+
+def _record(commit_id: ObjectId, commit: Commit) -> CommitRecord:
+    try:
+        said = codec.from_jsonable(CommitRecord, json.loads(commit.attributes))
+    except ValueError as damage:
+        raise LimosaError(
+            "LIM-COMM-003",
+            f"commit {commit_id.hex()[:12]} cannot be understood",
+            cause=f"its description is not what this limosa writes: {damage}",
+            hint="a newer limosa may have written it",
+        ) from damage
+    parent = commit.parents[0] if commit.parents else None
+    return said._replace(commit_id=_text(commit_id), parent=_text(parent), created_ns=commit.created_ns)
+
+
+def find(host: Host, reference: str) -> CommitRecord:
+    """Return the commit that a container's name, a tag, an id or its first digits mean; `~N` goes N parents back.
+
+    A name means the container's latest commit; a container that was removed is found by the name that it had.
+    Raises: LimosaError LIM-COMM-001: there is none; LIM-COMM-002: the digits mean several.
+    """
+    match = _BACK.match(reference)
+    name, back = (match["name"], match["back"] or "") if match else (reference, "")
+    back = "~1" if back == "~" else back
+    try:
+        container = host.containers.find(name)
+    except LimosaError:
+        container = None
+    candidates = [name]
+    if container is not None and (container.config.name == name or head(host, container.container_id)):
+        candidates.insert(0, ref_of(container.container_id))
+    candidates += [ref_of(gone) for gone in _removed(host, name)]
+    several = False
+    for candidate in candidates:
+        try:
+            found = host.store.resolve(f"{candidate}{back}")
+            return _record(found, host.store.commit(found))
+        except LimosaError as unknown:
+            if unknown.code != _NO_COMMIT:
+                raise
+            several = several or "ids begin" in unknown.cause
+    if several:
+        raise LimosaError("LIM-COMM-002", f"{reference!r} means several commits", hint="give more digits of the id")
+    raise LimosaError(
+        "LIM-COMM-001", f"there is no commit {reference!r}", hint="limosa log lists them; limosa checkpoint makes one"
+    )
+
+
+def _removed(host: Host, name: str) -> list[ContainerId]:
+    """Return the containers that had a name when their latest commit was made, the latest first."""
+    found = []
+    for ref, commit_id in host.store.refs().items():
+        kind, _, container_id = ref.partition("/")
+        if kind == "containers":
+            record = _record(commit_id, host.store.commit(commit_id))
+            if record.container.config.name == name and record.container.container_id == container_id:
+                found.append((record.created_ns, ContainerId(container_id)))
+    return [container_id for _, container_id in sorted(found, reverse=True)]
+
+
+def every(host: Host) -> list[CommitRecord]:
+    """Return every commit that a ref leads to, oldest first."""
+    forgotten = host.store.forgotten()
+    found = [
+        _record(commit_id, commit)
+        for commit_id, commit in host.store.history(set(host.store.refs().values()))
+        if commit_id not in forgotten
+    ]
+    return sorted(found, key=lambda record: record.created_ns)
+
+
+def forget(host: Host, record: CommitRecord) -> None:
+    """Let `gc` take a commit; descendants stay. A ref that named it goes to its parent; tags of it are refused.
+
+    Raises: LimosaError LIM-COMM-004: a tag names it; nothing changed.
+    """
+    commit_id = identifier(record)
+    names = [ref for ref, named in host.store.refs().items() if named == commit_id]
+    tags = [ref.removeprefix("tags/") for ref in names if ref.startswith("tags/")]
+    if tags:
+        raise LimosaError(
+            "LIM-COMM-004",
+            f"commit {record.commit_id[:12]} is tagged",
+            cause=f"{', '.join(tags)} would lead nowhere",
+            hint=f"limosa untag {tags[0]} first",
+        )
+    forgotten = host.store.forgotten()
+    parent = ObjectId(bytes.fromhex(record.parent)) if record.parent else None
+    while parent is not None and parent in forgotten:
+        parents = host.store.commit(parent).parents
+        parent = parents[0] if parents else None
+    for ref in names:
+        host.store.set_ref(ref, parent, when_ns=host.now_ns(), why="forget", expected=commit_id)
+    host.store.forget([commit_id])
+    host.storage.prepare()
+    host.storage.drop_snapshot(record.container.container_id, record.snapshot)
+
+
+def owner(host: Host, reference: str) -> ContainerId:
+    """Return the container that a name or id means, also one that was removed. Raises: LimosaError LIM-COMM-001."""
+    try:
+        return host.containers.find(reference).container_id
+    except LimosaError:
+        return find(host, reference).container.container_id
+
+
+def history_of(host: Host, container_id: ContainerId) -> list[CommitRecord]:
+    """Return what a container's latest commit descends from, oldest first; it begins before a fork."""
+    latest = head(host, container_id)
+    if latest is None:
+        return []
+    forgotten = host.store.forgotten()
+    found = [_record(one, commit) for one, commit in host.store.history({latest}) if one not in forgotten]
+    return sorted(found, key=lambda record: record.created_ns)
+
+
+def require_free_tag(host: Host, name: str) -> None:
+    """Raise what `tag` would raise for a commit that is yet to be made."""
+    named = host.store.refs().get(f"tags/{checked_name(name, 'tag')}")
+    if named is not None:
+        raise LimosaError(
+            "LIM-COMM-005",
+            f"the tag {name!r} is in use",
+            cause=f"it names commit {named.hex()[:12]}",
+            hint=f"limosa untag {name} first",
+        )
+
+
+def tag(host: Host, record: CommitRecord, name: str) -> None:
+    """Name a commit for good. Raises: LimosaError LIM-NAME-001; LIM-COMM-005: another commit has the tag."""
+    ref = f"tags/{checked_name(name, 'tag')}"
+    if host.store.refs().get(ref) != identifier(record):
+        require_free_tag(host, name)
+    host.store.set_ref(ref, identifier(record), when_ns=host.now_ns(), why="tag")
+
+
+def untag(host: Host, name: str) -> None:
+    """Take a tag away; the commit stays. Raises: LimosaError LIM-COMM-001: there is no such tag."""
+    ref = f"tags/{checked_name(name, 'tag')}"
+    if ref not in host.store.refs():
+        raise LimosaError("LIM-COMM-001", f"there is no tag {name!r}", hint="limosa log shows tags")
+    host.store.set_ref(ref, None, when_ns=host.now_ns(), why="untag")
+
+
+def tags(host: Host) -> dict[CommitId, list[str]]:
+    """Return the tags of each commit that has some."""
+    found: dict[CommitId, list[str]] = {}
+    for ref, commit_id in host.store.refs().items():
+        if ref.startswith("tags/"):
+            found.setdefault(_text(commit_id), []).append(ref.removeprefix("tags/"))
+    return found

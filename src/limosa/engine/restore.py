@@ -1,0 +1,268 @@
+"""What comes back from commits: restore as itself, and fork into copies."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from limosa.engine import bundle, commits, ending, journal, lifecycle
+from limosa.engine.host import Host
+from limosa.model.commit import CommitRecord
+from limosa.model.container import ContainerConfig, ContainerRecord, NetworkRequest
+from limosa.model.errors import LimosaError
+from limosa.model.ids import checked_name
+from limosa.ports.checkpointer import RestoreMoment, RestorePlan
+from limosa.ports.dumps import Dump
+from limosa.ports.runtime import Started
+
+_MACHINE_ID: Final = "/etc/machine-id"
+_MACHINE_ID_DIGITS: Final = 32
+
+
+@contextmanager
+def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
+    """Give the directory with a commit's images of criu, for the time of a `with` block; its files are in a snapshot.
+
+    Raises: LimosaError LIM-CSTORE-001, -002: the commit is damaged; LIM-CSTORE-006: the disk is full. Nothing is left.
+    """
+    container_id = commit.container.container_id
+    host.storage.prepare()
+    dump = Dump(container_id, host.new_id())
+    with host.store.reading(commits.identifier(commit)) as reader, ExitStack() as always:
+        always.callback(host.dumps.remove, dump)
+        directory = host.dumps.make(dump)
+        host.memory_archive.load(reader, directory)
+        try:
+            host.storage.snapshot(container_id, commit.snapshot)
+        except KeyError:
+            disk_bytes = commit.container.config.limits.disk_bytes
+            host.storage.receive_snapshot(
+                container_id, commit.snapshot, disk_bytes, lambda upper: host.file_archive.load(reader, upper)
+            )
+        yield directory
+
+
+def restore(host: Host, commit: CommitRecord, name: str = "", keep_connections: bool | None = None) -> ContainerRecord:
+    """Bring a commit back as the container that it was, also if that was removed; `name` gives it another name.
+
+    Connections are kept if the container was ended by this commit, its latest one, unless the caller says otherwise.
+    Raises: LimosaError LIM-CONT-005: that container lives; LIM-CRIU-…: it cannot be restored; LIM-NAME-002: another
+    container has its name. Its present files are lost only once nothing else can fail before criu.
+    """
+    container_id = commit.container.container_id
+    keep = _may_keep_connections(host, commit) if keep_connections is None else keep_connections
+    there = [record for record in host.containers.all() if record.container_id == container_id]
+    gone = not there
+    if there and there[0].phase in ending.LIVE:
+        raise _lives(there[0], commit)
+    if name and not gone:
+        raise LimosaError(
+            "LIM-CONT-007",
+            f"cannot restore the container under the name {name!r}",
+            cause="the container is still there; it comes back in place",
+            hint=f"limosa fork --name {name} {commit.commit_id[:12]} makes a copy; limosa rename renames",
+            exit_status=2,
+        )
+    with brought(host, commit) as directory, host.containers.locked(container_id, create=gone), ExitStack() as undo:
+        if gone:
+            _add_record(host, commit, name, undo)
+        record = ending.loaded(host, container_id)
+        if record.phase in ending.LIVE:
+            raise _lives(record, commit)
+        host.keepers.end(record.keeper)
+        ending.release(host, record)
+        undo.callback(host.containers.save, record)
+        host.containers.save(record._replace(phase="starting"))
+        host.storage.revert(container_id, commit.snapshot)
+        record = revive(host, record, commit, directory, undo, keep_connections=keep)
+    move_head(host, commit, "restore")
+    journal.note(host, "restore", record, commit.commit_id)
+    return record
+
+
+def _may_keep_connections(host: Host, commit: CommitRecord) -> bool:
+    latest = commits.head(host, commit.container.container_id) == commits.identifier(commit)
+    return commit.stopped and latest
+
+
+def _lives(record: ContainerRecord, commit: CommitRecord) -> LimosaError:
+    name = record.config.name
+    return LimosaError(
+        "LIM-CONT-005",
+        f'cannot restore "{name}": it runs',
+        state=f'"{name}" is {record.phase}; nothing changed',
+        cause="one identity is alive at most once",
+        hint=f"limosa rewind {name} {commit.commit_id[:12]}, or limosa fork {commit.commit_id[:12]} for a copy",
+    )
+
+
+def move_head(host: Host, commit: CommitRecord, why: str) -> None:
+    """What comes next descends from this commit; the ref's log has what was there."""
+    ref = commits.ref_of(commit.container.container_id)
+    host.store.set_ref(ref, commits.identifier(commit), when_ns=host.now_ns(), why=why)
+
+
+def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) -> None:
+    """Make the record of a container that was removed, with its name, addresses and ids, as it was."""
+    source = commit.container
+    container_id = source.container_id
+    config = source.config._replace(name=checked_name(name)) if name else source.config
+    record = ending.idle(source)._replace(config=config, phase="creating", exit=None, restart_at_ns=0)
+    lifecycle.add(host, record)
+    undo.callback(host.containers.remove, container_id)
+    undo.callback(host.identities.remove, container_id)
+    undo.callback(host.storage.destroy, container_id)
+    if ending.networked(config):
+        addresses = source.addresses
+        request = NetworkRequest(
+            config.network.network, addresses.ipv4.partition("/")[0], addresses.ipv6.partition("/")[0], addresses.mac
+        )
+        undo.callback(host.networks.forget, container_id)
+        hostname = bundle.hostname(record)
+        host.networks.reserve(container_id, config.name, request, config.ports, hostname, inner=source.inner_addresses)
+    host.containers.save(record._replace(phase="stopped"))
+
+
+def fork(
+    host: Host, commit: CommitRecord, names: list[str], started: Callable[[ContainerRecord], None] = lambda _: None
+) -> list[ContainerRecord]:
+    """Start a running copy of a commit per name ("" for a made-up one), each with its own identity and address.
+
+    `started` is called with each. Raises: LimosaError; the copies made before the one that failed run on, of the
+    failed one nothing is left.
+    """
+    made = []
+    with brought(host, commit) as directory:
+        for name in names:
+            made.append(_fork_one(host, commit, directory, name))
+            started(made[-1])
+    return made
+
+
+def _fork_one(host: Host, commit: CommitRecord, directory: str, name: str) -> ContainerRecord:
+    source = commit.container
+    container_id = host.new_id()
+    config = _config_of_copy(source.config, name or f"{source.config.name}-{container_id[:6]}")
+    with host.containers.locked(container_id, create=True), ExitStack() as undo:
+        undo.callback(host.containers.remove, container_id)
+        record = ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers)
+        lifecycle.add(host, record)
+        undo.callback(host.identities.remove, container_id)
+        undo.callback(host.storage.destroy, container_id)
+        host.storage.clone(source.container_id, commit.snapshot, container_id, config.limits.disk_bytes)
+        if ending.networked(config):
+            undo.callback(host.networks.forget, container_id)
+            inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
+            addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
+            record = record._replace(addresses=addresses, inner_addresses=inner)
+        record = revive(host, record, commit, directory, undo, keep_connections=False)
+    host.store.set_ref(
+        commits.ref_of(container_id),
+        commits.identifier(commit),
+        when_ns=host.now_ns(),
+        why=f"fork of {source.config.name}",
+    )
+    journal.note(host, "fork", record, commit.commit_id)
+    return record
+
+
+def _config_of_copy(config: ContainerConfig, name: str) -> ContainerConfig:
+    """Published ports, fixed addresses and the host name stay with the original."""
+    network = config.network._replace(ipv4="", ipv6="", mac="")
+    return config._replace(name=checked_name(name), hostname="", ports=(), network=network)
+
+
+def revive(
+    host: Host,
+    record: ContainerRecord,
+    commit: CommitRecord,
+    directory: str,
+    undo: ExitStack,
+    *,
+    keep_connections: bool,
+) -> ContainerRecord:
+    """Let CRIU fill a container whose files are in place from the images in `directory`.
+
+    On success `undo` is emptied and it runs.
+    """
+    container_id = record.container_id
+    rootfs = lifecycle.acquire(host, record, undo)
+    plan = bundle.plan(host, record, rootfs)
+    undo.callback(host.runtime.delete, container_id)
+    undo.callback(host.cgroups.kill, container_id)
+    networked = ending.networked(record.config)
+    # Only the last commit of a container that it ended comes back as nothing but itself.
+    once = keep_connections
+
+    divided = any(node.path for node in commit.cgroups)
+
+    def on_moment(moment: RestoreMoment, init_pid: int) -> None:
+        if moment == "post-setup-namespaces" and divided:
+            # Not earlier: v2 lets nobody into a group that has controllers for groups below. Not later: files of these
+            # groups are watched.
+            host.cgroups.restore_subtree(container_id, commit.cgroups)
+        if moment == "setup-namespaces" and networked:
+            host.networks.connect(container_id, init_pid)
+            if not once:  # criu probes the peers of what it restores, and they are somebody else's now
+                host.networks.silence(container_id)
+        if moment == "pre-resume" and not once:
+            _tell_apart(host, record, init_pid, is_copy=container_id != commit.container.container_id)
+            if networked:
+                host.networks.abort_outside(init_pid)
+                host.networks.unsilence(container_id, init_pid)
+
+    with host.checkpointer.session() as session:
+        seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
+        try:
+            host.checkpointer.restore(
+                session,
+                RestorePlan(
+                    criu_images=directory,
+                    rootfs=rootfs,
+                    cgroup_roots=host.cgroups.criu_root(container_id),
+                    inherited=_inherited(commit),
+                    pid_file=seat.pid_file,
+                    # What leaves a container of limosa's networks is aborted above, before its processes go on.
+                    keep_connections=keep_connections or networked,
+                    own_network=networked,
+                    external_mounts=bundle.external_mounts(plan),
+                ),
+                on_moment,
+                lambda master: host.runtime.give_terminal(seat, master),
+            )
+        except BaseException:
+            host.runtime.abandon_restore(seat)
+            raise
+    started: Started = host.runtime.finish_restore(plan, seat)
+    record = lifecycle.running(host, record, started)
+    undo.pop_all()
+    return record
+
+
+def _tell_apart(host: Host, record: ContainerRecord, init_pid: int, *, is_copy: bool) -> None:
+    """Change what must not be the same in two that come from one commit; no process of it runs."""
+    container_id = record.container_id
+    host.identities.advance_generation(container_id)
+    host.identities.wipe_unique_memory(host.cgroups.processes(container_id))
+    if not is_copy:
+        return
+    host.identities.rename_host(init_pid, bundle.hostname(record))
+    try:
+        if len(host.rootfs.read(container_id, _MACHINE_ID).strip()) == _MACHINE_ID_DIGITS:
+            machine_id = host.random_bytes(_MACHINE_ID_DIGITS // 2).hex()
+            host.rootfs.rewrite(container_id, _MACHINE_ID, f"{machine_id}\n".encode())
+    except OSError:  # it has none, or none that is its own
+        return
+
+
+def _inherited(commit: CommitRecord) -> tuple[tuple[str, int], ...]:
+    """Standard input is inherited only where it was kept open; otherwise it is a pipe at its end, criu's own.
+
+    A terminal is not inherited: criu makes it anew and its master goes to the monitor.
+    """
+    if commit.container.config.terminal:
+        return ()
+    first = 0 if commit.container.config.stdin_open else 1
+    seen: dict[str, int] = {}
+    for descriptor in range(first, 3):
+        seen.setdefault(commit.streams[descriptor], descriptor)
+    return tuple(seen.items())

@@ -1,0 +1,57 @@
+"""A running container goes back to an earlier commit, in place."""
+
+from contextlib import ExitStack
+
+from limosa.engine import checkpoint, ending, journal, restore
+from limosa.engine.host import Host
+from limosa.model.commit import CommitRecord
+from limosa.model.container import ContainerRecord
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId
+
+
+def rewind(
+    host: Host, container_id: ContainerId, commit: CommitRecord, *, discard: bool = False
+) -> CommitRecord | None:
+    """Take a container back to an earlier commit of its own, in place; return the commit of what was thrown away.
+
+    That is kept as a commit first, if the container runs and unless `discard`.
+    Raises: LimosaError LIM-CONT-008: the commit is another container's; LIM-CRIU-…: it cannot be restored, and the
+    container goes on from where it was, if that was kept.
+    """
+    kept: CommitRecord | None = None
+    with restore.brought(host, commit) as directory, host.containers.locked(container_id):
+        record = ending.loaded(host, container_id)
+        if commit.container.container_id != container_id:
+            raise LimosaError(
+                "LIM-CONT-008",
+                f'cannot rewind "{record.config.name}" to {commit.commit_id[:12]}',
+                state=f'"{record.config.name}" is {record.phase}; nothing changed',
+                cause=f'that is a commit of "{commit.container.config.name}"',
+                hint=f"limosa log {record.config.name} lists its own; limosa fork makes copies of any",
+            )
+        if record.phase == "running" and not discard:
+            kept = checkpoint.of_locked(host, record, f"before the rewind to {commit.commit_id[:12]}", stop=True)
+            record = host.containers.load(container_id)
+        try:
+            _in_place(host, record, commit, directory, keep_connections=False)
+        except BaseException:
+            if kept is not None:
+                with restore.brought(host, kept) as before:
+                    _in_place(host, host.containers.load(container_id), kept, before, keep_connections=True)
+            raise
+    restore.move_head(host, commit, "rewind")
+    journal.note(host, "rewind", record, commit.commit_id)
+    return kept
+
+
+def _in_place(
+    host: Host, record: ContainerRecord, commit: CommitRecord, directory: str, *, keep_connections: bool
+) -> None:
+    ending.release(host, record)
+    with ExitStack() as undo:
+        stopped = record._replace(phase="stopped", init_pid=0, init_start_ticks=0)
+        undo.callback(host.containers.save, stopped)
+        host.containers.save(stopped._replace(phase="starting"))
+        host.storage.revert(record.container_id, commit.snapshot)
+        restore.revive(host, stopped, commit, directory, undo, keep_connections=keep_connections)
