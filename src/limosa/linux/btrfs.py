@@ -97,6 +97,13 @@ def subvolume(path: str) -> Subvolume:
     return Subvolume(tree_id, generation, uuid, bool(int.from_bytes(flags, "little") & _RDONLY))
 
 
+def generation(directory: str) -> int:
+    """Return the transaction that changed the subvolume of any `directory` in it last. Raises: OSError ENOTTY."""
+    info = bytearray(_SUBVOL_INFO_BYTES)
+    _on_directory(directory, _GET_SUBVOL_INFO, info)
+    return int(_SUBVOL_INFO.unpack_from(info)[4])
+
+
 def set_read_only(path: str, read_only: bool) -> None:
     """Make a subvolume read-only or writable, and commit that."""
     _on_directory(path, _SUBVOL_SETFLAGS, bytearray((_RDONLY if read_only else 0).to_bytes(8, "little")))

@@ -46,22 +46,25 @@ class Line:
     """A subvolume and the commits of it, one after the other."""
 
     def __init__(self, disk: str) -> None:
-        self.live = f"{disk}/live"
+        self._top = f"{disk}/live"
+        self.live = f"{self._top}/upper"
         self._disk = disk
         create(f"{disk}/store", b"k" * 32)
         self.store = DirectoryStore(f"{disk}/store")
-        btrfs.create_subvolume(self.live)
+        btrfs.create_subvolume(self._top)
+        os.mkdir(self.live)
         self.commits: list[Any] = []
         self.edits: dict[bytes, Any] = {}
 
     def commit(self) -> Any:
         """Take a snapshot and store what differs from the last commit."""
         snapshot = f"{self._disk}/s{len(self.commits)}"
-        btrfs.snapshot_subvolume(self.live, snapshot, read_only=True)
+        btrfs.snapshot_subvolume(self._top, snapshot, read_only=True)
+        snapshot += "/upper"
         with self.store.writing() as writer:
             if self.commits:
                 with self.store.reading(self.commits[-1]) as parent:
-                    before = f"{self._disk}/s{len(self.commits) - 1}"
+                    before = f"{self._disk}/s{len(self.commits) - 1}/upper"
                     self.edits = dict(ARCHIVE.save(writer, snapshot, parent, before))
                     manifest = writer.put_entries(parent.commit.manifest, self.edits)
             else:

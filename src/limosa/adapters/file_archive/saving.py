@@ -62,8 +62,8 @@ def save(
 def _before(snapshot: str, parent: CommitReader | None, parent_snapshot: str) -> _Parent | None:
     if parent is None or not parent_snapshot:
         return None
-    generation = btrfs.subvolume(parent_snapshot).generation
-    return _Parent(parent, os.fsencode(parent_snapshot), btrfs_changes.since(snapshot, generation))
+    changes = btrfs_changes.since(snapshot, btrfs.generation(parent_snapshot))
+    return _Parent(parent, os.fsencode(parent_snapshot), changes)
 
 
 def _walk(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
