@@ -56,7 +56,7 @@ def restore(host: Host, commit: CommitRecord, name: str = "", keep_connections: 
         raise _lives(there[0], commit)
     if name and not gone:
         raise LimosaError(
-            "LIM-CONT-007",
+            "LIM-CONT-030",
             f"cannot restore the container under the name {name!r}",
             cause="the container is still there; it comes back in place",
             hint=f"limosa fork --name {name} {commit.commit_id[:12]} makes a copy; limosa rename renames",

@@ -16,7 +16,7 @@ def rewind(
     """Take a container back to an earlier commit of its own, in place; return the commit of what was thrown away.
 
     That is kept as a commit first, if the container runs and unless `discard`.
-    Raises: LimosaError LIM-CONT-008: the commit is another container's; LIM-CRIU-…: it cannot be restored, and the
+    Raises: LimosaError LIM-CONT-031: the commit is another container's; LIM-CRIU-…: it cannot be restored, and the
     container goes on from where it was, if that was kept.
     """
     kept: CommitRecord | None = None
@@ -24,7 +24,7 @@ def rewind(
         record = ending.loaded(host, container_id)
         if commit.container.container_id != container_id:
             raise LimosaError(
-                "LIM-CONT-008",
+                "LIM-CONT-031",
                 f'cannot rewind "{record.config.name}" to {commit.commit_id[:12]}',
                 state=f'"{record.config.name}" is {record.phase}; nothing changed',
                 cause=f'that is a commit of "{commit.container.config.name}"',
