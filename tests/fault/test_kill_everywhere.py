@@ -81,9 +81,11 @@ class Site:
                 yield f"{name} {line}"
 
     def _files(self) -> Iterator[str]:
-        """Names of files, apart from the content of containers and layers."""
+        """Names of files, apart from the content of containers, layers and the store, whose own tests break it."""
         for place, directories, names in os.walk(self.root):
             depth = place.removeprefix(self.root).count("/")
+            if place == self.root:
+                directories[:] = [name for name in directories if name != "commits"]
             if depth >= 3 or place.endswith("/merged"):
                 directories.clear()
             yield from (f"{place}/{name}" for name in (*names, *directories))
@@ -125,6 +127,11 @@ def committed(site: Site) -> None:
     site("checkpoint", "--stop", "it")
 
 
+def committed_running(site: Site) -> None:
+    site("run", "-d", "--name", "it", "-p", "18090:80", "box", *SLEEP)
+    site("checkpoint", "it")
+
+
 def lost(site: Site) -> None:
     """It runs, says its record; monitor and program were killed."""
     site("run", "-d", "--name", "it", "--restart", "always", "box", *SLEEP)
@@ -162,7 +169,7 @@ def copies(site: Site) -> None:
 
 def restorable(site: Site) -> None:
     if site.records()["it"]["phase"] != "running":
-        site("restore", json.loads(site("log", "--json"))[0]["commit_id"])
+        site("restore", json.loads(site("log", "--json"))[-1]["commit_id"])
     site.inside("it")
 
 
@@ -186,6 +193,7 @@ SCENARIOS = {
     "checkpoint": Scenario(("checkpoint", "it"), runs, goes_on),
     "checkpoint-stop": Scenario(("checkpoint", "--stop", "it"), runs, as_before_or_after),
     "restore": Scenario(("restore", "COMMIT"), committed, restorable),
+    "rewind": Scenario(("rewind", "it", "COMMIT"), committed_running, as_before_or_after),
     "fork": Scenario(("fork", "--name", "copy", "COMMIT"), committed, copies),
     "forget": Scenario(("forget", "COMMIT"), committed, as_before_or_after),
     "exited": Scenario(("internal-exited", "ID"), lost, as_before_or_after),
@@ -250,7 +258,7 @@ def clear(site: Site) -> None:
 
 def _word(site: Site, word: str) -> str:
     if word == "COMMIT":
-        return str(json.loads(site("log", "--json"))[0]["commit_id"])
+        return str(json.loads(site("log", "--json"))[-1]["commit_id"])
     if word == "ID":
         return str(site.records()["it"]["container_id"])
     return site.rootfs if word == "TAR" else word

@@ -68,14 +68,16 @@ class Host:
         self.boot_id = boot_id
         self.random_bytes = random_bytes
 
-    def __getattr__(self, name: str) -> Any:
-        """Make the adapter `name`; from then on it is an ordinary attribute."""
-        build = self.__dict__.get("_builders", {}).get(name)
-        if build is None:
-            raise AttributeError(name)
-        made = build()
-        self.__dict__[name] = made
-        return made
+    if not TYPE_CHECKING:  # a name that is not above is an error to the type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """Make the adapter `name`; from then on it is an ordinary attribute."""
+            build = self.__dict__.get("_builders", {}).get(name)
+            if build is None:
+                raise AttributeError(name)
+            made = build()
+            self.__dict__[name] = made
+            return made
 
     def new_id(self) -> ContainerId:
         """Return an id that nothing has."""

@@ -95,8 +95,7 @@ def _idle_things(host: Host, before: ContainerRecord, record: ContainerRecord) -
     container_id = record.container_id
     if before.phase in ("created", "stopped", "restarting"):
         host.runtime.delete(container_id)
-    has_commits = any(commit.container.container_id == container_id for commit in host.commits.all())
-    if record.config.remove_when_stopped and not has_commits and not host.containers.is_watched(container_id):
+    if record.config.remove_when_stopped and not host.containers.is_watched(container_id):
         ending.erase(host, record)
         return None
     return record
@@ -104,8 +103,9 @@ def _idle_things(host: Host, before: ContainerRecord, record: ContainerRecord) -
 
 def _stray_snapshots(host: Host, container_id: ContainerId) -> None:
     """Drop snapshots of a container's files that belong to no commit: a checkpoint or its removal was cut off."""
-    kept = {commit.commit_id for commit in host.commits.all()}
-    for label in host.storage.snapshots(container_id):
+    labels = host.storage.snapshots(container_id)
+    kept = {commit.snapshot for commit in commits.every(host)} if labels else set()
+    for label in labels:
         if label not in kept:
             host.storage.drop_snapshot(container_id, label)
 

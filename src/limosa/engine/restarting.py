@@ -66,11 +66,10 @@ def _after_failure(host: Host, record: ContainerRecord) -> ContainerRecord:
 
 
 def _remove_by_itself(host: Host, record: ContainerRecord) -> None:
-    """Remove a container that was run with `--rm`, unless it has commits: those are removed by hand only."""
+    """Remove a container that was run with `--rm`."""
     container_id = record.container_id
     host.containers.unwatched(container_id)
-    if not any(commit.container.container_id == container_id for commit in host.commits.all()):
-        lifecycle.remove(host, container_id)
+    lifecycle.remove(host, container_id)
 
 
 class Booted(NamedTuple):
