@@ -7,7 +7,7 @@ from collections import Counter
 from limosa_slice.engine.facts import Facts
 from limosa_slice.model.change import Change
 
-THRESHOLD = 1.0  # chosen on the tuning half
+THRESHOLD = 0.5  # chosen on the tuning half
 
 
 def affinity(change: Change, facts: list[Facts]) -> list[int]:

@@ -45,7 +45,8 @@ class Tally:
     nmi: list[float] = field(default_factory=list)
     ratio: list[float] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    order: Counter[str] = field(default_factory=Counter)
+    tied: Counter[str] = field(default_factory=Counter)
+    near: Counter[str] = field(default_factory=Counter)
     prefixes: int = 0
     parsing: int = 0
 
@@ -61,8 +62,10 @@ class Tally:
             "slices_per_commit_mean": round(statistics.mean(self.ratio), 2),
             "lines_median": round(statistics.median(self.lines)) if self.lines else 0,
             "lines_90th": round(tenths[8]),
-            "order_tau_b": round(metrics.tau_b(self.order), 2) if self.order else None,
-            "order_pairs": sum(self.order.values()),
+            "order_tau_b": round(metrics.tau_b(self.tied), 2) if self.tied else None,
+            "order_pairs": sum(self.tied.values()),
+            "order_near_tau_b": round(metrics.tau_b(self.near), 2) if self.near else None,
+            "order_near_pairs": sum(self.near.values()),
             "prefixes_parsing": round(self.parsing / self.prefixes, 4) if self.prefixes else None,
         }
 
@@ -126,16 +129,19 @@ class Measured:
             found["affinity"] = self.by_hunk(baselines.affinity(self.change, self.planner.graph.facts))
         return found
 
-    def fixed_pairs(self) -> list[tuple[int, int]]:
-        """Return the pairs of hunks of different commits that do not commute: neighbours, or tied by an order edge."""
+    def fixed_pairs(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return the pairs of hunks of different commits that do not commute: by meaning (an edge ties them), and by
+        text only (each is in the other's context, so `git apply` takes them in one order)."""
         where = {atom: number for number, group in enumerate(self.hunks) for atom in group}
-        pairs = {(where[a], where[b]) for a, b in self.planner.graph.edges if a in where and b in where}
+        tied = {(where[a], where[b]) for a, b in self.planner.graph.edges if a in where and b in where}
+        near = set()
         for atoms in self.change.by_file:
             edits = [self.change.atoms[a] for a in atoms if self.change.atoms[a].role is Role.EDIT and a in where]
             for one, two in itertools.pairwise(edits):
                 if two.hunk.new_start - (one.hunk.new_start + one.hunk.new_count) <= CLOSE_LINES:
-                    pairs.add((where[one.id], where[two.id]))
-        return sorted({(min(p), max(p)) for p in pairs if self.person[p[0]] != self.person[p[1]]})
+                    near.add((where[one.id], where[two.id]))
+        found = [{(min(p), max(p)) for p in pairs if self.person[p[0]] != self.person[p[1]]} for pairs in (tied, near)]
+        return sorted(found[0]), sorted(found[1] - found[0])
 
     def tree_is_same(self) -> bool:
         """Carry the series out and say whether its last tree is the input's."""
@@ -154,7 +160,7 @@ def lines_of(change: Change, groups: dict[int, list[int]]) -> list[int]:
 
 def add(measured: Measured, tallies: dict[str, Tally]) -> None:
     """Add the figures of one series."""
-    pairs = measured.fixed_pairs()
+    tied, near = measured.fixed_pairs()
     for name, labels in measured.methods().items():
         tally, groups = tallies[name], measured.atoms_of(labels)
         tally.ari.append(metrics.adjusted_rand(measured.person, labels))
@@ -164,7 +170,8 @@ def add(measured: Measured, tallies: dict[str, Tally]) -> None:
         tally.ratio.append(count / len(measured.series.commits))
         tally.lines += lines_of(measured.change, groups)
         if name in (OURS, "one per file", "affinity"):
-            tally.order.update(metrics.tau_counts(pairs, measured.person, labels))
+            tally.tied.update(metrics.tau_counts(tied, measured.person, labels))
+            tally.near.update(metrics.tau_counts(near, measured.person, labels))
         if name in (OURS, "person", "one per file"):
             ordered = [groups[label] for label in sorted(groups)]
             good, tried = prefixes.parsing(measured.change, ordered)
@@ -189,14 +196,17 @@ def measure(name: str, chosen: list[corpus.Series], repository: GitRepository, o
         "built": built.row(), "methods": {method: tally.row() for method, tally in tallies.items()},
     }  # fmt: skip
     print(f"{name}: {same}/{len(chosen)} trees identical, plan {report['plan_seconds_median']} s, built {built.row()}")
-    print(f"  {'':14} {'ARI':>5} {'F1':>5} {'NMI':>5} {'ratio':>6} {'median':>7} {'90th':>5} {'tau-b':>6} {'parse':>7}")
+    print(
+        f"  {'':14} {'ARI':>5} {'F1':>5} {'NMI':>5} {'ratio':>6} {'median':>7} {'90th':>5} {'tau-b':>6} {'near':>6} {'parse':>7}"
+    )
     for method, row in report["methods"].items():
         order = "" if row["order_tau_b"] is None else f"{row['order_tau_b']:.2f}"
+        close = "" if row["order_near_tau_b"] is None else f"{row['order_near_tau_b']:.2f}"
         parse = "" if row["prefixes_parsing"] is None else f"{row['prefixes_parsing']:.1%}"
         print(
             f"  {method:14} {row['ari']:5.3f} {row['pairwise_f1']:5.2f} {row['nmi']:5.2f}"
             f" {row['slices_per_commit_median']:6.2f} {row['lines_median']:7} {row['lines_90th']:5}"
-            f" {order:>6} {parse:>7}",
+            f" {order:>6} {close:>6} {parse:>7}",
             flush=True,
         )
     return report

@@ -22,6 +22,8 @@ PLUMBING = (
     "core.safecrlf=false",
 )
 
+COUNTED = 300  # commits of the history whose lines are counted
+
 
 def encode(path: str) -> bytes:
     """Return the bytes of a path, whatever they are."""
@@ -138,11 +140,13 @@ class GitRepository:
         return self.must("log", "-1", "--no-show-signature", "--format=%B", commit).decode(errors="replace")
 
     def history(self, revision: str, limit: int) -> list[PastCommit]:
-        form = ["log", "--no-show-signature", "--no-merges", f"-n{limit}", "--format=%x01%s", "-z", "--no-renames"]
-        done = self.git(*form, "--numstat", "--no-ext-diff", "--no-textconv", revision)
-        # In a partial clone the blobs to count lines in may be missing; the names are there.
-        out = self.must(*form, "--name-only", revision) if done.status else done.stdout
-        return gitdiff.parse_history(out)
+        form = ["log", "--no-show-signature", "--no-merges", "--format=%x01%s", "-z", "--no-renames"]
+        # Lines are counted by comparing blobs, which is slow and, in a partial clone, may fail; names need only trees.
+        few = min(limit, COUNTED)
+        done = self.git(*form, f"-n{few}", "--numstat", "--no-ext-diff", "--no-textconv", revision)
+        counted = [] if done.status else gitdiff.parse_history(done.stdout)
+        named = gitdiff.parse_history(self.must(*form, f"-n{limit}", "--name-only", revision))
+        return counted + named[len(counted) :]
 
     def tree_of_patch(self, base_tree: str, patch: bytes) -> str:
         with tempfile.TemporaryDirectory(prefix="limosa-slice-") as folder:

@@ -53,7 +53,8 @@ def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
     for commit in history:
         if not commit.paths:
             continue
-        lines.append(commit.lines)
+        if commit.lines:
+            lines.append(commit.lines)
         files.append(len(commit.paths))
         if len(commit.paths) <= WIDE:
             here = sorted(path for path in commit.paths if path in paths)

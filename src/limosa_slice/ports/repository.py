@@ -59,7 +59,10 @@ class Repository(Protocol):
         """Return the message of `commit`."""
 
     def history(self, revision: str, limit: int) -> list[PastCommit]:
-        """Return up to `limit` commits without merges that lead to `revision`, newest first."""
+        """Return up to `limit` commits without merges that lead to `revision`, newest first.
+
+        The lines of all but the newest few hundred are not counted, and 0.
+        """
 
     def tree_of_patch(self, base_tree: str, patch: bytes) -> str:
         """Return the tree after `patch` (a diff or a mailbox) is applied.
