@@ -196,9 +196,8 @@ def measure(name: str, chosen: list[corpus.Series], repository: GitRepository, o
         "built": built.row(), "methods": {method: tally.row() for method, tally in tallies.items()},
     }  # fmt: skip
     print(f"{name}: {same}/{len(chosen)} trees identical, plan {report['plan_seconds_median']} s, built {built.row()}")
-    print(
-        f"  {'':14} {'ARI':>5} {'F1':>5} {'NMI':>5} {'ratio':>6} {'median':>7} {'90th':>5} {'tau-b':>6} {'near':>6} {'parse':>7}"
-    )
+    heads = ("ARI", "F1", "NMI", "ratio", "median", "90th", "tau-b", "near", "parse")
+    print(" " * 17 + " ".join(f"{head:>{wide}}" for head, wide in zip(heads, (5, 5, 5, 6, 7, 5, 6, 6, 7), strict=True)))
     for method, row in report["methods"].items():
         order = "" if row["order_tau_b"] is None else f"{row['order_tau_b']:.2f}"
         close = "" if row["order_near_tau_b"] is None else f"{row['order_near_tau_b']:.2f}"
