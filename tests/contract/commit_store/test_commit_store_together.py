@@ -1,5 +1,6 @@
 """Several processes at once: writers, readers and collections on one store."""
 
+import errno
 import os
 import random
 import signal
@@ -8,8 +9,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from scenes import ZERO, commit, content, page, pages
 
+from limosa.adapters.commit_store import leases
 from limosa.adapters.commit_store.parts import create
 from limosa.adapters.commit_store.store import DirectoryStore
 from limosa.model.commit_store import Commit, Entry, Manifest, Paged, PageMap
@@ -184,3 +187,21 @@ def test_pages_that_another_command_collected_are_not_relied_on(tmp_path: Any) -
     third = commit(mine, {400: pages(0, 64)}, {}, parent=second, when_ns=3)
     assert content(mine, third)[0][400 * 4096 : 464 * 4096] == pages(0, 64)
     assert mine.verify().damages == ()
+
+
+def test_a_full_disk_does_not_keep_a_commit_from_being_read(tmp_path: Any, monkeypatch: Any) -> None:
+    root = f"{tmp_path}/store"
+    create(root)
+    store, other = DirectoryStore(root), DirectoryStore(root)
+    made = commit(store, {0: pages(0, 20)}, {}, ref=None)
+
+    def full(*_: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(leases, "take", full)
+    with store.reading(made) as reader:
+        entry = reader.entry(b"memory/1")
+        assert reader.read_pages(entry.content.pages, 0, 20) == pages(0, 20)
+        with pytest.raises(LimosaError):
+            other.collect(wait_s=0.1)
+    assert other.collect(wait_s=0.1).objects_dropped > 0

@@ -145,7 +145,7 @@ def _sweep(parts: Parts, marked: _Marked) -> GcReport:
         index.drop_objects(unneeded)
     live = _needed_bytes(parts, marked)
     empty = [name for name in sizes if not live.get(name)]
-    thin = [name for name, size in sizes.items() if live.get(name) and live[name] < _REWRITE_BELOW * size]
+    thin = _thin(sizes, live)
     try:
         rewritten = _rewrite(parts, marked, thin)
     except OSError as error:
@@ -173,6 +173,19 @@ def _sweep(parts: Parts, marked: _Marked) -> GcReport:
     after = sum(pack.names(parts.packs).values())
     freed = sum(sizes.values()) - after
     return GcReport(marked.kept_commits, len(unneeded), len(empty), len(thin), freed)
+
+
+def _thin(sizes: dict[str, int], needed: dict[str, float]) -> list[str]:
+    """Return packs to write anew, as many as fit into one; the rest is for the next collection."""
+    thin: list[str] = []
+    total = 0.0
+    for name in sorted(sizes, key=lambda name: needed.get(name, 0)):
+        if needed.get(name) and needed[name] < _REWRITE_BELOW * sizes[name]:
+            total += needed[name]
+            if thin and total > pack.MAX_PACK_BYTES:
+                break
+            thin.append(name)
+    return thin
 
 
 def _needed_bytes(parts: Parts, marked: _Marked) -> dict[str, float]:

@@ -6,7 +6,7 @@ A lease names its owner by pid and start time; it ends with the owner, however t
 import json
 import os
 
-from limosa.linux import files, process
+from limosa.linux import process
 from limosa.model.commit_store import ObjectId
 
 
@@ -15,7 +15,9 @@ def take(directory: str, commits: list[ObjectId], pid: int | None = None) -> str
     owner = os.getpid() if pid is None else pid
     lease = {"pid": owner, "start_ticks": process.start_ticks(owner), "commits": [commit.hex() for commit in commits]}
     path = f"{directory}/{os.urandom(8).hex()}"
-    files.write_durably(path, json.dumps(lease).encode())
+    with open(f"{path}.new", "w", encoding="ascii") as file:  # not synced: it means nothing after a power failure
+        json.dump(lease, file)
+    os.rename(f"{path}.new", path)
     return path
 
 

@@ -1,9 +1,10 @@
 """The commit store in a directory: what its parts (packs, index, refs, leases) do together."""
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from limosa.adapters.commit_store import failures, gc, leases, pack, strangers, transfer, verify, walk
@@ -58,16 +59,20 @@ class DirectoryStore:
 
     @contextmanager
     def reading(self, commit: ObjectId) -> Iterator[Reader]:
-        """Open a commit, with a lease on it."""
-        with self.parts.locked():
-            said = self.commit(commit)
-            if commit in self.parts.refs.forgotten():
-                raise failures.no_such_commit(commit.hex()[:12], "it was forgotten")
-            lease = leases.take(self.parts.leases, [commit])
-        try:
+        """Open a commit, with a lease on it; on a full disk the store's lock is held in its place."""
+        with ExitStack() as stack:
+            with ExitStack() as locked:
+                locked.enter_context(self.parts.locked())
+                said = self.commit(commit)
+                if commit in self.parts.refs.forgotten():
+                    raise failures.no_such_commit(commit.hex()[:12], "it was forgotten")
+                try:
+                    stack.callback(leases.end, leases.take(self.parts.leases, [commit]))
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    stack.enter_context(locked.pop_all())
             yield Reader(self.parts.objects, commit, said)
-        finally:
-            leases.end(lease)
 
     # Commits and refs
 
@@ -125,7 +130,12 @@ class DirectoryStore:
                 self.commit(commit)
                 if commit in self.parts.refs.forgotten():
                     raise failures.no_such_commit(commit.hex()[:12], "it was forgotten")
-            self.parts.refs.move(name, commit, when_ns=when_ns, why=why, **options)
+            try:
+                self.parts.refs.move(name, commit, when_ns=when_ns, why=why, **options)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise failures.full(self.parts.root) from error
+                raise
 
     def ref_log(self, name: str) -> list[RefChange]:
         """Return what a ref named, the last change last."""

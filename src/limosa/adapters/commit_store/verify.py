@@ -45,7 +45,8 @@ def verify(parts: Parts, commits: Iterable[ObjectId] | None) -> VerifyReport:
             wanted = list(walk.history(_tolerant(parts, bad), starts, parts.index.has))
             checked = [(commit_id, commit) for commit_id, commit in wanted if commit_id not in forgotten]
         else:
-            checked = [(commit_id, codec.decode_commit(parts.load("commit", commit_id))) for commit_id in commits]
+            load = _tolerant(parts, bad)
+            checked = [(commit_id, codec.decode_commit(load("commit", commit_id))) for commit_id in commits]
         survey = _Survey(parts, bad)
         for commit_id, commit in checked:
             survey.look_at(commit_id, commit.manifest)
