@@ -38,19 +38,21 @@ class Demo:
         self._steps += 1
         print(f"\n\033[1m{self._steps}. {text}\033[0m" if sys.stdout.isatty() else f"\n{self._steps}. {text}")
 
-    def limosa(self, *words: str, show: bool = True, quiet: bool = False) -> str:
-        """Run a command, print it with its time and its output, and return the output."""
+    def limosa(self, *words: str, show: bool = True, quiet: bool = False, typed: str = "") -> str:
+        """Run a command that reads `typed`, print it with its time and its output, and return the output."""
         began = time.monotonic()
         done = subprocess.run(
             [LIMOSA, "--root", self._root, *words],
             check=False,
+            input=typed,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         took_ms = (time.monotonic() - began) * 1000
         if show or done.returncode:
-            print(f"   $ limosa {shlex.join(words):<80.300s} {took_ms:8.0f} ms")
+            told = f"echo {shlex.quote(typed.strip())} | " if typed else ""
+            print(f"   $ {f'{told}limosa {shlex.join(words)}':<88.300s} {took_ms:8.0f} ms")
         if not quiet or done.returncode:
             for line in done.stdout.splitlines():
                 print(f"     {line}")
@@ -138,7 +140,7 @@ def system_container(demo: Demo) -> None:
         120,
     )
     demo.limosa(*state)
-    demo.limosa("enter", "machine", "--", "ps", "-o", "pid,user,args", "--ppid", "1")
+    demo.limosa("enter", "machine", typed="hostname; ps -o pid,user,args --ppid 1\n")
     demo.limosa("exec", "machine", "sh", "-c", "ping -c 1 -W 2 cache | head -2")
 
 
