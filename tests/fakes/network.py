@@ -114,7 +114,7 @@ class FakeNetworks:
                     raise LimosaError(
                         "LIM-NET-005",
                         f"port {one.host_port}/{one.protocol} of the host is in use",
-                        cause=f"by whom: container {other.container_name!r}",
+                        cause=f"container {other.container_name!r} has it",
                     )
 
     def _with_ports(self, ports: tuple[PublishedPort, ...]) -> tuple[PublishedPort, ...]:

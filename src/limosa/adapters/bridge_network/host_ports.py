@@ -74,7 +74,7 @@ def _refuse_taken(
         raise _in_use(port, "it is asked for twice")
     for name, ports in others.items():
         if any(collide(port, other) for other in ports):
-            raise _in_use(port, name)
+            raise _in_use(port, f"{name} has it")
     try:
         free = sockets.bindable(port.protocol, port.host_address, port.host_port)
     except OSError as error:
@@ -86,13 +86,14 @@ def _refuse_taken(
         ) from error
     if not free:
         owner = sockets.port_owner(port.protocol, port.host_port)
-        raise _in_use(port, f"{owner.name} (pid {owner.pid}) on the host" if owner else "a process on the host")
+        whose = f"{owner.name} (pid {owner.pid})" if owner else "a process"
+        raise _in_use(port, f"{whose} on the host has it")
 
 
-def _in_use(port: PublishedPort, by_whom: str) -> LimosaError:
+def _in_use(port: PublishedPort, cause: str) -> LimosaError:
     return LimosaError(
         "LIM-NET-005",
         f"port {port.host_port}/{port.protocol} of the host is in use",
-        cause=f"by whom: {by_whom}",
+        cause=cause,
         hint="publish it on another port of the host: -p OTHER:" + str(port.container_port),
     )

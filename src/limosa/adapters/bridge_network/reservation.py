@@ -160,6 +160,6 @@ def _taken(value: str, by_whom: str) -> LimosaError:
     return LimosaError(
         "LIM-NET-004",
         f"the address {value} is in use",
-        cause=f"by whom: {by_whom}",
+        cause=f"{by_whom} has it",
         hint="choose another, or none and get a free one",
     )

@@ -139,7 +139,7 @@ def cgroups() -> Outcome:
     if absent:
         return Outcome(MISSING if "memory" in absent else DEGRADED, f"{layout} without {', '.join(absent)}")
     if not unified:
-        return Outcome(DEGRADED, f"{layout}: app containers work; checkpoints of systemd containers need cgroup v2")
+        return Outcome(DEGRADED, f"{layout}: containers and their commits work; cgroup v2 is what limosa is made for")
     return Outcome(WORKS, f"{layout} with {', '.join(sorted(wanted))}")
 
 
