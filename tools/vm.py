@@ -98,10 +98,10 @@ def build() -> str:
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", tree, f"{making}/root.img"], check=True)
         shutil.rmtree(tree)
         os.chmod(making, 0o755)
-        os.rename(making, final)
-    except BaseException:
+        if not os.path.isdir(final):  # another run may have made it meanwhile
+            os.rename(making, final)
+    finally:
         shutil.rmtree(making, ignore_errors=True)
-        raise
     return final
 
 

@@ -101,7 +101,8 @@ def _every_cpu(directory: str) -> str:
 
     A group with processes cannot go back to "" (ENOSPC), so it gets what its parent has; where it is "", it stays.
     """
-    if not _text(f"{directory}/cpuset.cpus"):
+    populated = cgroup.keyed(_text(f"{directory}/cgroup.events")).get("populated") == 1
+    if not populated or not _text(f"{directory}/cpuset.cpus"):
         return ""
     return _text(f"{os.path.dirname(directory)}/cpuset.cpus.effective")
 
