@@ -118,6 +118,14 @@ def test_titles_have_the_prefix_and_the_case_of_the_history(repository) -> None:
     assert not planner(repository, {"lib/q.c": b"int a;\n"}, {"lib/q.c": b"int b;\n"}, past).plan(150)[0].title.startswith("fs: ")  # fmt: skip  # noqa: E501
 
 
+def test_a_function_that_only_changes_is_neither_added_nor_removed_by_its_title(repository) -> None:
+    old = {"a.h": b"int frob(int a);\n", "a.c": b"int frob(int a)\n{\n\treturn a;\n}\n"}
+    new = {path: text.replace(b"int a)", b"int a, int b)") for path, text in old.items()}
+    assert planner(repository, old, new).plan(150)[0].title == "change frob"
+    fewer = planner(repository, {"x.conf": b"one\ntwo\nthree\n"}, {"x.conf": b"one\n"})
+    assert fewer.plan(150)[0].title == "remove lines from x.conf"
+
+
 def test_nobody_signs_off_for_anybody() -> None:
     said = "net: add x\n\nWords.\n\nSigned-off-by: Ann <a@example.org>\nReviewed-by: Bob <b@example.org>\nFixes: 1234\n"
     assert without_promises(said) == "net: add x\n\nWords.\n\nFixes: 1234"

@@ -84,4 +84,7 @@ def test_the_mails_add_up_to_the_input(repository, tmp_path, forward) -> None:
     assert made is not None
     mails = repository.format_patch(made[0], made[1].commits[-1], str(tmp_path))
     assert len(mails) == len(made[1].commits) > 1
+    for mail in mails:
+        with open(mail, "rb") as file:
+            assert b"multipart" not in file.read()
     assert repository.apply_mail(made[0], mails) == store(repository, new)

@@ -176,8 +176,8 @@ class GitRepository:
         if any(name.endswith(".patch") for name in os.listdir(directory)):
             raise SliceError("LIM-SLICE-015", f"{directory} already holds patches", hint="give an empty directory")
         out = self.must(
-            "-c", "format.signOff=false", "-c", "format.attach=", "-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false",  # noqa: E501
-            "format-patch", "--binary", "--full-index", "-M", "--no-signature", "--no-ext-diff", "--no-textconv", "--numbered",  # noqa: E501
+            "-c", "format.signOff=false", "-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false",
+            "format-patch", "--binary", "--full-index", "-M", "--no-attach", "--no-signature", "--no-ext-diff", "--no-textconv", "--numbered",  # noqa: E501
             "--no-cover-letter", "--ignore-submodules=none", "-o", directory, f"{base}..{head}",
         )  # fmt: skip
         return out.decode("utf-8", "surrogateescape").splitlines()

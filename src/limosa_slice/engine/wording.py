@@ -40,8 +40,7 @@ class Wording:
         roles = {self._change.atoms[a].role for a in group}
         facts = [self._facts[a] for a in group]
         kinds = {file_kind(path) for path in paths}
-        added = _names(f.defines - f.drops for f in facts)
-        dropped = _names(f.drops - f.defines for f in facts)
+        added, dropped = _balance(facts)
         if roles == {Role.RENAME}:
             return "move", [d.old_path or "" for d in deltas]
         if roles == {Role.MODE}:
@@ -60,13 +59,12 @@ class Wording:
             return ("test" if not added else "add"), added or [f.around for f in facts if f.around] or paths
         if all(d.old is None for d in deltas):
             return "add", paths if len(paths) > 1 or not added else added
-        both = set(added) & set(dropped)
-        if both:
-            return "move", [name for name in added if name in both]
         if added:
             return "add", added
         if dropped:
             return "remove", dropped
+        if not any(f.added for f in facts) and not any(f.around for f in facts):
+            return "remove lines from", paths
         return "change", [f.around for f in facts if f.around] or paths
 
     def prefix(self, paths: Collection[str]) -> str:
@@ -95,7 +93,7 @@ class Wording:
             by_file.setdefault(self._change.atoms[atom].file, []).append(atom)
         for file, atoms in by_file.items():
             facts = [self._facts[a] for a in atoms]
-            added, dropped = _names(f.defines - f.drops for f in facts), _names(f.drops - f.defines for f in facts)
+            added, dropped = _balance(facts)
             inside = [f.around for f in facts if f.around and f.around not in added]
             parts = [
                 f"{verb} {', '.join(dict.fromkeys(names))}"
@@ -107,6 +105,13 @@ class Wording:
         if needs:
             lines += ["", *needs]
         return "\n".join(lines)
+
+
+def _balance(facts: Sequence[Facts]) -> tuple[list[str], list[str]]:
+    """Return the names that a group defines on balance, and those that it drops; what only changes is in neither."""
+    comes = frozenset[bytes]().union(*(f.defines for f in facts))
+    goes = frozenset[bytes]().union(*(f.drops for f in facts))
+    return _names(f.defines - goes for f in facts), _names(f.drops - comes for f in facts)
 
 
 def _names(groups: Iterable[Collection[bytes]]) -> list[str]:
