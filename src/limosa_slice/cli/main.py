@@ -1,6 +1,7 @@
 """`limosa slice`: what one huge change becomes when reasonable people must review it."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -107,10 +108,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     verb = args.pop(0) if args and args[0] in VERBS else "slice"
     try:
-        return run(verb, parser().parse_args(args))
+        status = run(verb, parser().parse_args(args))
+        sys.stdout.flush()
+        return status
     except SliceError as error:
         print(error.render(), file=sys.stderr)
         return error.status
+    except BrokenPipeError:
+        # The reader of our output is gone: end like any other program in a pipeline, without a word.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except KeyboardInterrupt:
         print("interrupted; no branch has moved", file=sys.stderr)
         return 130

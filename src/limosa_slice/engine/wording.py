@@ -108,10 +108,10 @@ class Wording:
 
 
 def _balance(facts: Sequence[Facts]) -> tuple[list[str], list[str]]:
-    """Return the names that a group defines on balance, and those that it drops; what only changes is in neither."""
+    """Return the names that a group defines, and those of which nothing is left; what only changes is in neither."""
     comes = frozenset[bytes]().union(*(f.defines for f in facts))
     goes = frozenset[bytes]().union(*(f.drops for f in facts))
-    return _names(f.defines - goes for f in facts), _names(f.drops - comes for f in facts)
+    return _names(f.defines - goes for f in facts), _names((f.drops & f.gone) - comes for f in facts)
 
 
 def _names(groups: Iterable[Collection[bytes]]) -> list[str]:
