@@ -42,6 +42,8 @@ VERBS: Final = {
     "enter": ("enter", "get a login shell in a running container"),
     "checkpoint": ("checkpoint", "commit a running container: memory, files and configuration"),
     "log": ("log", "list commits"),
+    "show": ("show", "show what a commit holds"),
+    "diff": ("diff", "show in what two commits differ: files, processes, memory, settings"),
     "restore": ("restore", "bring a commit back as the container that it was"),
     "fork": ("fork", "start running copies of a commit or a container"),
     "rewind": ("rewind", "take a container back to an earlier commit, in place"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from limosa.model.commit_contents import CommittedProcess
 from limosa.model.commit_store import Entry
 from limosa.ports.commit_store import CommitReader, CommitWriter
 
@@ -28,3 +29,6 @@ class MemoryArchive(Protocol):
         Raises: LimosaError LIM-CRIU-031: the commit has no whole dump, or one that would write elsewhere; those of
         `reader`; LIM-STORE-006: the disk is full. What was written stays; the caller removes the directory.
         """
+
+    def processes(self, reader: CommitReader) -> list[CommittedProcess]:
+        """Return the processes of a commit by pid, without those that had ended. Raises: as `load`; writes nothing."""

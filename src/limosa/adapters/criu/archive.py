@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from limosa.adapters.criu import pagemap
+from limosa.adapters.criu import core, pagemap
 from limosa.linux import files
+from limosa.model.commit_contents import CommittedProcess
 from limosa.model.commit_store import (
     MAX_BLOB_BYTES,
     MAX_PAGE,
@@ -28,6 +29,7 @@ from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
 
 _PAGEMAP: Final = re.compile(r"pagemap-(?:shmem-)?[0-9]{1,20}\.img\Z")
+_CORE: Final = re.compile(r"core-(?P<pid>[0-9]{1,10})\.img\Z")
 _PAGES: Final = re.compile(r"pages-[0-9]{1,20}\.img\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,200}\Z")
 _LEFT_OUT: Final = ("dump.log", "restore.log", "stats-dump", "stats-restore")
@@ -73,12 +75,29 @@ class CriuImageArchive:
                     raise ValueError(f"a memory called {name!r}")
                 _write_pages(reader, entry.content.pages, criu_images, name)
         except (OSError, ValueError) as failed:
-            raise LimosaError(
-                "LIM-CRIU-031",
-                "the memory of a commit cannot be brought back",
-                cause=str(failed),
-                hint="limosa verify shows whether the commit is whole",
-            ) from failed
+            raise _not_whole(failed) from failed
+
+    def processes(self, reader: CommitReader) -> list[CommittedProcess]:
+        """See the port."""
+        found = []
+        try:
+            for key, entry in reader.entries(IMAGE_PREFIX + b"core-"):
+                match = _CORE.match(key.removeprefix(IMAGE_PREFIX).decode("ascii"))
+                command = core.command(reader.content(entry)) if match else None
+                if match and command is not None:
+                    found.append(CommittedProcess(int(match["pid"]), command))
+        except ValueError as failed:
+            raise _not_whole(failed) from failed
+        return sorted(found)
+
+
+def _not_whole(why: Exception) -> LimosaError:
+    return LimosaError(
+        "LIM-CRIU-031",
+        "the memory of a commit cannot be brought back",
+        cause=str(why),
+        hint="limosa verify shows whether the commit is whole",
+    )
 
 
 def _file_entry(writer: CommitWriter, path: str) -> Entry:

@@ -1,0 +1,54 @@
+"""limosa show"""
+
+import argparse
+import json
+import time
+
+from limosa import wiring
+from limosa.cli import memory_names, table
+from limosa.engine import commit_contents, commits
+from limosa.model import codec
+from limosa.model.commit_contents import Contents
+from limosa.model.commit_store import PAGE_BYTES
+
+EXAMPLES = """\
+examples:
+  limosa show db            the latest commit of db
+  limosa show good
+  limosa show --json 5f2c9a | jq .commit.container.config.env"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("commit", metavar="COMMIT")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    found = commit_contents.contents(host, commits.find(host, args.commit))
+    print(json.dumps(codec.to_jsonable(found), indent=1) if args.json else _text(found))
+    return 0
+
+
+def _text(found: Contents) -> str:
+    commit = found.commit
+    config = commit.container.config
+    names = memory_names.of(found.processes)
+    fields = [
+        ("commit", commit.commit_id),
+        ("parent", commit.parent or "-"),
+        ("container", f"{config.name} ({commit.container.container_id})"),
+        ("image", config.oci_image),
+        ("command", " ".join(config.args)),
+        ("time", time.strftime("%F %T %z", time.localtime(commit.created_ns / 1e9))),
+        ("message", commit.message),
+        ("tags", ", ".join(found.tags)),
+        ("frozen", f"{commit.frozen_ns / 1e6:.0f} ms{', and ended by it' if commit.stopped else ''}"),
+        ("files", f"{found.n_files} of its own, {table.size(found.file_bytes)}"),
+        ("memory", f"{table.size(found.memory_bytes)} in {len(found.processes)} processes"),
+    ]
+    lines = [f"{name + ':':<11}{value}" for name, value in fields if value]
+    rows = [(names(memory.name), table.size(memory.n_pages * PAGE_BYTES)) for memory in found.memories]
+    return "\n".join([*lines, "", table.render(("MEMORY OF", "SIZE"), rows)])
