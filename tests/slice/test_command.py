@@ -1,5 +1,6 @@
 """The command, end to end, on a repository with two unrelated changes that build only in one order."""
 
+import os
 import re
 import subprocess
 import sys
@@ -191,3 +192,29 @@ def test_a_patch_file_is_an_input_and_a_file_in_the_way_an_error(repo, tmp_path,
     assert "LIM-SLICE-023" in capsys.readouterr().err
     assert run(repo, str(tmp_path / "nothing.patch")) == 1
     assert "LIM-SLICE-017" in capsys.readouterr().err
+
+
+def test_where_git_does_not_know_who_commits_the_author_does(repo, tmp_path) -> None:
+    clean = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "nobody")}
+    command = [sys.executable, "-m", "limosa_slice"]
+    done = subprocess.run(
+        [*command, "HEAD~1..HEAD", "--repo", str(repo), "-o", "s"],
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(git(repo, "log", "--format=%an/%cn", "HEAD~1..s").split()) == {"Ann/Ann"}
+    patch = tmp_path / "huge.patch"
+    patch.write_bytes(
+        subprocess.run(["git", "-C", repo, "diff", "HEAD~1", "HEAD"], capture_output=True, check=True).stdout
+    )
+    done = subprocess.run(
+        [*command, str(patch), "--base", "HEAD~1", "--repo", str(repo)],
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

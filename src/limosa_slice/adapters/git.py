@@ -46,6 +46,7 @@ class GitRepository:
         self.directory = directory
         self._objects: process.Conversation | None = None
         self._known: dict[bytes, str] = {}
+        self._commits_as: dict[str, str] | None = None
 
     def close(self) -> None:
         """End the helper processes."""
@@ -122,11 +123,22 @@ class GitRepository:
         return self.must("write-tree", "--missing-ok", env=env).decode().strip()
 
     def commit(self, tree: str, parent: str, message: str, author: Person | None) -> str:
-        env = {}
+        env = dict(self._committer(author))
         if author:
-            env = {"GIT_AUTHOR_NAME": author.name, "GIT_AUTHOR_EMAIL": author.mail, "GIT_AUTHOR_DATE": author.date}
+            env |= {"GIT_AUTHOR_NAME": author.name, "GIT_AUTHOR_EMAIL": author.mail, "GIT_AUTHOR_DATE": author.date}
         text = message.encode("utf-8", "surrogateescape")
         return self.must("commit-tree", tree, "-p", parent, "-F", "-", stdin=text, env=env).decode().strip()
+
+    def _committer(self, author: Person | None) -> dict[str, str]:
+        """Return nothing where git knows who commits; else the author does, or this program."""
+        if self._commits_as is None:
+            known = all(self.git("var", f"GIT_{role}_IDENT").status == 0 for role in ("AUTHOR", "COMMITTER"))
+            name, mail = (author.name, author.mail) if author else ("limosa slice", "slice@localhost")
+            self._commits_as = {} if known else {
+                "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": mail,
+                "GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": mail,
+            }  # fmt: skip
+        return self._commits_as
 
     def author_of(self, commit: str) -> Person | None:
         out = self.must("log", "-1", "--no-show-signature", "--format=%an%x00%ae%x00%ad", "--date=raw", commit)
