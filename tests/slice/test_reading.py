@@ -10,6 +10,8 @@ from limosa_slice.adapters.gitdiff import parse_history
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
 from limosa_slice.engine import edges
 from limosa_slice.engine.atomize import read_change
+from limosa_slice.engine.evidence import NAMES
+from limosa_slice.engine.forest import FEATURES
 from limosa_slice.engine.planning import Planner
 from limosa_slice.engine.wording import without_promises
 from limosa_slice.model.change import Role
@@ -145,3 +147,13 @@ def test_an_explanation_names_its_evidence(repository) -> None:
     assert f"order: after h{definer}, which defines frobnicate, which this uses" in said
     assert "definition and use" in said
     assert edges.order_edges(made.change, made.graph.facts) == made.graph.edges
+
+
+def test_every_feature_has_its_name_and_the_trees_were_learnt_from_as_many(repository) -> None:
+    made = planner(repository, {"a.c": b"int a;\n", "b.c": b"int b;\n"}, {"a.c": b"int aa;\n", "b.c": b"int bb;\n"})
+    values = dict(zip(NAMES, made.evidence.features(0, 1), strict=True))
+    assert len(values) == FEATURES
+    assert values["atoms"] == pytest.approx(0.6931, abs=1e-3)
+    assert values["same file type"] == 1.0
+    assert values["usual files"] == 2.0
+    assert values["change together"] == -1.0
