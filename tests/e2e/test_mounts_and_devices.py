@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,23 @@ def test_a_checkpoint_with_volume_bind_and_device_comes_back(box: Limosa, outsid
     assert box("exec", "all", "cat", "/host/file") == "bound"
     box("exec", "all", "python3", "-c", "import os; os.open('/dev/net/tun', os.O_RDWR)")
     box("exec", "all", "sh", "-c", f"while [ $(wc -l </vol/log) -le {before} ]; do sleep 0.1; done", timeout=20)
+
+
+def test_a_container_on_the_hosts_network_comes_back_from_commits(box: Limosa) -> None:
+    box("run", "-d", "--name", "near", "--network", "host", "pg", "sh", "-c", "while :; do echo x; sleep 0.1; done")
+    interfaces = box("exec", "near", "ls", "/sys/class/net").split()
+    assert "lo" in interfaces
+    commit = box("checkpoint", "--stop", "near").strip()
+    box("restore", commit)
+    box("fork", "--name", "twin", commit)
+    for name in ("near", "twin"):
+        before = box("logs", name).count("x")
+        assert box("exec", name, "ls", "/sys/class/net").split() == interfaces
+        assert "sysfs /sys sysfs ro," in box("exec", name, "cat", "/proc/mounts")
+        deadline = time.monotonic() + 20
+        while box("logs", name).count("x") <= before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert box("logs", name).count("x") > before, f"{name} goes on"
 
 
 def test_a_privileged_container_has_the_hosts_ids_and_what_its_root_may(box: Limosa, outside: Path) -> None:

@@ -130,13 +130,15 @@ class OverlayRootfs:
         """See the port."""
         return f"{self._base}/{container_id}/binds/{name}"
 
-    def bind(self, container_id: ContainerId, name: str, source: str, first_host_id: int) -> str:
+    def bind(
+        self, container_id: ContainerId, name: str, source: str, first_host_id: int, *, alone: bool = False
+    ) -> str:
         """See the port."""
         target = self.bound(container_id, name)
         if os.path.ismount(target):
             return target
         try:
-            tree = mount.clone_tree(source, recursive=True)
+            tree = mount.clone_tree(source, recursive=not alone)
         except OSError as missing:
             raise LimosaError(
                 "LIM-VOL-004", f"{source} cannot be given to a container", cause=str(missing), hint="make it first"

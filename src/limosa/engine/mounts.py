@@ -2,16 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, Mount
 from limosa.model.devices import DEVICES
 from limosa.model.volume import Volume
+from limosa.ports.runtime import SYSFS
+
+_SYSFS_NAME: Final = "sysfs"
 
 
 def sources(host: Host, record: ContainerRecord) -> tuple[tuple[str, str], ...]:
-    """Return (place inside, where on the host) of each bind and volume."""
-    return tuple((wanted.target, host.rootfs.bound(record.container_id, name)) for name, wanted in _binds(record))
+    """Return (place inside, where on the host) of each bind and volume, and of the host's own sysfs if it is wanted."""
+    found = [(wanted.target, host.rootfs.bound(record.container_id, name)) for name, wanted in _binds(record)]
+    if _with_hosts_sysfs(record):
+        found.insert(0, (SYSFS, host.rootfs.bound(record.container_id, _SYSFS_NAME)))
+    return tuple(found)
+
+
+def _with_hosts_sysfs(record: ContainerRecord) -> bool:
+    """Say whether the container sees the host's sysfs: it belongs to the owner of the network namespace."""
+    return record.config.network.network == "host"
 
 
 def device_nodes(host: Host, record: ContainerRecord) -> tuple[tuple[str, str], ...]:
@@ -49,6 +61,9 @@ def attach(host: Host, record: ContainerRecord) -> None:
     system cannot map ids.
     """
     container_id, first = record.container_id, record.first_host_id
+    if _with_hosts_sysfs(record):
+        # Without what is mounted below: criu, inside the user namespace, could not bind it by itself again.
+        host.rootfs.bind(container_id, _SYSFS_NAME, SYSFS, 0, alone=True)
     for name, wanted in _binds(record):
         source = host.volumes.directory(wanted.source) if wanted.kind == "volume" else wanted.source
         mapped = "noidmap" not in wanted.options

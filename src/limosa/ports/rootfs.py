@@ -24,8 +24,10 @@ class Rootfs(Protocol):
     def read(self, container_id: ContainerId, path: str) -> bytes:
         """Return the content of a file of a mounted tree; no link in it leads out. Raises: OSError."""
 
-    def bind(self, container_id: ContainerId, name: str, source: str, first_host_id: int) -> str:
-        """Bind a file or directory of the host, with what is mounted below it, to the container's place `name`.
+    def bind(
+        self, container_id: ContainerId, name: str, source: str, first_host_id: int, *, alone: bool = False
+    ) -> str:
+        """Bind a file or directory of the host, with what is mounted below it unless `alone`, to the place `name`.
 
         Ids 0..65535 on disk appear as `first_host_id` and up (0: as they are). Returns `bound(…)`.
         Raises: LimosaError LIM-VOL-004: `source` is not there; LIM-VOL-005: a file system cannot map ids.

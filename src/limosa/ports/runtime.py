@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 INIT_HELPER_PATH: Final = "/run/.limosa-init"
 """Inside a container that asked for it: the minimal init that is its first process."""
 
+SYSFS: Final = "/sys"
+"""On the host, and inside a container on the host's network, whose sysfs is the host's."""
+
 
 class BundlePlan(NamedTuple):
     """What the bundle of one start needs beyond the owner's configuration."""

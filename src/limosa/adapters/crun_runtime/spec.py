@@ -8,7 +8,7 @@ from limosa.linux import process
 from limosa.model import capabilities
 from limosa.model.container import SUBORDINATE_IDS, Mount
 from limosa.ports.identity import GENERATION_PATH
-from limosa.ports.runtime import INIT_HELPER_PATH, BundlePlan
+from limosa.ports.runtime import INIT_HELPER_PATH, SYSFS, BundlePlan
 
 _MASKED: Final = (
     "/proc/acpi",
@@ -105,7 +105,7 @@ def mounts(plan: BundlePlan) -> list[dict[str, Any]]:
     if network_own:
         made.append(_mount("sysfs", "/sys", "sysfs", sys_options))
     else:  # sysfs belongs to the owner of the network namespace, which the container is not
-        made.append(_mount("bind", "/sys", "/sys", ("rbind", "nosuid", "noexec", "nodev", "ro")))
+        made.append(_mount("bind", SYSFS, dict(plan.mount_sources)[SYSFS], ("bind", "nosuid", "noexec", "nodev", "ro")))
     cgroup_options = ("nosuid", "noexec", "nodev", "relatime", *(() if system else ("ro",)))
     made.append(_mount("cgroup", "/sys/fs/cgroup", "cgroup", cgroup_options))
     if system:
@@ -154,5 +154,5 @@ def _host_flags(source: str) -> list[str]:
 
 
 def _mount(kind: str, target: str, source: str, options: tuple[str, ...]) -> dict[str, Any]:
-    kept = _host_flags(source) if kind == "bind" and source != "/sys" else []
+    kept = _host_flags(source) if kind == "bind" else []
     return {"destination": target, "type": kind, "source": source, "options": list(dict.fromkeys([*options, *kept]))}
