@@ -128,6 +128,31 @@ def redis(demo: Demo) -> None:
     demo.limosa("exec", "cache", "head", "-1", "/proc/meminfo")
 
 
+def commits(demo: Demo) -> None:
+    """Commit redis under load, damage its data, rewind, and run copies that go their own ways."""
+    demo.title("A checkpoint is a commit: redis under load")
+    load = ("redis-benchmark", "-h", "cache", "-q", "-n", "100000000", "-t", "incr", "-r", "1000")
+    demo.limosa("run", "-d", "--name", "load", "redis", *load)
+    ask_redis("SET", "bird", "limosa lapponica")
+    demo.limosa("checkpoint", "-m", "before the accident", "--tag", "good", "cache")
+    demo.limosa("log", "cache")
+    demo.title("The data is damaged, and the container goes back: memory, files and processes together")
+    demo.limosa("rm", "--force", "load", quiet=True)
+    ask_redis("FLUSHALL")
+    ask_redis("GET", "bird")
+    demo.limosa("rewind", "cache", "good")
+    eventually(listening, "the return of redis")
+    ask_redis("GET", "bird")
+    demo.title("Three running copies, each its own")
+    copies = demo.limosa("fork", "-n", "3", "--name", "copy", "good").split()
+    for number, name in enumerate(copies, 1):
+        demo.limosa("exec", name, "redis-cli", "append", "bird", f" {number}", show=False, quiet=True)
+    for name in ("cache", *copies):
+        demo.limosa("exec", name, "redis-cli", "get", "bird")
+    demo.limosa("verify")
+    demo.limosa("rm", "--force", *copies, quiet=True)
+
+
 def system_container(demo: Demo) -> None:
     """Boot a Debian with its own init, and enter it."""
     demo.title("A Debian system container with its own init")
@@ -155,6 +180,7 @@ def main() -> int:
     try:
         images(demo, work)
         redis(demo)
+        commits(demo)
         system_container(demo)
         demo.title("Both are stopped, and nothing is left")
         demo.limosa("stop", "cache", "machine")
