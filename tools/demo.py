@@ -79,8 +79,15 @@ def ask_redis(*words: str) -> str:
         connection.sendall(f"*{len(words)}\r\n".encode() + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in
                                                                     (word.encode() for word in words)))  # fmt: skip
         answer = connection.recv(4096).decode()
-    print(f"   127.0.0.1:{PORT}> {' '.join(words)}\n     {answer.strip()}")
+    print(f"   127.0.0.1:{PORT}> {' '.join(words)}")
+    print(f"     {spoken(answer)}")
     return answer
+
+
+def spoken(answer: str) -> str:
+    """Return an answer of redis's protocol as a person reads it."""
+    first, _, rest = answer.strip().partition("\r\n")
+    return rest if first.startswith("$") and rest else "(nil)" if first == "$-1" else first.lstrip("+:")
 
 
 def eventually(what: Callable[[], bool], doing: str, seconds: float = 60) -> None:
