@@ -80,7 +80,7 @@ def state_of_host() -> Callable[[], str]:
     def read() -> str:
         return laboratory.sh(
             "ip -o link | sed -E 's/(qlen|state|mode|group) [^ ]*//g' | sort -k2;"
-            "ip -o addr | sed 's/[0-9]*sec/N/g' | sort;"
+            "ip -o addr | sed 's/[0-9]*sec/N/g; s/ tentative//' | sort;"
             "ip route; ip -6 route | sort; ip neigh show proxy; nft list ruleset"
         )
 

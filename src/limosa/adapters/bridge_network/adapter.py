@@ -352,27 +352,17 @@ class BridgeNetworks:
         Whoever does not run gets his when he is connected: with many containers at work at once, these files are what
         they would wait for.
         """
-        with locked(f"{self._book.directory}/hosts.lock"):
-            leases = [one for one in self._book.read().raw_leases().values() if one["network"] == network]
-            present = link.link_names(self._host.route)
-            running = [one for one in leases if names.veth_name(self._tag, one["container_id"]) in present]
-            wanted = {own} | ({one["container_id"] for one in running} if neighbours else set())
-            for lease in (one for one in leases if one["container_id"] in wanted):
-                path = f"{self._book.directory}/hosts/{lease['container_id']}"
-                if network == "host":
-                    name_files.write_in_place(path, name_files.read_or_empty("/etc/hosts"))
-                else:
-                    name_files.write_in_place(path, name_files.hosts_text(lease, running))
+        present = link.link_names(self._host.route)
+
+        def runs(lease: ContainerId) -> bool:
+            return names.veth_name(self._tag, lease) in present
+
+        name_files.write_hosts(self._book, network, own, runs, neighbours=neighbours)
 
     def resolv_conf(self, container_id: ContainerId) -> str:
         """See the port."""
         lease = _reserved(self._book.read(), container_id)
-        path = f"{self._book.directory}/resolv/{container_id}"
-        text = name_files.read_or_empty(name_files.RESOLV_CONF)
-        if lease.attachment.network != "host":
-            text = name_files.resolv_text(text, name_files.read_or_empty(name_files.RESOLVED_CONF))
-        name_files.write_in_place(path, text)
-        return path
+        return name_files.write_resolv(self._book.directory, lease.attachment)
 
     # -- recovery
 

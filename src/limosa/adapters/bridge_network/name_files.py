@@ -1,10 +1,13 @@
 """The /etc/hosts and /etc/resolv.conf of containers. They are bind-mounted, so they are always written in place."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from limosa.adapters.bridge_network.state import Book
+from limosa.linux.flock import locked
 from limosa.model.ids import ContainerId
+from limosa.ports.network import Attachment
 
 RESOLV_CONF: Final = "/etc/resolv.conf"
 RESOLVED_CONF: Final = "/run/systemd/resolve/resolv.conf"
@@ -61,6 +64,32 @@ def _entries(lease: Mapping[str, Any], names: list[str]) -> list[str]:
     words = " ".join(_names(*names))
     addresses = (lease["addresses"][kind].partition("/")[0] for kind in ("ipv4", "ipv6"))
     return [f"{address}\t{words}\n" for address in addresses if address]
+
+
+def write_hosts(
+    book: Book, network: str, own: ContainerId, runs: Callable[[ContainerId], bool], *, neighbours: bool
+) -> None:
+    """Bring the hosts file of `own`, and with `neighbours` of those on its network that run, in line with who runs."""
+    with locked(f"{book.directory}/hosts.lock"):
+        leases = [one for one in book.read().raw_leases().values() if one["network"] == network]
+        running = [one for one in leases if runs(one["container_id"])]
+        wanted = {own} | ({one["container_id"] for one in running} if neighbours else set())
+        for lease in (one for one in leases if one["container_id"] in wanted):
+            path = f"{book.directory}/hosts/{lease['container_id']}"
+            if network == "host":
+                write_in_place(path, read_or_empty("/etc/hosts"))
+            else:
+                write_in_place(path, hosts_text(lease, running))
+
+
+def write_resolv(directory: str, attachment: Attachment) -> str:
+    """Bring the resolv.conf of a container in line with the host's, and return its path."""
+    path = f"{directory}/resolv/{attachment.container_id}"
+    text = read_or_empty(RESOLV_CONF)
+    if attachment.network != "host":
+        text = resolv_text(text, read_or_empty(RESOLVED_CONF))
+    write_in_place(path, text)
+    return path
 
 
 def resolv_text(host_text: str, behind_loopback: str) -> str:
