@@ -3,6 +3,7 @@
 import argparse
 
 from limosa import wiring
+from limosa.cli import values
 from limosa.engine import checkpoint, commits, restore
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
@@ -17,7 +18,7 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("-n", "--number", type=int, default=1, metavar="N", help="how many copies")
+    parser.add_argument("-n", "--number", type=values.count, default=1, metavar="N", help="how many copies")
     parser.add_argument("--name", default="", metavar="PATTERN", help="their name; -1, -2, … is added for several")
     parser.add_argument("source", metavar="CONTAINER|COMMIT")
 

@@ -4,6 +4,7 @@ import argparse
 import json
 
 from limosa import wiring
+from limosa.cli import values
 from limosa.model import codec
 
 EXAMPLES = """\
@@ -15,7 +16,13 @@ _DAY_NS = 86_400 * 10**9
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--reflog-days", type=float, default=30.0, metavar="N", help="keep what refs named so long ago")
+    parser.add_argument(
+        "--reflog-days",
+        type=values.days,
+        default=30.0,
+        metavar="N",
+        help="keep what `reflog` shows of the last N days (30)",
+    )
     parser.add_argument("--json", action="store_true")
 
 

@@ -287,6 +287,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def days(text: str) -> float:
+    """Return a number of days, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1 << 20:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days: use 0 or more")
+    return value
+
+
 def container_filter(text: str) -> tuple[str, str]:
     """Return (kind, value) of "name=web"."""
     from limosa.cli.filters import KINDS

@@ -69,7 +69,8 @@ def _dump(host: Host, record: ContainerRecord, dump: Dump, directory: str, messa
             streams=streams,
             snapshot=dump.label,
             message=message,
-            frozen_ns=moments["captured"] - moments.get("network-lock", moments["captured"]),
+            # criu locks no network that is the host's; shortly before it stops anything is the nearest that it tells.
+            frozen_ns=moments["captured"] - moments.get("network-lock", moments.get("pre-dump", moments["captured"])),
             cgroups=tuple(groups),
             stopped=stop,
             created_ns=moments["post-dump"],
