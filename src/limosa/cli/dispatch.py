@@ -20,13 +20,13 @@ VERBS: Final = {
     "run": ("run", "make a container and start it"),
     "create": ("create", "make a container that does not run yet"),
     "start": ("start", "start containers"),
-    "stop": ("stop", "ask containers to end, then end them"),
+    "stop": ("stop", "ask containers to end, and kill those that do not"),
     "pause": ("pause", "stop every process of containers where it is"),
     "unpause": ("unpause", "let paused containers go on"),
     "set": ("set", "change limits and published ports of a container, while it runs and for later"),
     "rename": ("rename", "give a container another name"),
     "restart": ("restart", "stop containers and start them again"),
-    "kill": ("kill", "signal containers"),
+    "kill": ("kill", "kill containers, or send them another signal"),
     "wait": ("wait", "wait until containers have ended and print their statuses"),
     "rm": ("rm", "remove containers"),
     "ps": ("ps", "list containers"),
@@ -57,7 +57,7 @@ VERBS: Final = {
     "image": ("image", "pull, push, import, build, list, tag, inspect, remove and prune images"),
     "pull": ("pull", "bring images from a registry"),
     "images": ("images", "list images"),
-    "login": ("login", "keep a password for a registry"),
+    "login": ("login", "check and keep a password for a registry"),
     "logout": ("logout", "forget a password for a registry"),
     "system": ("system", "show what takes room on the disk, and remove what nobody needs"),
     "template": ("template", "build images of system containers from a distribution's packages"),
@@ -67,6 +67,18 @@ VERBS: Final = {
     "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
     "slice": ("slice", "make a reviewable series of one huge change in a git repository"),
     "internal-exited": ("internal_exited", ""),  # what the monitor calls
+}
+# the first verb of each group in the overview
+_HEADINGS: Final = {
+    "run": "containers",
+    "ps": "what is there and what happens",
+    "attach": "inside a container",
+    "checkpoint": "commits",
+    "recover": "after a crash",
+    "image": "images",
+    "volume": "volumes and networks",
+    "doctor": "this machine",
+    "slice": "source code",
 }
 _COLUMNS: Final = 80
 _EXIT_STATUSES: Final = """\
@@ -155,8 +167,12 @@ def _root_option(argv: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _overview() -> str:
-    lines = ["usage: limosa [--root DIR] VERB …", "", "verbs:"]
-    lines += [f"  {verb:<12} {summary}" for verb, (_, summary) in VERBS.items() if summary]
+    lines = ["usage: limosa [--root DIR] VERB …"]
+    for verb, (_, summary) in VERBS.items():
+        if verb in _HEADINGS:
+            lines += ["", f"{_HEADINGS[verb]}:"]
+        if summary:
+            lines.append(f"  {verb:<12} {summary}")
     return "\n".join([*lines, "", _EXIT_STATUSES])
 
 
