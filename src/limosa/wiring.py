@@ -45,6 +45,33 @@ def host(root: str) -> Host:
     return Host(_builders(root, run), time.time_ns, os.urandom, boot.boot_id)
 
 
+def other_host(path: str, *, take_key_of: str = "") -> Host:
+    """Return the host at another root, for commits that go there or come from there.
+
+    With the root `take_key_of` its commit store gets the key of the one there, and is made if it is missing.
+    Raises: LimosaError LIM-CSTORE-003: there is no commit store, or it has commits of another key; LIM-HOST-001.
+    """
+    root = os.path.realpath(path)
+    if take_key_of:
+        share_key(take_key_of, root)
+    if not os.path.exists(f"{root}/commits/format"):
+        raise LimosaError(
+            "LIM-CSTORE-003",
+            f"there is no commit store in {path}",
+            hint="give the root of another host (its --root); push --init makes one there",
+        )
+    return host(root)
+
+
+def share_key(source: str, target: str) -> None:
+    """Give the commit store at the root `target` the key of the one at `source`. Raises: LimosaError LIM-CSTORE-003."""
+    from limosa.adapters.commit_store import parts
+
+    parts.create(f"{source}/commits")
+    os.makedirs(target, mode=0o711, exist_ok=True)
+    parts.adopt_key(f"{target}/commits", f"{source}/commits")
+
+
 def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     # Each imports its adapter only when it is called: the start-up of the command counts (docs/adr/0002).
     attend = (sys.executable, "-m", "limosa", "--root", root, "internal-exited")

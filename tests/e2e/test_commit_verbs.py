@@ -1,7 +1,12 @@
 """What is said of commits, and commits that go to other hosts and come from them."""
 
 import json
+import os
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +17,8 @@ pytestmark = pytest.mark.privileged
 # Memory that changes and a number that goes on: a copy that continues has a larger one than when it was committed.
 PROGRAM = """
 import time
+from collections.abc import Iterator
+from typing import Any
 ballast = bytearray(b"x" * (4 << 20))
 number = 0
 while True:
@@ -83,3 +90,97 @@ def test_commits_are_shown_and_compared(one: Limosa) -> None:
     assert "- file /root/gone" in said
     assert "~ setting limits.pids: 4096 -> 77" in said
     assert limosa("diff", "good", "good") == ""
+
+
+@pytest.fixture
+def elsewhere(limosa: Limosa) -> Iterator[Limosa]:
+    """A second host, without anything. What `limosa` checks after the test includes it."""
+    root = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
+    os.chmod(root, 0o711)
+    host = Limosa(root)
+    try:
+        yield host
+    finally:
+        names = list(host.records())
+        if names:
+            host("rm", "--force", *names)
+        host("recover")
+        shutil.rmtree(root)
+
+
+def test_commits_go_to_another_host_and_live_there(one: Limosa, elsewhere: Limosa) -> None:
+    first = one("checkpoint", "one").strip()
+    one("exec", "one", "sh", "-c", "echo kept >/root/note")
+    at_second = number(one, "one")
+    second = one("checkpoint", "one", "-m", "second").strip()
+
+    assert "LIM-CSTORE-003" in one("push", "one", f"{elsewhere.root}/nothing", status=1)
+    assert elsewhere("log", "--json").strip() == "[]", "a store of a key of its own is there now"
+    refused = one("push", "one", elsewhere.root, status=1)
+    assert "LIM-CSTORE-004" in refused
+    assert "--init" in refused
+    sent = json.loads(one("push", "--json", "--init", "--no-image", "one", elsewhere.root))
+    assert sent["commits"] == [second]
+    assert sent["sent_bytes"] > 100_000
+    missing = elsewhere("restore", "one", status=125)
+    assert "LIM-IMG-002" in missing
+    assert "'python'" in missing
+    assert elsewhere.records() == {}
+
+    again = json.loads(one("push", "--json", "--history", "one", elsewhere.root))
+    assert again["commits"] == [first, second]
+    assert again["images"] == ["localhost/python:latest"]
+    assert again["sent_bytes"] < sent["sent_bytes"]
+    assert [commit["commit_id"] for commit in json.loads(elsewhere("log", "--json"))] == [first, second]
+    assert json.loads(one("push", "--json", "--history", "one", elsewhere.root))["sent_bytes"] == 0
+
+    one("rm", "--force", "one")
+    assert elsewhere("restore", "one").strip() == "one"
+    assert number(elsewhere, "one") >= at_second
+    assert elsewhere("exec", "one", "cat", "/root/note") == "kept\n"
+    assert elsewhere("fork", "--name", "copy", "one~1").strip() == "copy"
+    assert "kept" not in elsewhere("exec", "copy", "sh", "-c", "cat /root/note 2>/dev/null || true")
+    third = elsewhere("checkpoint", "one").strip()
+
+    one("forget", "--history", "one")
+    one("gc", "--reflog-days", "0")
+    one("fetch", elsewhere.root)
+    assert one("show", "one").startswith(f"commit:    {third}")
+    assert one("verify").endswith("0 damages\n")
+    one("gc", "--reflog-days", "0")
+    assert third in one("log", "--json")
+    elsewhere("rm", "--force", "one", "copy")
+    assert one("restore", "one").strip() == "one"
+    assert number(one, "one") >= at_second
+
+
+def test_commits_go_through_files(one: Limosa, elsewhere: Limosa, python_rootfs: str, tmp_path: Any) -> None:
+    commit = one("checkpoint", "one").strip()
+    one("export", "one", f"{tmp_path}/ours")
+    assert "LIM-COMM-022" in one("export", "one", f"{tmp_path}/ours", status=1)
+    one("export", "--for-strangers", "one", f"{tmp_path}/anybody")
+    assert sorted(os.listdir(tmp_path)) == ["anybody", "ours"]
+    assert "LIM-CSTORE-004" in elsewhere("import", f"{tmp_path}/ours", status=1)
+    assert "LIM-COMM-022" in elsewhere("import", f"{tmp_path}/nothing", status=1)
+    one("rm", "--force", "one")
+    one("forget", commit)
+    one("gc", "--reflog-days", "0")
+    assert one("import", f"{tmp_path}/ours").strip() == commit
+    one("gc", "--reflog-days", "0")
+    assert one("restore", "one").strip() == "one", "it is called by its container's name again"
+
+    imported = elsewhere("import", f"{tmp_path}/anybody").strip()
+    assert imported != commit
+    elsewhere("image", "import", python_rootfs, "python")
+    elsewhere("gc", "--reflog-days", "0")
+    assert elsewhere("fork", "--name", "copy", imported[:12]).strip() == "copy"
+    assert number(elsewhere, "copy") > 0
+    assert elsewhere("import", f"{tmp_path}/anybody").strip() == imported
+
+    one("run", "-d", "--name", "hooked", "--hook", "poststart=true", "python", "sleep", "1000")
+    one("checkpoint", "hooked")
+    one("export", "--for-strangers", "hooked", f"{tmp_path}/hooked")
+    assert "LIM-COMM-021" in elsewhere("import", f"{tmp_path}/hooked", status=1)
+    assert "hooked" not in elsewhere("log")
+    elsewhere("import", "--trust", f"{tmp_path}/hooked")
+    assert "hooked" in elsewhere("log")

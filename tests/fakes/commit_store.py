@@ -223,6 +223,9 @@ class FakeCommitStore:
                     found[entry.content.pages.root] = self.objects[entry.content.pages.root]
         return found
 
+    def as_remote(self) -> "FakeCommitStore":
+        return self
+
     def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
         data = (
             (b"*" * 32 if for_strangers else self.key)

@@ -14,11 +14,10 @@ from typing import Final
 
 from limosa.linux import files, flock
 from limosa.model import codec
-from limosa.model.container import SUBORDINATE_IDS, ContainerRecord
+from limosa.model.container import FIRST_HOST_ID, SUBORDINATE_IDS, ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, looks_like_id
 
-_FIRST_HOST_ID: Final = 1 << 29  # above what adduser and systemd hand out by themselves
 _SLOTS: Final = 16384
 _AT_WORK: Final = ("creating", "starting", "stopping", "removing")
 _LATE_OPENERS: Final = 100
@@ -211,7 +210,7 @@ class FileContainerRecords:
         """See the port."""
         used = set(_entries(self._ranges))
         for slot in range(_SLOTS):
-            first = _FIRST_HOST_ID + slot * SUBORDINATE_IDS
+            first = FIRST_HOST_ID + slot * SUBORDINATE_IDS
             if str(slot) in used or first in in_use:
                 continue
             try:

@@ -13,7 +13,7 @@ from limosa.model import codec
 from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId
 from limosa.model.errors import LimosaError
-from limosa.model.ids import ContainerId, checked_name
+from limosa.model.ids import ID_DIGITS, NAME, ContainerId, checked_digest, checked_name, looks_like_id
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
 
@@ -65,7 +65,7 @@ def _manifest(
 
 def _snapshot_of(host: Host, reader: CommitReader) -> str:
     """Return the directory of the snapshot of an open commit, "" if this machine has none."""
-    said = _record(reader.commit_id, reader.commit)
+    said = described(reader.commit_id, reader.commit)
     try:
         return host.storage.snapshot(said.container.container_id, said.snapshot)
     except KeyError:
@@ -81,9 +81,14 @@ def identifier(record: CommitRecord) -> ObjectId:
     return ObjectId(bytes.fromhex(record.commit_id))
 
 
-def _record(commit_id: ObjectId, commit: Commit) -> CommitRecord:
+def described(commit_id: ObjectId, commit: Commit) -> CommitRecord:
+    """Return what a commit says of itself, which may be a stranger's: names that become paths are checked.
+
+    Raises: LimosaError LIM-COMM-003: it is not what limosa writes.
+    """
     try:
         said = codec.from_jsonable(CommitRecord, json.loads(commit.attributes))
+        _check_names(said)
     except ValueError as damage:
         raise LimosaError(
             "LIM-COMM-003",
@@ -93,6 +98,18 @@ def _record(commit_id: ObjectId, commit: Commit) -> CommitRecord:
         ) from damage
     parent = commit.parents[0] if commit.parents else None
     return said._replace(commit_id=_text(commit_id), parent=_text(parent), created_ns=commit.created_ns)
+
+
+def _check_names(said: CommitRecord) -> None:
+    """Raises: ValueError: a name is not of its kind."""
+    container = said.container
+    if len(container.container_id) != ID_DIGITS or not looks_like_id(container.container_id):
+        raise ValueError(f"{container.container_id[:80]!r} is no container's id")
+    for name in (container.config.name, *([said.snapshot] if said.snapshot else [])):
+        if NAME.match(name) is None:
+            raise ValueError(f"{name[:80]!r} is no name")
+    for layer in container.layers:
+        checked_digest(layer)
 
 
 def find(host: Host, reference: str) -> CommitRecord:
@@ -116,7 +133,7 @@ def find(host: Host, reference: str) -> CommitRecord:
     for candidate in candidates:
         try:
             found = host.store.resolve(f"{candidate}{back}")
-            return _record(found, host.store.commit(found))
+            return described(found, host.store.commit(found))
         except LimosaError as unknown:
             if unknown.code != _NO_COMMIT:
                 raise
@@ -134,7 +151,7 @@ def _removed(host: Host, name: str) -> list[ContainerId]:
     for ref, commit_id in host.store.refs().items():
         kind, _, container_id = ref.partition("/")
         if kind == "containers":
-            record = _record(commit_id, host.store.commit(commit_id))
+            record = described(commit_id, host.store.commit(commit_id))
             if record.container.config.name == name and record.container.container_id == container_id:
                 found.append((record.created_ns, ContainerId(container_id)))
     return [container_id for _, container_id in sorted(found, reverse=True)]
@@ -142,12 +159,13 @@ def _removed(host: Host, name: str) -> list[ContainerId]:
 
 def every(host: Host) -> list[CommitRecord]:
     """Return every commit that a ref leads to, oldest first."""
+    return descent(host, set(host.store.refs().values()))
+
+
+def descent(host: Host, heads: set[ObjectId]) -> list[CommitRecord]:
+    """Return these commits and what they descend from, as far as that is here, oldest first."""
     forgotten = host.store.forgotten()
-    found = [
-        _record(commit_id, commit)
-        for commit_id, commit in host.store.history(set(host.store.refs().values()))
-        if commit_id not in forgotten
-    ]
+    found = [described(one, commit) for one, commit in host.store.history(heads) if one not in forgotten]
     return sorted(found, key=lambda record: record.created_ns)
 
 
@@ -168,9 +186,12 @@ def forget(host: Host, record: CommitRecord) -> None:
         )
     forgotten = host.store.forgotten()
     parent = ObjectId(bytes.fromhex(record.parent)) if record.parent else None
-    while parent is not None and parent in forgotten:
+    there = {one for one, _ in host.store.history({commit_id})}
+    while parent is not None and parent in forgotten & there:
         parents = host.store.commit(parent).parents
         parent = parents[0] if parents else None
+    if parent not in there:  # it came from another store without its ancestors
+        parent = None
     for ref in names:
         host.store.set_ref(ref, parent, when_ns=host.now_ns(), why="forget", expected=commit_id)
     host.store.forget([commit_id])
@@ -189,11 +210,7 @@ def owner(host: Host, reference: str) -> ContainerId:
 def history_of(host: Host, container_id: ContainerId) -> list[CommitRecord]:
     """Return what a container's latest commit descends from, oldest first; it begins before a fork."""
     latest = head(host, container_id)
-    if latest is None:
-        return []
-    forgotten = host.store.forgotten()
-    found = [_record(one, commit) for one, commit in host.store.history({latest}) if one not in forgotten]
-    return sorted(found, key=lambda record: record.created_ns)
+    return [] if latest is None else descent(host, {latest})
 
 
 def require_free_tag(host: Host, name: str) -> None:

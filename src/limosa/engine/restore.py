@@ -7,7 +7,7 @@ from typing import Final
 from limosa.engine import bundle, commits, ending, journal, lifecycle
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
-from limosa.model.container import ContainerConfig, ContainerRecord, NetworkRequest
+from limosa.model.container import Addresses, ContainerConfig, ContainerRecord, NetworkRequest
 from limosa.model.errors import LimosaError
 from limosa.model.ids import checked_name
 from limosa.ports.checkpointer import RestoreMoment, RestorePlan
@@ -16,15 +16,18 @@ from limosa.ports.runtime import Started
 
 _MACHINE_ID: Final = "/etc/machine-id"
 _MACHINE_ID_DIGITS: Final = 32
+_ADDRESS_NOT_TO_BE_HAD: Final = ("LIM-NET-004", "LIM-NET-008")  # another has it; another host, with other subnets
 
 
 @contextmanager
 def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
     """Give the directory with a commit's images of criu, for the time of a `with` block; its files are in a snapshot.
 
-    Raises: LimosaError LIM-CSTORE-001, -002: the commit is damaged; LIM-CSTORE-006: the disk is full. Nothing is left.
+    Raises: LimosaError LIM-CSTORE-001, -002: the commit is damaged; LIM-IMG-002: its image is not here;
+    LIM-CSTORE-006: the disk is full. Nothing is left.
     """
     container_id = commit.container.container_id
+    _require_image(host, commit)
     host.storage.prepare()
     dump = Dump(container_id, host.new_id())
     with host.store.reading(commits.identifier(commit)) as reader, ExitStack() as always:
@@ -39,6 +42,22 @@ def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
                 container_id, commit.snapshot, disk_bytes, lambda upper: host.file_archive.load(reader, upper)
             )
         yield directory
+
+
+def _require_image(host: Host, commit: CommitRecord) -> None:
+    try:
+        host.oci_images.layer_directories(commit.container.layers)
+    except LimosaError as missing:
+        if missing.code != "LIM-IMG-002":
+            raise
+        image = commit.container.config.oci_image
+        raise LimosaError(
+            "LIM-IMG-002",
+            f"commit {commit.commit_id[:12]} needs the image {image!r}, which is not here",
+            cause=missing.summary,
+            hint=f"bring it: limosa image pull {image}, image import, or limosa push from the host that has it",
+            exit_status=missing.exit_status,
+        ) from missing
 
 
 def restore(host: Host, commit: CommitRecord, name: str = "", keep_connections: bool | None = None) -> ContainerRecord:
@@ -68,6 +87,8 @@ def restore(host: Host, commit: CommitRecord, name: str = "", keep_connections: 
         record = ending.loaded(host, container_id)
         if record.phase in ending.LIVE:
             raise _lives(record, commit)
+        if keep_connections is None and record.addresses != commit.container.addresses:
+            keep = False  # nobody's packets find it where it is now
         host.keepers.end(record.keeper)
         ending.release(host, record)
         undo.callback(host.containers.save, record)
@@ -112,14 +133,32 @@ def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) ->
     undo.callback(host.identities.remove, container_id)
     undo.callback(host.storage.destroy, container_id)
     if ending.networked(config):
-        addresses = source.addresses
-        request = NetworkRequest(
-            config.network.network, addresses.ipv4.partition("/")[0], addresses.ipv6.partition("/")[0], addresses.mac
-        )
         undo.callback(host.networks.forget, container_id)
-        hostname = bundle.hostname(record)
-        host.networks.reserve(container_id, config.name, request, config.ports, hostname, inner=source.inner_addresses)
+        record = _with_addresses(host, record)
     host.containers.save(record._replace(phase="stopped"))
+
+
+def _with_addresses(host: Host, record: ContainerRecord) -> ContainerRecord:
+    """Reserve the addresses that a container had; where it cannot have them, others, by which it is reached now.
+
+    Inside it goes on using its own then, like a copy. An address that its owner asked for is not replaced.
+    """
+    config, had, inner = record.config, record.addresses, record.inner_addresses
+    same = NetworkRequest(config.network.network, had.ipv4.partition("/")[0], had.ipv6.partition("/")[0], had.mac)
+    hostname = bundle.hostname(record)
+
+    def reserved(request: NetworkRequest, inner: Addresses) -> ContainerRecord:
+        addresses = host.networks.reserve(
+            record.container_id, config.name, request, config.ports, hostname, inner=inner
+        )
+        return record._replace(addresses=addresses, inner_addresses=inner)
+
+    try:
+        return reserved(same, inner)
+    except LimosaError as refused:
+        if refused.code not in _ADDRESS_NOT_TO_BE_HAD or any(config.network[1:]):
+            raise
+    return reserved(config.network, inner if any(inner) else had)
 
 
 def fork(

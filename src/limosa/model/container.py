@@ -11,6 +11,9 @@ from limosa.model.ids import ContainerId, Digest
 SUBORDINATE_IDS: Final = 65536
 """Ids of one container's user namespace: inside 0..65535, outside `ContainerRecord.first_host_id` and up."""
 
+FIRST_HOST_ID: Final = 1 << 29
+"""The least id of the host that a container's ids become: above what adduser and systemd hand out by themselves."""
+
 Kind = Literal["app", "system"]
 Protocol = Literal["tcp", "udp"]
 Phase = Literal["creating", "created", "starting", "running", "paused", "restarting", "stopping", "stopped", "removing"]

@@ -188,6 +188,9 @@ class CommitStore(Protocol):
         Raises: LimosaError LIM-CSTORE-004: the other store has another key.
         """
 
+    def as_remote(self) -> Remote:
+        """Return this store as a transfer from another one sees it."""
+
     def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
         """Write commits, without their ancestors, to a new file of the same form as a pack; return its size.
 

@@ -120,6 +120,12 @@ class OciImages(Protocol):
             LIM-IMG-007: disk full. Nothing is kept then.
         """
 
+    def as_archive(self, reference: str) -> AbstractContextManager[str]:
+        """Give an image as something that another host's `import_archive` takes, for the time of a `with` block.
+
+        Raises: LimosaError LIM-IMG-001.
+        """
+
     def build(self, request: BuildRequest, log: Callable[[str], None], progress: Progress) -> OciImage:
         """Build from a Containerfile with buildah; base images that are not here are pulled.
 

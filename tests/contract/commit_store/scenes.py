@@ -4,9 +4,6 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.fakes.commit_store import FakeCommitStore
-
-from limosa.adapters.commit_store.transfer import DirectoryRemote
 from limosa.model.commit_store import PAGE_BYTES, Blob, Commit, Entry, Inline, Manifest, ObjectId, Paged, PageMap
 
 ZERO = bytes(PAGE_BYTES)
@@ -15,7 +12,7 @@ Make = Callable[..., Any]
 
 def remote_of(store: Any) -> Any:
     """Return what `push` takes for another store."""
-    return store if isinstance(store, FakeCommitStore) else DirectoryRemote(store.parts)
+    return store.as_remote()
 
 
 def page(number: int) -> bytes:

@@ -35,7 +35,7 @@ def other_key(what: str) -> LimosaError:
         "LIM-CSTORE-004",
         f"{what} belongs to hosts with another key",
         cause="ids are digests under the key of a group of hosts that trust each other",
-        hint="give both hosts one key before their first commit, or export the commit for strangers",
+        hint="push --init and fetch --init give a host without commits the other's key; or export --for-strangers",
     )
 
 

@@ -38,6 +38,22 @@ def create(root: str, key: bytes | None = None) -> None:
         files.write_durably(f"{root}/format", json.dumps({"format": FORMAT, "key_id": key_id}).encode())
 
 
+def adopt_key(root: str, source: str) -> None:
+    """Make a store in `root` with the key of the store `source`, or give it that key if it has nothing in it yet.
+
+    Repeating it completes what a crash left. Raises: LimosaError LIM-CSTORE-003: it has commits of another key.
+    """
+    key = _checked_key(source)
+    if os.path.exists(f"{root}/format"):
+        with flock.locked(f"{root}/lock"):
+            if _key(root) == key:
+                return
+            if os.listdir(f"{root}/packs"):
+                raise failures.not_a_store(root, "it has commits of another key, which would be lost")
+            os.unlink(f"{root}/format")
+    create(root, key)
+
+
 def _key(root: str) -> bytes:
     with open(f"{root}/key", "rb") as file:
         return file.read()

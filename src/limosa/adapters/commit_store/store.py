@@ -196,6 +196,10 @@ class DirectoryStore:
         """Send commits to another store and set refs there."""
         return transfer.push(self.parts, commits, remote, refs, when_ns=when_ns)
 
+    def as_remote(self) -> transfer.DirectoryRemote:
+        """Return this store as a transfer sees it."""
+        return transfer.DirectoryRemote(self.parts)
+
     def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
         """Write commits to a new file."""
         if not for_strangers:

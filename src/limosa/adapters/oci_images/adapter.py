@@ -1,7 +1,7 @@
 """The `OciImages` port: skopeo for registries, buildah for builds, our own unpacker for layers."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +210,15 @@ class LayoutImages:
                     return self._intake.register_rootfs(name, run, importing.time_of(path), layer)
                 importing.plain(file, path, f"{workspace}/archive", self._program)
             return self._convert(f"{kind}:{workspace}/archive", name, workspace, progress, run)
+
+    @contextmanager
+    def as_archive(self, reference: str) -> Iterator[str]:
+        """See the port."""
+        named = self._find(reference)[0]
+        with self._layout.at_work(), self._layout.workspace() as workspace:
+            manifest = self._catalog.manifest(named.manifest.digest)
+            self._layout.view(f"{workspace}/view", named.manifest, (manifest.config, *manifest.layers))
+            yield f"{workspace}/view"
 
     def _import_directory(
         self, path: str, name: str, workspace: str, progress: Progress, run: RootfsConfig

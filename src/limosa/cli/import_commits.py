@@ -1,0 +1,27 @@
+"""limosa import"""
+
+import argparse
+
+from limosa import wiring
+from limosa.engine import transfers
+
+EXAMPLES = """\
+examples:
+  limosa import db.commit      prints the ids of its commits
+  limosa fork "$(limosa import good)"
+A file of another key is refused if what it holds would get commands, directories or devices of the host when it is
+restored; --trust takes it all the same. Restore no commit of somebody whose programs you would not execute."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--trust", action="store_true", help="also what reaches out of its container")
+    parser.add_argument("file", metavar="FILE")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    for record in transfers.import_file(host, args.file, trust=args.trust):
+        print(record.commit_id, flush=True)
+    return 0

@@ -1,0 +1,195 @@
+"""Commits that go to another host's store and come from there, or from a file."""
+
+from collections.abc import Iterable
+
+from limosa.engine import commits
+from limosa.engine.host import Host
+from limosa.model import ids
+from limosa.model.commit import CommitRecord
+from limosa.model.commit_store import ObjectId
+from limosa.model.container import FIRST_HOST_ID, ContainerRecord
+from limosa.model.errors import LimosaError
+from limosa.model.ids import Digest
+from limosa.ports.oci_images import OciImage, Progress
+
+
+def with_history(host: Host, record: CommitRecord) -> list[CommitRecord]:
+    """Return a commit and what it descends from, as far as that is here, oldest first."""
+    return commits.descent(host, {commits.identifier(record)})
+
+
+def require_one_key(source: Host, target: Host) -> None:
+    """Raise what `send` raises for hosts of different keys, before anything was sent."""
+    source.store.push([], target.store.as_remote(), {}, when_ns=source.now_ns())
+
+
+def send(source: Host, target: Host, records: list[CommitRecord]) -> int:
+    """Send commits of one host to another's store, without their images; return the bytes sent.
+
+    Each can be named there afterwards: the latest of a container by the container's name, unless that has another one.
+    Raises: LimosaError LIM-CSTORE-004: the hosts have different keys; -006: the disk is full; -001, -002: a commit is
+    damaged. What was sent cannot be reached then.
+    """
+    known = dict(target.store.refs())
+    live = {record.container_id for record in target.containers.all()}
+    refs: dict[str, ObjectId] = {}
+    for record in _tips(records):
+        ref = _ref(target, record, known | refs, live, _ancestors(source, record))
+        if ref:
+            refs[ref] = commits.identifier(record)
+    wanted = [commits.identifier(record) for record in records]
+    return source.store.push(wanted, target.store.as_remote(), refs, when_ns=source.now_ns())
+
+
+def _tips(records: list[CommitRecord]) -> list[CommitRecord]:
+    """Return the commits that no other one of them descends from directly."""
+    parents = {record.parent for record in records}
+    return [record for record in records if record.commit_id not in parents]
+
+
+def _ancestors(host: Host, record: CommitRecord) -> frozenset[ObjectId]:
+    return frozenset(commit_id for commit_id, _ in host.store.history({commits.identifier(record)}))
+
+
+def _ref(
+    host: Host,
+    record: CommitRecord,
+    refs: dict[str, ObjectId],
+    live: set[ids.ContainerId],
+    ancestors: frozenset[ObjectId],
+) -> str:
+    """Return the ref that is to keep a commit that comes in, "" if what is there keeps it already."""
+    container_id, commit_id = record.container.container_id, commits.identifier(record)
+    ref = commits.ref_of(container_id)
+    latest = refs.get(ref)
+    if latest is None or (latest in ancestors and container_id not in live):
+        return "" if latest == commit_id else ref
+    if any(one == commit_id for one, _ in host.store.history({latest})) and commit_id not in host.store.forgotten():
+        return ""
+    return f"imported/{commit_id.hex()[:24]}"
+
+
+def share_images(source: Host, target: Host, records: Iterable[CommitRecord], progress: Progress) -> list[str]:
+    """Give a host the images that commits need and that it lacks; return their names there.
+
+    Raises: LimosaError LIM-COMM-020: an image has no name any more where the commits are; nothing was sent then;
+    otherwise as `OciImages.import_archive`.
+    """
+    lacking: dict[tuple[Digest, ...], CommitRecord] = {}
+    for record in records:
+        if not has_layers(target, record.container):
+            lacking[record.container.layers] = record
+    here = {image.layers: image for image in source.oci_images.all()}
+    for layers, record in lacking.items():
+        if layers not in here:
+            raise LimosaError(
+                "LIM-COMM-020",
+                f"the image of commit {record.commit_id[:12]} cannot be sent along",
+                cause=f"no image here has its layers any more; it was made from {record.container.config.oci_image}",
+                hint="--no-image sends the commit alone; it can be restored there once the image is there",
+            )
+    sent = []
+    for layers in lacking:
+        image = here[layers]
+        with source.oci_images.as_archive(image.reference) as archive:
+            sent.append(target.oci_images.import_archive(archive, _free_name(target, image), progress).reference)
+    return sent
+
+
+def has_layers(host: Host, container: ContainerRecord) -> bool:
+    """Say whether the layers of a container's image are here."""
+    try:
+        host.oci_images.layer_directories(container.layers)
+    except LimosaError as missing:
+        if missing.code != "LIM-IMG-002":
+            raise
+        return False
+    return True
+
+
+def _free_name(host: Host, image: OciImage) -> str:
+    """Return the image's own name, or one made from its digest where another image has that."""
+    if any(one.reference == image.reference and one.digest != image.digest for one in host.oci_images.all()):
+        return f"localhost/committed:{image.digest[7:19]}"
+    return image.reference
+
+
+def export(host: Host, records: list[CommitRecord], path: str, *, for_strangers: bool = False) -> int:
+    """Write commits to a new file, without their images; return its size.
+
+    Raises: LimosaError LIM-COMM-022: it cannot be written; LIM-CSTORE-001, -002: a commit is damaged. No file is left.
+    """
+    wanted = [commits.identifier(record) for record in records]
+    try:
+        return host.store.export(wanted, path, for_strangers=for_strangers)
+    except OSError as unwritable:
+        raise LimosaError("LIM-COMM-022", f"{path} cannot be written", cause=str(unwritable)) from unwritable
+
+
+def import_file(host: Host, path: str, *, trust: bool = False) -> list[CommitRecord]:
+    """Take the commits of an exported file, oldest first; each can be named afterwards, as with `send`.
+
+    Raises: LimosaError LIM-COMM-021: the configuration of one reaches out of its container, without `trust`;
+    LIM-COMM-003: one cannot be understood; LIM-COMM-022: the file cannot be read; LIM-CSTORE-004, -006, -010. Nothing
+    of the file can be reached then.
+    """
+    before = set(host.store.refs())
+    try:
+        came = host.store.import_file(path)
+    except OSError as unreadable:
+        raise LimosaError("LIM-COMM-022", f"{path} cannot be imported", cause=str(unreadable)) from unreadable
+    keepers = {f"imported/{commit_id.hex()[:24]}": commit_id for commit_id in came}
+    new = [ref for ref in keepers if ref not in before]
+    try:
+        records = [commits.described(commit_id, host.store.commit(commit_id)) for commit_id in came]
+        for record in records:
+            if not trust:
+                _refuse_reaching_out(record, path)
+    except LimosaError:
+        _drop(host, new)
+        raise
+    live = {record.container_id for record in host.containers.all()}
+    for record in _tips(records):
+        others = {ref: commit_id for ref, commit_id in host.store.refs().items() if ref not in keepers}
+        ref = _ref(host, record, others, live, _ancestors(host, record))
+        if ref and ref not in keepers:
+            host.store.set_ref(ref, commits.identifier(record), when_ns=host.now_ns(), why="import")
+    others = {ref: commit_id for ref, commit_id in host.store.refs().items() if ref not in keepers}
+    reached = {commit_id for commit_id, _ in host.store.history(set(others.values()))}
+    _drop(host, [ref for ref, commit_id in keepers.items() if commit_id in reached])
+    return sorted(records, key=lambda record: record.created_ns)
+
+
+def _drop(host: Host, refs: list[str]) -> None:
+    for ref in refs:
+        host.store.set_ref(ref, None, when_ns=host.now_ns(), why="import")
+        host.store.drop_log(ref)
+
+
+def _refuse_reaching_out(record: CommitRecord, path: str) -> None:
+    reasons = reaching_out(record.container)
+    if reasons:
+        raise LimosaError(
+            "LIM-COMM-021",
+            f"{path} is not imported: what it holds would reach out of its container when it is restored",
+            cause=f"commit {record.commit_id[:12]} of {record.container.config.name!r} asks for {', '.join(reasons)}",
+            hint="--trust imports it, if you trust who made it",
+        )
+
+
+def reaching_out(container: ContainerRecord) -> list[str]:
+    """Return what of a container's configuration gives it, or who wrote it, power over the host; in words."""
+    config, security = container.config, container.config.security
+    found = (
+        (config.hooks, f"commands on the host ({', '.join(event for event, _ in config.hooks)})"),
+        (
+            any(mount.kind == "bind" for mount in config.mounts),
+            "directories of the host (" + ", ".join(one.source for one in config.mounts if one.kind == "bind") + ")",
+        ),
+        (security.privileged or container.first_host_id < FIRST_HOST_ID, "the host's own user ids"),
+        (security.cap_add, f"more capabilities ({', '.join(security.cap_add)})"),
+        (security.seccomp != "default", "another seccomp profile"),
+        (config.network.network == "host", "the host's network"),
+        (config.devices, f"devices ({', '.join(config.devices)})"),
+    )
+    return [words for asked, words in found if asked]
