@@ -159,7 +159,7 @@ def test_history_does_not_fill_a_disk(pool: BtrfsPool, new_id: NewId) -> None:
 def test_an_overlay_with_idmapped_upper_stores_inner_ids(
     pool: BtrfsPool, root: str, disk_bytes: int | None, new_id: NewId
 ) -> None:
-    """And whiteouts, opaque directories and setuid work above a pool that is mounted nodev,nosuid; devices are inert."""
+    """And whiteouts, opaque directories and setuid work above a pool that is mounted nodev,nosuid; devices do not."""
     layer = f"{root}/storage/layer"
     os.makedirs(f"{layer}/lower/deep")
     for name in ("gone", "changed", "lower/one"):
