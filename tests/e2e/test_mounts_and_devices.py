@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -184,6 +185,8 @@ def test_a_container_on_the_hosts_network_comes_back_from_commits(box: Limosa) -
     interfaces = box("exec", "near", "ls", "/sys/class/net").split()
     assert "lo" in interfaces
     commit = box("checkpoint", "--stop", "near").strip()
+    rules = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    assert "CRIU" not in rules.stdout, "no lock stays in the host's rules"
     box("restore", commit)
     box("fork", "--name", "twin", commit)
     for name in ("near", "twin"):

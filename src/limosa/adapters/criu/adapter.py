@@ -55,6 +55,7 @@ class Criu:
             "pid": plan.init_pid,
             "leave_running": plan.leave_running,
             "tcp_established": True,
+            "network_lock": _network_lock(plan.init_pid),
             "log_file": "dump.log",
             "ghost_limit": _GHOST_LIMIT_BYTES,
             "irmap_scan_paths": watches.watched_paths(plan.processes, plan.rootfs),
@@ -137,3 +138,9 @@ class Criu:
 
 def _cookie(inside: str) -> str:
     return f"limosa{inside.replace('/', '%')}"
+
+
+def _network_lock(init_pid: int) -> int:
+    """Return how the network stands still: not at all where it is the host's, in whose rules a lock would stay."""
+    shared = os.readlink(f"/proc/{init_pid}/ns/net") == os.readlink("/proc/self/ns/net")
+    return rpc.NO_LOCK if shared else rpc.NFTABLES

@@ -16,6 +16,7 @@ RESTORE: Final = 2
 NOTIFY: Final = 6
 CGROUPS_SOFT: Final = 3
 NFTABLES: Final = 2
+NO_LOCK: Final = 3
 CLONE_NEWNET: Final = 0x40000000
 
 _CGROUP_ROOT: Final = {1: ("ctrl", "str"), 2: ("path", "str")}
