@@ -58,7 +58,11 @@ class Lxcfs:
         return tuple((f"{self._mounted}/{name}", f"/{name}") for name in _FILES)
 
     def _answers(self) -> bool:
-        """Say whether it is mounted and alive: a dead one answers with ENOTCONN."""
+        """Say whether it is mounted and alive. A dead one refuses statvfs(3); stat(2) may be told from a cache."""
+        try:
+            os.statvfs(self._mounted)
+        except OSError:
+            return False
         return all(os.path.exists(f"{self._mounted}/{name}") for name in (_FILES[0], _FILES[-1]))
 
     def _start(self) -> None:
