@@ -83,7 +83,7 @@ def test_what_a_value_means(parse: object, text: str, meaning: object) -> None:
         (values.tmpfs, "/t:size=64m;rm"),
         (values.tmpfs, "/t:exec=1"),
         (values.security_option, "label=x"),
-        (values.env_file, "/nonexistent/env"),
+        (values.env_file, "/no/such/place/env"),
     ],
 )
 def test_what_a_value_refuses(parse: object, text: str) -> None:

@@ -101,6 +101,9 @@ def restore(host: Host, commit: CommitRecord, name: str = "", keep_connections: 
 
 
 def _may_keep_connections(host: Host, commit: CommitRecord) -> bool:
+    # criu may not repair sockets of the host's own network from a container's user namespace.
+    if commit.container.config.network.network == "host":
+        return False
     latest = commits.head(host, commit.container.container_id) == commits.identifier(commit)
     return commit.stopped and latest
 
