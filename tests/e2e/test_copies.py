@@ -1,11 +1,13 @@
 """Copies are themselves: their own connections, names and addresses, and what is inside goes on."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.e2e.conftest import Limosa
+from tests.e2e.conftest import LIMOSA, Limosa
 
 pytestmark = pytest.mark.privileged
 
@@ -114,3 +116,74 @@ def test_a_copy_can_tell_that_it_is_one(limosa: Limosa, python_rootfs: str) -> N
     assert limosa("exec", "one", "cat", "/run/.limosa-generation") != generation, "time went back for it"
     time.sleep(0.2)
     assert "secret" not in limosa("exec", "one", "cat", "/tmp/seen")
+
+
+# Files, each at its own place, behind numbers that are many, scattered and high.
+HOLDER = """
+import os, time
+numbers = [*range(10, 130), 512, 1023, 1024, 1500]
+for number in numbers:
+    descriptor = os.open("/tmp/held", os.O_RDWR | os.O_CREAT)
+    os.write(descriptor, bytes(2000))
+    os.lseek(descriptor, number, os.SEEK_SET)
+    os.dup2(descriptor, number)
+    if descriptor not in numbers:
+        os.close(descriptor)
+print("held", flush=True)
+while True:
+    wrong = [number for number in numbers if os.lseek(number, 0, os.SEEK_CUR) != number]
+    with open("/tmp/wrong.new", "w") as file:
+        file.write(str(wrong))
+    os.rename("/tmp/wrong.new", "/tmp/wrong")
+    time.sleep(0.02)
+"""
+NEWLY_SAID = "rm -f /tmp/wrong; until test -e /tmp/wrong; do sleep 0.05; done; cat /tmp/wrong"
+
+
+def test_many_and_high_descriptors_come_back(limosa: Limosa, python_rootfs: str) -> None:
+    limosa("image", "import", python_rootfs, "python")
+    limosa("run", "-d", "--name", "one", "python", "python3", "-c", HOLDER)
+    for _ in range(100):
+        if "held" in limosa.logs("one"):
+            break
+        time.sleep(0.1)
+    commit_id = limosa("checkpoint", "--stop", "one").split()[-1]
+    limosa("restore", commit_id)
+    limosa("fork", "--name", "two", commit_id)
+    for name in ("one", "two"):
+        assert limosa("exec", name, "sh", "-c", NEWLY_SAID) == "[]"
+
+
+# Becomes a program that has as many more descriptors as the first argument says, from 4 on.
+LADEN = """
+import os, sys
+null = os.open("/dev/null", os.O_RDONLY)
+for number in range(4, 4 + int(sys.argv[1])):
+    os.dup2(null, number)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_what_the_caller_holds_does_not_matter(limosa: Limosa, busybox_rootfs: str) -> None:
+    """Criu moves its own descriptors to 113..127, and over each other if it was started with about this many."""
+    limosa("image", "import", busybox_rootfs, "box")
+    limosa("run", "-d", "--name", "one", "box", "sleep", "1000")
+    commit_id = limosa("checkpoint", "--stop", "one").split()[-1]
+    for more in (104, 106, 108, 112):
+        argv = [
+            sys.executable,
+            "-c",
+            LADEN,
+            str(more),
+            LIMOSA,
+            "--root",
+            limosa.root,
+            "fork",
+            "--name",
+            "two",
+            commit_id,
+        ]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"with {more} descriptors: {done.stderr}"
+        limosa("exec", "two", "true")
+        limosa("rm", "--force", "two")

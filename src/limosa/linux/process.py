@@ -7,7 +7,7 @@ serves the rest.  Nothing is ever passed to a shell.
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 _SYS_PIDFD_GETFD: Final = 438
 
@@ -119,9 +119,12 @@ def spawn(
     """Start `argv` (an absolute path first) without waiting and return its pid.
 
     `files` are (descriptor here, number there); standard streams not named stay as they are. `session` starts a new
-    session. Descriptors here stay close-on-exec unless named. Source: posix_spawn(3).
+    session. It gets no other descriptor, also none that this process was given by its own parent or that a library
+    left inheritable: criu loses its own among many (docs/adr/0003), and conmon would hold them for as long as it lives.
+    Source: posix_spawn(3).
     """
-    actions = [(os.POSIX_SPAWN_DUP2, here, there) for here, there in files]
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, here, there) for here, there in files]
+    actions += [(os.POSIX_SPAWN_CLOSE, other) for other in _inheritable() - {there for _, there in files}]
     return os.posix_spawn(
         argv[0],
         list(argv),
@@ -131,6 +134,18 @@ def spawn(
         setsigmask=[],
         setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ],
     )
+
+
+def _inheritable() -> set[int]:
+    """Return the descriptors above the standard streams that a program started now would get."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.add(int(name))
+        except OSError:  # the listing's own
+            continue
+    return found
 
 
 def wait(pid: int) -> int:
