@@ -47,7 +47,7 @@ def number(limosa: Limosa, name: str) -> int:
     raise AssertionError("it wrote no number")
 
 
-def test_commits_are_shown_and_compared(one: Limosa) -> None:
+def test_commits_are_shown_and_compared(one: Limosa, tmp_path: Any) -> None:
     limosa = one
     limosa("exec", "one", "sh", "-c", "echo old >/root/note; echo gone >/root/gone")
     first = limosa("checkpoint", "one", "-m", "first one", "--tag", "good").strip()
@@ -90,6 +90,15 @@ def test_commits_are_shown_and_compared(one: Limosa) -> None:
     assert "- file /root/gone" in said
     assert "~ setting limits.pids: 4096 -> 77" in said
     assert limosa("diff", "good", "good") == ""
+
+    for commit, note in ((first, "old"), ("one~0", "longer")):
+        limosa("cp", f"{commit}:/root/note", f"{tmp_path}/note")
+        assert (tmp_path / "note").read_text() == f"{note}\n"
+    limosa("cp", "good:/etc/debian_version", f"{tmp_path}/version")
+    assert (tmp_path / "version").read_text().startswith("12"), "it is the image's"
+    assert "LIM-FILE-001" in limosa("cp", f"{second}:/root/gone", f"{tmp_path}/gone", status=1)
+    assert "LIM-NAME-003" in limosa("cp", "nosuch:/root/gone", f"{tmp_path}/gone", status=1)
+    assert list(limosa.records()) == ["one"], "nothing is left of the copying"
 
 
 @pytest.fixture

@@ -1,17 +1,20 @@
 """limosa cp"""
 
 import argparse
+from contextlib import AbstractContextManager
 
 from limosa import wiring
-from limosa.engine import copying
+from limosa.engine import commits, copying
+from limosa.engine.host import Host
 from limosa.model.errors import EXIT_USAGE, LimosaError
-from limosa.ports.container_files import CopyOptions
+from limosa.ports.container_files import CopyOptions, Inside
 
 EXAMPLES = """\
 examples:
   limosa cp web:/etc/nginx/nginx.conf .
   limosa cp site/. web:/var/www/html         (the directory's contents)
   limosa cp web:/var/log - | tar t           (- is a tar archive)
+  limosa cp db~1:/etc/app.conf .        (as it was in a commit: its own files and its image's)
 A running container's files are those that it sees, with volumes; of a stopped one the volumes are left out."""
 
 
@@ -36,14 +39,29 @@ def run(args: argparse.Namespace) -> int:
             exit_status=EXIT_USAGE,
         )
     if source is not None:
-        record = host.containers.find(source[0])
-        with copying.inside(host, record) as inside:
+        with _files(host, source[0]) as inside:
             host.container_files.copy_out(inside, source[1], args.target, options)
     elif target is not None:
         record = host.containers.find(target[0])
         with copying.inside(host, record) as inside:
             host.container_files.copy_in(args.source, inside, target[1], options)
     return 0
+
+
+def _files(host: Host, name: str) -> AbstractContextManager[Inside]:
+    """Return the files of the container or the commit that a name means; a container comes first."""
+    try:
+        return copying.inside(host, host.containers.find(name))
+    except LimosaError as missing:
+        if missing.code != "LIM-NAME-003":
+            raise
+        try:
+            commit = commits.find(host, name)
+        except LimosaError as neither:
+            if neither.code != "LIM-COMM-001":
+                raise
+            raise missing from None
+    return copying.of_commit(host, commit)
 
 
 def _container_path(text: str) -> tuple[str, str] | None:

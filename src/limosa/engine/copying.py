@@ -1,9 +1,11 @@
-"""Files of a container, whether it runs or not."""
+"""Files of a container, whether it runs or not, and of commits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from limosa.engine import commits, lifecycle, restore
 from limosa.engine.host import Host
+from limosa.model.commit import CommitRecord
 from limosa.model.container import ContainerRecord
 from limosa.ports.container_files import Inside
 
@@ -31,3 +33,32 @@ def inside(host: Host, record: ContainerRecord) -> Iterator[Inside]:
             host.rootfs.unmount(container_id)
             host.storage.release(container_id)
             host.containers.save(record)
+
+
+@contextmanager
+def of_commit(host: Host, commit: CommitRecord) -> Iterator[Inside]:
+    """Return the files of a commit with those of its image, without volumes, for the time of a `with` block.
+
+    A copy of them is mounted, for a container that is never started: `recover` removes it when this command is killed.
+    Raises: LimosaError LIM-IMG-002: the image is not here; LIM-CSTORE-001, -002: the commit is damaged.
+    """
+    source, container_id = commit.container, host.new_id()
+    restore.require_image(host, commit)
+    host.storage.prepare()
+    with host.store.reading(commits.identifier(commit)) as reader:
+        restore.bring_files(host, commit, reader)
+    with host.containers.locked(container_id, create=True), ExitStack() as undo:
+        undo.callback(host.containers.remove, container_id)
+        config = source.config._replace(name=f"files-{container_id[:12]}", ports=(), mounts=(), hooks=())
+        lifecycle.add(
+            host,
+            ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers),
+        )
+        undo.callback(host.storage.destroy, container_id)
+        writable = host.storage.clone(
+            source.container_id, commit.snapshot, container_id, source.config.limits.disk_bytes
+        )
+        undo.callback(host.storage.release, container_id)
+        undo.callback(host.rootfs.unmount, container_id)
+        layers = host.oci_images.layer_directories(source.layers)
+        yield Inside(host.rootfs.mount(container_id, layers, writable, source.first_host_id), source.first_host_id)

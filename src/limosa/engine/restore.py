@@ -11,6 +11,7 @@ from limosa.model.container import Addresses, ContainerConfig, ContainerRecord, 
 from limosa.model.errors import LimosaError
 from limosa.model.ids import checked_name
 from limosa.ports.checkpointer import RestoreMoment, RestorePlan
+from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
 from limosa.ports.runtime import Started
 
@@ -27,24 +28,31 @@ def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
     LIM-CSTORE-006: the disk is full. Nothing is left.
     """
     container_id = commit.container.container_id
-    _require_image(host, commit)
+    require_image(host, commit)
     host.storage.prepare()
     dump = Dump(container_id, host.new_id())
     with host.store.reading(commits.identifier(commit)) as reader, ExitStack() as always:
         always.callback(host.dumps.remove, dump)
         directory = host.dumps.make(dump)
         host.memory_archive.load(reader, directory)
-        try:
-            host.storage.snapshot(container_id, commit.snapshot)
-        except KeyError:
-            disk_bytes = commit.container.config.limits.disk_bytes
-            host.storage.receive_snapshot(
-                container_id, commit.snapshot, disk_bytes, lambda upper: host.file_archive.load(reader, upper)
-            )
+        bring_files(host, commit, reader)
         yield directory
 
 
-def _require_image(host: Host, commit: CommitRecord) -> None:
+def bring_files(host: Host, commit: CommitRecord, reader: CommitReader) -> None:
+    """Make the snapshot of a commit's files from the store if it is not here. Raises: as `Storage.receive_snapshot`."""
+    container_id = commit.container.container_id
+    try:
+        host.storage.snapshot(container_id, commit.snapshot)
+    except KeyError:
+        disk_bytes = commit.container.config.limits.disk_bytes
+        host.storage.receive_snapshot(
+            container_id, commit.snapshot, disk_bytes, lambda upper: host.file_archive.load(reader, upper)
+        )
+
+
+def require_image(host: Host, commit: CommitRecord) -> None:
+    """Raise LimosaError LIM-IMG-002 if the image that a commit's container was made from is not here."""
     try:
         host.oci_images.layer_directories(commit.container.layers)
     except LimosaError as missing:
