@@ -225,6 +225,7 @@ class CrunRuntime:
         """See the port."""
         with open(f"{self.bundle(container_id)}/pidfile", encoding="ascii") as file:
             pid = int(file.read())
+        _await_program(pid, self._crun)
         names = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
         return names[0], names[1], names[2]
 
@@ -355,6 +356,20 @@ class CrunRuntime:
             if os.path.isdir(directory):
                 found.update(os.listdir(directory))
         return [ContainerId(name) for name in sorted(found) if looks_like_id(name)]  # crun has a .cache there
+
+
+def _await_program(pid: int, crun: str) -> None:
+    """Return once the first process has executed its program: a moment after `start` it may still be crun.
+
+    Between its change of user and the program, nobody may look into it (proc(5), dumpable), so no dump would succeed.
+    """
+    for _ in range(_STATUS_STEPS):
+        try:
+            if os.path.basename(crun) not in os.path.basename(os.readlink(f"/proc/{pid}/exe")):
+                return
+        except PermissionError:
+            pass
+        process.ended(pid, 0, _STATUS_STEP_SECONDS)
 
 
 def _not_executed(words: str) -> LimosaError:
