@@ -185,6 +185,7 @@ def acquire(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
 
 def running(host: Host, record: ContainerRecord, started: Started) -> ContainerRecord:
     """Record that a container runs, and return the record."""
+    by_itself = record.restarts > 0 or (record.exit is not None and record.exit.reboot)
     record = record._replace(
         phase="running",
         init_pid=started.init_pid,
@@ -194,7 +195,7 @@ def running(host: Host, record: ContainerRecord, started: Started) -> ContainerR
         boot_id=host.boot_id(),
         keeper=ProcessName(),
         restart_at_ns=0,
-        exit=record.exit if record.restarts else None,  # `wait` may still have to tell how the last life ended
+        exit=record.exit if by_itself else None,  # `wait` may still have to tell how the last life ended
         stopped_by_user=False,
         hook_failure="",
     )
