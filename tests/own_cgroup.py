@@ -24,7 +24,7 @@ def enter() -> list[tuple[str, str]]:
     for one in cgroupfs.hierarchies():
         old = one.directory(one.own_group)
         new = f"{old}/limosa-tests-{os.getpid()}"
-        os.mkdir(new)
+        os.makedirs(new, exist_ok=True)  # a run that was killed may have left one, and pids come again
         moved.append((old, new))
         for name in _CPUSET:
             if os.path.exists(f"{new}/{name}"):
