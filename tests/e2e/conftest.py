@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -46,10 +47,9 @@ class Limosa:
         return {record["config"]["name"]: record for record in json.loads(self("ps", "-a", "--json"))}
 
 
-@pytest.fixture
-def limosa(no_residue: None) -> Iterator[Limosa]:
-    """A host that is empty before and must be empty after: no mount, cgroup or interface is left."""
-    del no_residue
+@contextmanager
+def new_host() -> Iterator[Limosa]:
+    """Give a host that is empty before, and is emptied at the end of the `with` block."""
     root = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
     os.chmod(root, 0o711)
     host = Limosa(root)
@@ -61,6 +61,14 @@ def limosa(no_residue: None) -> Iterator[Limosa]:
             host("rm", "--force", *names)
         host("recover")
         shutil.rmtree(root)
+
+
+@pytest.fixture
+def limosa(no_residue: None) -> Iterator[Limosa]:
+    """A host that is empty before and must be empty after: no mount, cgroup or interface is left."""
+    del no_residue
+    with new_host() as host:
+        yield host
 
 
 def _rootfs(suite: str, include: str) -> str:

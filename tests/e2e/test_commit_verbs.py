@@ -2,15 +2,13 @@
 
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Limosa
+from tests.e2e.conftest import Limosa, new_host
 
 pytestmark = pytest.mark.privileged
 
@@ -104,17 +102,8 @@ def test_commits_are_shown_and_compared(one: Limosa, tmp_path: Any) -> None:
 @pytest.fixture
 def elsewhere(limosa: Limosa) -> Iterator[Limosa]:
     """A second host, without anything. What `limosa` checks after the test includes it."""
-    root = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
-    os.chmod(root, 0o711)
-    host = Limosa(root)
-    try:
+    with new_host() as host:
         yield host
-    finally:
-        names = list(host.records())
-        if names:
-            host("rm", "--force", *names)
-        host("recover")
-        shutil.rmtree(root)
 
 
 def test_commits_go_to_another_host_and_live_there(one: Limosa, elsewhere: Limosa) -> None:

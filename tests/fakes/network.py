@@ -3,10 +3,10 @@
 import os
 
 from limosa.model import network as rules
-from limosa.model.container import Addresses, NetworkRequest, PublishedPort
+from limosa.model.container import NO_NETWORK, Addresses, NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
-from limosa.ports.network import DEFAULT_NETWORK, NO_NETWORK, Attachment, Network
+from limosa.ports.network import DEFAULT_NETWORK, Attachment, Network
 
 
 class FakeNetworks:

@@ -21,8 +21,20 @@ from limosa.cli import dispatch
 _LOOKS = frozenset(
     (
         *("alive", "boot_id", "command", "ended", "exit_status", "groups", "hierarchies", "is_btrfs", "is_mount"),
-        *("link_names", "links", "find_link", "mount_points", "parent", "processes", "read", "start_ticks", "wait"),
-        *("delegatable_files", "subvolume", "device_of", "allocated_bytes", "open_below", "proxy_neighbours"),
+        *(
+            "link_names",
+            "names_in",
+            "links",
+            "find_link",
+            "mount_points",
+            "parent",
+            "processes",
+            "read",
+            "start_ticks",
+            "wait",
+        ),
+        *("delegatable_files", "subvolume", "device_of", "allocated_bytes", "names_in", "open_below"),
+        "proxy_neighbours",
     )
 )
 _OS_CHANGES = (

@@ -42,11 +42,7 @@ class DumpDirectories:
 
     def present(self) -> list[Dump]:
         """See the port."""
-        try:
-            names = os.listdir(self._directory)
-        except FileNotFoundError:
-            return []
-        found = (name.partition(".") for name in sorted(names))
+        found = (name.partition(".") for name in sorted(files.names_in(self._directory)))
         dumps = [Dump(ContainerId(container_id), label) for container_id, _, label in found if label]
         return [dump for dump in dumps if self._ownerless(dump)]
 

@@ -94,7 +94,7 @@ class FileContainerRecords:
     def all(self) -> list[ContainerRecord]:
         """See the port."""
         found = []
-        for name in _entries(self._containers):
+        for name in files.names_in(self._containers):
             try:
                 found.append(self.load(ContainerId(name)))
             except LimosaError as gone:
@@ -105,7 +105,7 @@ class FileContainerRecords:
     def remove(self, container_id: ContainerId) -> None:
         """See the port."""
         for base in (self._names, self._ranges):
-            for name in _entries(base):
+            for name in files.names_in(base):
                 if _content(f"{base}/{name}") == container_id:
                     files.remove_file(f"{base}/{name}")
         # The record goes first: what is left of a directory without one belongs to nobody, see `sweep_strays`.
@@ -174,20 +174,20 @@ class FileContainerRecords:
     def sweep(self, container_id: ContainerId) -> None:
         """See the port."""
         directory = self._directory(container_id)
-        for name in _entries(directory):
+        for name in files.names_in(directory):
             if name.startswith("record.json.") and name.endswith(".new"):
                 files.remove_file(f"{directory}/{name}")
         for base in (self._names, self._ranges):
             files.remove_file(f"{base}/.{container_id}")
         name = self.load(container_id).config.name
-        for other in _entries(self._names):  # of a rename that was killed half-way
+        for other in files.names_in(self._names):  # of a rename that was killed half-way
             if other != name and _content(f"{self._names}/{other}") == container_id:
                 files.remove_file(f"{self._names}/{other}")
 
     def sweep_strays(self) -> list[str]:
         """See the port."""
         lines = []
-        for name in _entries(self._containers):
+        for name in files.names_in(self._containers):
             directory = self._directory(name)
             if os.path.exists(f"{directory}/record.json"):
                 continue
@@ -199,7 +199,7 @@ class FileContainerRecords:
             except FileNotFoundError:
                 continue
         for base in (self._names, self._ranges):
-            for name in _entries(base):
+            for name in files.names_in(base):
                 owner = name.removeprefix(".") if name.startswith(".") else _content(f"{base}/{name}")
                 if not os.path.isdir(self._directory(owner)):
                     files.remove_file(f"{base}/{name}")
@@ -208,7 +208,7 @@ class FileContainerRecords:
 
     def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
         """See the port."""
-        used = set(_entries(self._ranges))
+        used = set(files.names_in(self._ranges))
         for slot in range(_SLOTS):
             first = FIRST_HOST_ID + slot * SUBORDINATE_IDS
             if str(slot) in used or first in in_use:
@@ -219,13 +219,6 @@ class FileContainerRecords:
                 continue
             return first
         raise LimosaError("LIM-NAME-006", "no range of host ids is left", hint="remove containers")
-
-
-def _entries(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
 
 
 def _content(path: str) -> str:
@@ -250,7 +243,7 @@ def _claim(directory: str, name: str, owner: str) -> None:
 
 def _abbreviated(directory: str, reference: str, what: str) -> str:
     if looks_like_id(reference):
-        found = [name for name in _entries(directory) if name.startswith(reference) and not name.endswith(".new")]
+        found = [name for name in files.names_in(directory) if name.startswith(reference) and not name.endswith(".new")]
         if len(found) == 1:
             return found[0]
         if found:

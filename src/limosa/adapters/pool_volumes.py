@@ -58,7 +58,7 @@ class PoolVolumes:
     def all(self) -> list[Volume]:
         """See the port."""
         found = []
-        for entry in sorted(_names(self._records)):
+        for entry in sorted(files.names_in(self._records)):
             if entry.endswith(_SUFFIX):
                 try:
                     found.append(self.find(entry.removesuffix(_SUFFIX)))
@@ -91,7 +91,7 @@ class PoolVolumes:
 
     def tidy(self) -> list[str]:
         """See the port."""
-        left = [name for name in sorted(_names(self._files)) if not os.path.exists(self._record(name))]
+        left = [name for name in sorted(files.names_in(self._files)) if not os.path.exists(self._record(name))]
         for name in left:
             _delete(f"{self._files}/{name}")
         return left
@@ -102,10 +102,3 @@ def _delete(place: str) -> None:
         btrfs.delete_subvolume(place)
     except FileNotFoundError:
         pass
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []

@@ -36,7 +36,7 @@ def plan(host: Host, record: ContainerRecord, rootfs: str) -> BundlePlan:
     env.update(config.env)
     if config.terminal:
         env.setdefault("TERM", "xterm")
-    networked = config.network.network not in ("none", "host")
+    networked = config.network.own
     return BundlePlan(
         container_id=record.container_id,
         config=config,

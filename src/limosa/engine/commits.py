@@ -6,6 +6,7 @@ Tags are refs `tags/NAME`.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from limosa.engine.host import Host
@@ -121,16 +122,8 @@ def find(host: Host, reference: str) -> CommitRecord:
     match = _BACK.match(reference)
     name, back = (match["name"], match["back"] or "") if match else (reference, "")
     back = "~1" if back == "~" else back
-    try:
-        container = host.containers.find(name)
-    except LimosaError:
-        container = None
-    candidates = [name]
-    if container is not None and (container.config.name == name or head(host, container.container_id)):
-        candidates.insert(0, ref_of(container.container_id))
-    candidates += [ref_of(gone) for gone in _removed(host, name)]
     several = False
-    for candidate in candidates:
+    for candidate in _candidates(host, name):
         try:
             found = host.store.resolve(f"{candidate}{back}")
             return described(found, host.store.commit(found))
@@ -143,6 +136,18 @@ def find(host: Host, reference: str) -> CommitRecord:
     raise LimosaError(
         "LIM-COMM-001", f"there is no commit {reference!r}", hint="limosa log lists them; limosa checkpoint makes one"
     )
+
+
+def _candidates(host: Host, name: str) -> Iterator[str]:
+    """Yield what a name may mean to the store, likelier things first; removed containers take a look at every ref."""
+    try:
+        container = host.containers.find(name)
+    except LimosaError:
+        container = None
+    if container is not None and (container.config.name == name or head(host, container.container_id)):
+        yield ref_of(container.container_id)
+    yield name
+    yield from (ref_of(gone) for gone in _removed(host, name))
 
 
 def _removed(host: Host, name: str) -> list[ContainerId]:

@@ -21,7 +21,7 @@ LIVE: Final = ("running", "paused")
 
 def networked(config: ContainerConfig) -> bool:
     """Say whether the container is on a network of limosa."""
-    return config.network.network not in ("none", "host")
+    return config.network.own
 
 
 def process_of(record: ContainerRecord) -> Started:

@@ -113,7 +113,7 @@ def _state(record: ContainerRecord, usage: dict[str, Any]) -> dict[str, Any]:
 
 def _network(host: Host, record: ContainerRecord) -> dict[str, Any]:
     name = record.config.network.network
-    found = next((one for one in host.networks.all() if one.name == name), None) if _networked(record) else None
+    found = next((one for one in host.networks.all() if one.name == name), None) if record.config.network.own else None
     return {
         "name": name,
         "ipv4": record.addresses.ipv4,
@@ -123,10 +123,6 @@ def _network(host: Host, record: ContainerRecord) -> dict[str, Any]:
         "ipv6_gateway": found.ipv6_gateway if found else "",
         "ports": codec.to_jsonable(ports(host, record)),
     }
-
-
-def _networked(record: ContainerRecord) -> bool:
-    return record.config.network.network not in ("none", "host")
 
 
 def _mounts(host: Host, record: ContainerRecord) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ from limosa.engine import ending, journal
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.ids import ContainerId, checked_name
-from limosa.ports.network import NO_NETWORK
 
 
 def rename(host: Host, container_id: ContainerId, name: str) -> ContainerRecord:
@@ -23,7 +22,7 @@ def rename(host: Host, container_id: ContainerId, name: str) -> ContainerRecord:
         record = host.containers.rename(record, name)
         undo.callback(host.containers.rename, record, before)
         config = record.config
-        if config.network.network not in NO_NETWORK:
+        if config.network.own:
             hostname = next(
                 (one.hostname for one in host.networks.attachments() if one.container_id == container_id), ""
             )

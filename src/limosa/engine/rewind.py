@@ -50,7 +50,7 @@ def _in_place(
 ) -> None:
     ending.release(host, record)
     with ExitStack() as undo:
-        stopped = record._replace(phase="stopped", init_pid=0, init_start_ticks=0)
+        stopped = ending.idle(record)._replace(phase="stopped")
         undo.callback(host.containers.save, stopped)
         host.containers.save(stopped._replace(phase="starting"))
         host.storage.revert(record.container_id, commit.snapshot)

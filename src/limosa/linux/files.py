@@ -72,6 +72,14 @@ def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) ->
         os.close(directory)
 
 
+def names_in(directory: str) -> list[str]:
+    """Return the names in a directory, in no order; none if there is no directory. Source: readdir(3)."""
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
 def remove_tree(directory: str) -> None:
     """Remove a directory and all below it, however deep, following no link. Nothing happens if it is gone."""
     above, _, name = directory.rstrip("/").rpartition("/")

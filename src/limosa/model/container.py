@@ -75,6 +75,10 @@ class Security(NamedTuple):
     read_only_rootfs: bool = False
 
 
+NO_NETWORK: Final = ("none", "host")
+"""Names that a `NetworkRequest` may have and that are no networks: only a loopback, and the host's own namespace."""
+
+
 class NetworkRequest(NamedTuple):
     """Where a container is attached: `none`, `host`, or a network of limosa with optional fixed addresses."""
 
@@ -82,6 +86,11 @@ class NetworkRequest(NamedTuple):
     ipv4: str = ""
     ipv6: str = ""
     mac: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Say whether it is a network of limosa."""
+        return self.network not in NO_NETWORK
 
 
 class ContainerConfig(NamedTuple):

@@ -10,8 +10,6 @@ from limosa.model.container import Addresses, NetworkRequest, PublishedPort
 from limosa.model.ids import ContainerId
 
 DEFAULT_NETWORK = "default"
-NO_NETWORK = ("none", "host")
-"""Names that a `NetworkRequest` may have and that are no networks: only a loopback, and the host's own namespace."""
 
 
 class Network(NamedTuple):

@@ -13,10 +13,10 @@ from limosa.linux import netlink_link as link
 from limosa.linux.flock import locked
 from limosa.linux.netlink import NetlinkSocket
 from limosa.model import network as names
-from limosa.model.container import Addresses, NetworkRequest, PublishedPort
+from limosa.model.container import NO_NETWORK, Addresses, NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, checked_name
-from limosa.ports.network import DEFAULT_NETWORK, NO_NETWORK, Attachment, Network
+from limosa.ports.network import DEFAULT_NETWORK, Attachment, Network
 
 _ALIAS: Final = "limosa:"
 

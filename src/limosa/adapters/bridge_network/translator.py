@@ -12,7 +12,7 @@ from typing import Final
 
 from limosa.adapters.bridge_network import endpoint
 from limosa.adapters.bridge_network.fabric import ROUTED_GATEWAY4, ROUTED_GATEWAY6
-from limosa.linux import mount, namespaces, sysctl
+from limosa.linux import files, mount, namespaces, sysctl
 from limosa.linux.netlink import RouteSocket
 from limosa.linux.nftables import Nft, NftError, NftUnavailable
 from limosa.model.container import Addresses
@@ -70,10 +70,7 @@ class Translators:
 
     def present(self) -> set[str]:
         """Return the ids that have one."""
-        try:
-            return set(os.listdir(self._directory))
-        except FileNotFoundError:
-            return set()
+        return set(files.names_in(self._directory))
 
 
 def _inner_plan(outer: endpoint.Plan, inner: Addresses) -> endpoint.Plan:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from limosa.adapters.btrfs_pool import disk, refusals
 from limosa.adapters.btrfs_pool.pool import Pool
-from limosa.linux import btrfs, files, process, renameat2
+from limosa.linux import boot, btrfs, files, process, renameat2
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import StorageUsage, WritableFiles
 
@@ -162,7 +162,7 @@ class BtrfsPool:
         """See the port."""
         found: set[str] = set()
         for name in ("containers", "snapshots", "staging"):
-            found.update(_names(f"{self._pool.directory}/{name}"))
+            found.update(files.names_in(f"{self._pool.directory}/{name}"))
         return [ContainerId(name) for name in sorted(found)]
 
     def _existing(self, container_id: ContainerId) -> str:
@@ -178,7 +178,7 @@ class BtrfsPool:
         return place
 
     def _labels(self, container_id: ContainerId) -> list[str]:
-        return _names(self._pool.snapshots(container_id))
+        return files.names_in(self._pool.snapshots(container_id))
 
     @contextmanager
     def _staged(self, container_id: ContainerId, what: str) -> Iterator[str]:
@@ -274,13 +274,6 @@ def _empty(directory: str) -> None:
                 os.rmdir(f"{place}/{name}")
 
 
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
-
-
 def _unlink_if_there(path: str) -> None:
     try:
         os.unlink(path)
@@ -301,5 +294,4 @@ def _free_bytes(path: str) -> int:
 
 
 def _boot_id() -> bytes:
-    with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-        return file.read()
+    return f"{boot.boot_id()}\n".encode()

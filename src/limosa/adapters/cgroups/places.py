@@ -8,12 +8,11 @@ above belongs to somebody else (docs/adr/0005).
 import os
 from typing import Final, NamedTuple
 
-from limosa.linux import atomic_file, cgroupfs, flock
+from limosa.linux import atomic_file, boot, cgroupfs, flock
 from limosa.linux.cgroupfs import Hierarchy
 from limosa.model.errors import LimosaError
 
 _SYSTEMD: Final = "/run/systemd/system"  # sd_booted(3)
-_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 
 class Place(NamedTuple):
@@ -45,8 +44,7 @@ def remembered(name: str, record: str) -> tuple[Place, ...]:
             cause="no cgroup hierarchy is mounted",
             hint="mount -t cgroup2 cgroup2 /sys/fs/cgroup",
         )
-    with open(_BOOT_ID, encoding="ascii") as file:
-        boot_id = file.read().strip()
+    boot_id = boot.boot_id()
     found = _read(name, record, mounted, boot_id)
     if found is None:
         os.makedirs(os.path.dirname(record), mode=0o711, exist_ok=True)

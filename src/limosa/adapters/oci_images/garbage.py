@@ -62,7 +62,7 @@ class Garbage:
     def disk_use(self, layers_in_use: frozenset[Digest]) -> DiskUse:
         """Return what is taken."""
         found = self._find(layers_in_use)
-        layers = [name for name in _entries(self._layout.layers) if len(name) == _LAYER_DIGITS]
+        layers = [name for name in sorted(files.names_in(self._layout.layers)) if len(name) == _LAYER_DIGITS]
         unused = (*found.blobs, *found.layers, *found.known, *found.unfinished)
         return DiskUse(
             blobs_bytes=files.allocated_bytes(f"{self._layout.blobs}/sha256"),
@@ -107,24 +107,17 @@ class Garbage:
             *(
                 f"{place}/{name}"
                 for place in (blobs, self._layout.place)
-                for name in _entries(place)
+                for name in sorted(files.names_in(place))
                 if name.endswith(".new")
             ),
-            *(f"{self._build}/{name}" for name in _entries(self._build) if name != "storage"),
-            *(f"{work}/{name}" for name in _entries(work)),
-            *(f"{layers}/{name}" for name in _entries(layers) if name.startswith(".")),
+            *(f"{self._build}/{name}" for name in sorted(files.names_in(self._build)) if name != "storage"),
+            *(f"{work}/{name}" for name in sorted(files.names_in(work))),
+            *(f"{layers}/{name}" for name in sorted(files.names_in(layers)) if name.startswith(".")),
         )
 
 
-def _entries(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-
-
 def _without(directory: str, wanted: set[str]) -> tuple[str, ...]:
-    return tuple(f"{directory}/{name}" for name in _entries(directory) if name not in wanted)
+    return tuple(f"{directory}/{name}" for name in sorted(files.names_in(directory)) if name not in wanted)
 
 
 def _size(path: str) -> int:
