@@ -163,7 +163,31 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         *(containers, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
         *(templates, volumes, own_view, identities, container_files, journal, keepers, hooks),
     )
-    return {maker.__name__: maker for maker in makers} | _commit_builders(root)
+    return {maker.__name__: maker for maker in makers} | _commit_builders(root) | _peer_builders(root)
+
+
+def _peer_builders(root: str) -> dict[str, Callable[[], object]]:
+    def peers() -> object:
+        from limosa.adapters.ssh_peers import SshPeers
+
+        return SshPeers(_program)
+
+    def host_book() -> object:
+        from limosa.adapters.host_book import FileHostBook
+
+        return FileHostBook(root)
+
+    def store_keys() -> object:
+        from limosa.adapters.commit_store.keys import DirectoryKeys
+
+        return DirectoryKeys(f"{root}/commits")
+
+    def archive_files() -> object:
+        from limosa.adapters.archive_files import LayoutFiles
+
+        return LayoutFiles()
+
+    return {maker.__name__: maker for maker in (peers, host_book, store_keys, archive_files)}
 
 
 def _commit_builders(root: str) -> dict[str, Callable[[], object]]:

@@ -21,13 +21,15 @@ POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
 class Limosa:
     """The command, with a root of its own."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, prefix: tuple[str, ...] = ()) -> None:
+        """`prefix` executes a command where this host is, if it is not here."""
         self.root = root
+        self.prefix = prefix
 
     def __call__(self, *args: str, status: int = 0, stdin: str = "", timeout: float = 120) -> str:
         """Run the command; its status must be `status`. Returns standard output (and the error for another status)."""
         done = subprocess.run(
-            [LIMOSA, "--root", self.root, *args],
+            [*self.prefix, LIMOSA, "--root", self.root, *args],
             input=stdin,
             capture_output=True,
             text=True,
@@ -39,7 +41,7 @@ class Limosa:
 
     def logs(self, name: str) -> str:
         """Return what a container printed, both streams."""
-        argv = [LIMOSA, "--root", self.root, "logs", name]
+        argv = [*self.prefix, LIMOSA, "--root", self.root, "logs", name]
         return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
 
     def records(self) -> dict[str, Any]:

@@ -51,8 +51,9 @@ VERBS: Final = {
     "untag": ("untag", "take a commit's name away"),
     "reflog": ("reflog", "list what a container's latest commit was: finds what was rewound"),
     "forget": ("forget", "give commits up"),
-    "push": ("push", "send a commit and its image to another host's root"),
-    "fetch": ("fetch", "bring commits and their images from another host's root"),
+    "push": ("push", "send a commit and its image to another host"),
+    "fetch": ("fetch", "bring commits and their images from another host"),
+    "host": ("host", "remember, list and check other hosts"),
     "export": ("export", "write a commit to a file"),
     "import": ("import_commits", "take commits from an exported file"),
     "gc": ("gc", "free what no commit needs"),
@@ -70,6 +71,7 @@ VERBS: Final = {
     "doctor": ("doctor", "show what this machine can do and how to mend what it cannot"),
     "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
     "slice": ("slice", "make a reviewable series of one huge change in a git repository"),
+    "internal-serve": ("internal_serve", ""),  # what another host starts
     "internal-exited": ("internal_exited", ""),  # what the monitor calls
 }
 # the first verb of each group in the overview

@@ -7,6 +7,7 @@ from limosa.model import ids
 from limosa.model.ids import ContainerId
 
 if TYPE_CHECKING:
+    from limosa.ports.archive_files import ArchiveFiles
     from limosa.ports.cgroups import Cgroups
     from limosa.ports.checkpointer import Checkpointer
     from limosa.ports.commit_store import CommitStore
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
+    from limosa.ports.peers import HostBook, Peers
     from limosa.ports.records import ContainerRecords
     from limosa.ports.rootfs import Rootfs
     from limosa.ports.runtime import Runtime
     from limosa.ports.storage import Storage
+    from limosa.ports.store_keys import StoreKeys
     from limosa.ports.templates import Templates
     from limosa.ports.volumes import Volumes
 
@@ -54,6 +57,10 @@ class Host:
     file_archive: "FileArchive"
     journal: "Journal"
     keepers: "Keepers"
+    peers: "Peers"
+    host_book: "HostBook"
+    store_keys: "StoreKeys"
+    archive_files: "ArchiveFiles"
 
     def __init__(
         self,

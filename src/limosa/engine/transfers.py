@@ -1,6 +1,6 @@
 """Commits that go to another host's store and come from there, or from a file."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from limosa.engine import commits
 from limosa.engine.host import Host
@@ -30,15 +30,23 @@ def send(source: Host, target: Host, records: list[CommitRecord]) -> int:
     Raises: LimosaError LIM-CSTORE-004: the hosts have different keys; -006: the disk is full; -001, -002: a commit is
     damaged. What was sent cannot be reached then.
     """
+    refs = names_for(target, records, lambda record: _ancestors(source, record))
+    wanted = [commits.identifier(record) for record in records]
+    return source.store.push(wanted, target.store.as_remote(), refs, when_ns=source.now_ns())
+
+
+def names_for(
+    target: Host, records: list[CommitRecord], ancestors: Callable[[CommitRecord], frozenset[ObjectId]]
+) -> dict[str, ObjectId]:
+    """Return the refs that are to keep commits that come to a host; `ancestors` says what each descends from."""
     known = dict(target.store.refs())
     live = {record.container_id for record in target.containers.all()}
     refs: dict[str, ObjectId] = {}
     for record in _tips(records):
-        ref = _ref(target, record, known | refs, live, _ancestors(source, record))
+        ref = _ref(target, record, known | refs, live, ancestors(record))
         if ref:
             refs[ref] = commits.identifier(record)
-    wanted = [commits.identifier(record) for record in records]
-    return source.store.push(wanted, target.store.as_remote(), refs, when_ns=source.now_ns())
+    return refs
 
 
 def _tips(records: list[CommitRecord]) -> list[CommitRecord]:
@@ -75,10 +83,17 @@ def share_images(source: Host, target: Host, records: Iterable[CommitRecord], pr
     Raises: LimosaError LIM-COMM-020: an image has no name any more where the commits are; nothing was sent then;
     otherwise as `OciImages.import_archive`.
     """
-    lacking: dict[tuple[Digest, ...], CommitRecord] = {}
-    for record in records:
-        if not has_layers(target, record.container):
-            lacking[record.container.layers] = record
+    lacking = {record.container.layers: record for record in records if not has_layers(target, record.container.layers)}
+    sent = []
+    for image in images_of(source, lacking):
+        with source.oci_images.as_archive(image.reference) as archive:
+            name = free_name(target, image.reference, image.digest)
+            sent.append(target.oci_images.import_archive(archive, name, progress).reference)
+    return sent
+
+
+def images_of(source: Host, lacking: dict[tuple[Digest, ...], CommitRecord]) -> list[OciImage]:
+    """Return the image of each of these layers. Raises: LimosaError LIM-COMM-020: one has no name any more here."""
     here = {image.layers: image for image in source.oci_images.all()}
     for layers, record in lacking.items():
         if layers not in here:
@@ -88,18 +103,13 @@ def share_images(source: Host, target: Host, records: Iterable[CommitRecord], pr
                 cause=f"no image here has its layers any more; it was made from {record.container.config.oci_image}",
                 hint="--no-image sends the commit alone; it can be restored there once the image is there",
             )
-    sent = []
-    for layers in lacking:
-        image = here[layers]
-        with source.oci_images.as_archive(image.reference) as archive:
-            sent.append(target.oci_images.import_archive(archive, _free_name(target, image), progress).reference)
-    return sent
+    return [here[layers] for layers in lacking]
 
 
-def has_layers(host: Host, container: ContainerRecord) -> bool:
-    """Say whether the layers of a container's image are here."""
+def has_layers(host: Host, layers: tuple[Digest, ...]) -> bool:
+    """Say whether the layers of an image are here."""
     try:
-        host.oci_images.layer_directories(container.layers)
+        host.oci_images.layer_directories(layers)
     except LimosaError as missing:
         if missing.code != "LIM-IMG-002":
             raise
@@ -107,11 +117,11 @@ def has_layers(host: Host, container: ContainerRecord) -> bool:
     return True
 
 
-def _free_name(host: Host, image: OciImage) -> str:
-    """Return the image's own name, or one made from its digest where another image has that."""
-    if any(one.reference == image.reference and one.digest != image.digest for one in host.oci_images.all()):
-        return f"localhost/committed:{image.digest[7:19]}"
-    return image.reference
+def free_name(host: Host, reference: str, digest: Digest) -> str:
+    """Return an image's own name, or one made from its digest where another image has that."""
+    if any(one.reference == reference and one.digest != digest for one in host.oci_images.all()):
+        return f"localhost/committed:{digest[7:19]}"
+    return reference
 
 
 def export(host: Host, records: list[CommitRecord], path: str, *, for_strangers: bool = False) -> int:

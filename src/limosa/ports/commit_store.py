@@ -108,6 +108,9 @@ class RemoteWriter(Protocol):
         Raises: LimosaError LIM-CSTORE-010: it is not what the format says, or does not have the digests that it claims.
         """
 
+    def keep(self) -> None:
+        """Have what was put so far on disk and known, so that it need not come again after an interruption."""
+
     def finish(self, refs: Mapping[str, ObjectId], *, when_ns: int, why: str) -> None:
         """Put everything on disk, then set refs. Raises: LimosaError LIM-CSTORE-005: a ref's commit did not come."""
 

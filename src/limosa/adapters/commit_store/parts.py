@@ -43,7 +43,11 @@ def adopt_key(root: str, source: str) -> None:
 
     Repeating it completes what a crash left. Raises: LimosaError LIM-CSTORE-003: it has commits of another key.
     """
-    key = _checked_key(source)
+    adopt(root, _checked_key(source))
+
+
+def adopt(root: str, key: bytes) -> None:
+    """Do what `adopt_key` does with a key that came another way."""
     if os.path.exists(f"{root}/format"):
         with flock.locked(f"{root}/lock"):
             if _key(root) == key:

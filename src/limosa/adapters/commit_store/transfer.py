@@ -281,6 +281,10 @@ class Receiver:
         pages = self._parts.objects.frame(frame)
         return sum(1 << slot for slot, page in enumerate(pages) if page is not None)
 
+    def keep(self) -> None:
+        """Have what was put so far on disk and known."""
+        self._intake.flush()
+
     def finish(self, refs: Mapping[str, ObjectId], *, when_ns: int, why: str) -> None:
         """Put everything on disk, then set refs."""
         for name, commit in refs.items():

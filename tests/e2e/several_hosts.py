@@ -1,0 +1,186 @@
+"""Several limosa hosts on one machine: each has a network and a mount namespace, a root, a tmpfs on /run and an sshd.
+
+They are on one segment, a bridge of the test's own network namespace: 10.77.0.1 and up, names a, b, c.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.e2e.conftest import LIMOSA, Limosa
+
+SEGMENT = "10.77.0.0/24"
+SSHD = """\
+Port 22
+ListenAddress {address}
+HostKey {place}/host_key
+PidFile {place}/sshd.pid
+AuthorizedKeysFile {place}/user_key.pub
+StrictModes no
+UsePAM no
+PermitRootLogin yes
+PasswordAuthentication no
+MaxStartups 100
+UseDNS no
+SetEnv LIMOSA_ROOT={root} PATH={path} {env}
+"""
+SSH = """\
+Host *
+  User root
+  IdentityFile {place}/user_key
+  IdentitiesOnly yes
+  UserKnownHostsFile {place}/known_hosts
+  StrictHostKeyChecking accept-new
+  BatchMode yes
+  ConnectTimeout 5
+"""
+
+
+class LimosaHost(Limosa):
+    """One of them. Calling it runs a command of limosa there; `do` runs any."""
+
+    def __init__(self, name: str, address: str, place: str) -> None:
+        self.name, self.address, self.place = name, address, place
+        os.mkdir(f"{place}/root", 0o711)
+        holder = ["unshare", "--mount", "--net", "--propagation", "private", "sleep", "infinity"]
+        self._holder = subprocess.Popen(holder)
+        self._wait_for_namespaces()
+        self._enter = ("nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--net=/proc/{self._holder.pid}/ns/net")
+        super().__init__(f"{place}/root", (*self._enter, "env", f"PATH={self._path()}"))
+        self._sshd: subprocess.Popen[bytes] | None = None
+
+    def _path(self) -> str:
+        return f"{self.place}/bin:{os.environ['PATH']}"
+
+    def _wait_for_namespaces(self) -> None:
+        own = os.readlink("/proc/self/ns/net")
+        for _ in range(500):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{self._holder.pid}/ns/net") != own:
+                    return
+            time.sleep(0.01)
+        raise AssertionError("the host did not come up")
+
+    def do(self, *argv: str, status: int = 0, timeout: float = 60) -> str:
+        """Run a program on this host."""
+        done = subprocess.run(
+            [*self.prefix, *argv],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == status, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def begin(self, number: int, bridge: str, env: str = "") -> None:
+        """Join the segment and let sshd listen."""
+        holder = str(self._holder.pid)
+        outer, inner = f"seg{self.name}", "uplink"
+        subprocess.run(["ip", "link", "add", outer, "type", "veth", "peer", inner, "netns", holder], check=True)
+        subprocess.run(["ip", "link", "set", outer, "up", "master", bridge], check=True)
+        self.do("ip", "link", "set", "lo", "up")
+        self.do("ip", "address", "add", f"{self.address}/24", "dev", inner)
+        self.do("ip", "link", "set", inner, "address", f"02:77:00:00:00:{number:02x}", "up")
+        self.do("mount", "-t", "tmpfs", "tmpfs", "/run")
+        self.do("mkdir", "-p", "/run/sshd")
+        # ssh looks for the user's configuration in the home directory that /etc/passwd names.
+        home = os.path.expanduser("~root")
+        self.do("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={self.place}/home:{home}", home)
+        os.symlink(LIMOSA, f"{self.place}/bin/limosa")
+        with open(f"{self.place}/sshd_config", "w", encoding="utf-8") as file:
+            text = SSHD.format(address=self.address, place=self.place, root=self.root, path=self._path(), env=env)
+            file.write(text)
+        self.listen()
+
+    def listen(self) -> None:
+        """Start sshd."""
+        with open(f"{self.place}/sshd.log", "ab") as log:
+            argv = [*self._enter, "/usr/sbin/sshd", "-D", "-e", "-f", f"{self.place}/sshd_config"]
+            self._sshd = subprocess.Popen(argv, stderr=log, stdin=subprocess.DEVNULL)
+        for _ in range(500):
+            if f"{self.address}:22" in self.do("ss", "-ltnH"):
+                return
+            time.sleep(0.01)
+        raise AssertionError("sshd does not listen")
+
+    def cut(self) -> None:
+        """Unplug the host."""
+        subprocess.run(["ip", "link", "set", f"seg{self.name}", "down"], check=True)
+
+    def heal(self) -> None:
+        """Plug it in again."""
+        subprocess.run(["ip", "link", "set", f"seg{self.name}", "up"], check=True)
+
+    def close(self) -> None:
+        """Take away all that is there."""
+        try:
+            names = list(self.records())
+            if names:
+                self("recover")
+                self("rm", "--force", *self.records())
+            for network in self("network", "ls", "-q").split():
+                if network != "default":
+                    self("network", "rm", network)
+            self("recover")
+        finally:
+            for process in (self._sshd, self._holder):
+                if process is not None:
+                    process.kill()
+                    process.wait()
+
+
+class Segment:
+    """The hosts, by name, and the bridge that they are on."""
+
+    def __init__(self, hosts: dict[str, LimosaHost]) -> None:
+        self.hosts = hosts
+
+    def __getattr__(self, name: str) -> LimosaHost:
+        try:
+            return self.__dict__["hosts"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+@contextmanager
+def segment(names: str = "abc", env: str = "") -> Iterator[Segment]:
+    """Make hosts, each of which may log in at each other as root without a question."""
+    place = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
+    os.chmod(place, 0o711)
+    bridge = "segment"
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    hosts: dict[str, LimosaHost] = {}
+    try:
+        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
+        for key in ("user_key", "host_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{place}/{key}"], check=True)
+        for number, name in enumerate(names, 1):
+            own = f"{place}/{name}"
+            os.makedirs(f"{own}/home/.ssh", 0o700)
+            os.makedirs(f"{own}/bin")
+            for key in ("user_key", "user_key.pub", "host_key"):
+                shutil.copy(f"{place}/{key}", f"{own}/{key}")
+            with open(f"{own}/home/.ssh/config", "w", encoding="utf-8") as file:
+                file.write(SSH.format(place=own))
+            hosts[name] = LimosaHost(name, f"10.77.0.{number}", own)
+            hosts[name].begin(number, bridge, env)
+        yield Segment(hosts)
+    finally:
+        failures = []
+        for host in hosts.values():
+            try:
+                host.close()
+            except Exception as failed:  # the others are to be closed, too
+                failures.append(failed)
+        subprocess.run(["ip", "link", "delete", bridge], check=True)
+        shutil.rmtree(place)
+        if failures and sys.exc_info()[0] is None:
+            raise failures[0]
