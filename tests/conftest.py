@@ -1,4 +1,4 @@
-"""What every test relies on: a skip must be earned, and the host's device nodes stay as they were.
+"""What every test relies on: a skip must be earned, and the host's device nodes and shared layers stay as they were.
 
 A test that needs something that not every platform has says so: `@pytest.mark.needs("cgroup v2")`.  It is skipped only
 where that is really absent.  Any other skip fails the run, so that a green run means that everything that can be shown
@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from limosa.adapters.criu import kernel_cache
 from limosa.wiring_setup import TOOLS_DIR
-from tests import own_cgroup
+from tests import imported, own_cgroup
 
 # A machine with much to do is no error: no test asserts an absolute time.
 settings.register_profile("limosa", deadline=None)
@@ -93,11 +93,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _Guard:
-    """Fails the run for a skip that was not earned and for a device node of the host that a test changed."""
+    """Fails the run for a skip that was not earned, and for a device node or a shared layer that a test changed."""
 
     def __init__(self) -> None:
         self._unearned: list[str] = []
         self._changed: list[str] = []
+        self._written: list[str] = []
         self._before = _device_nodes()
 
     def _judge(self, report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -118,7 +119,8 @@ class _Guard:
             for name in sorted(self._before.keys() | after.keys())
             if self._before.get(name) != after.get(name)
         ]
-        if (self._unearned or self._changed) and session.exitstatus in (
+        self._written = imported.changed()
+        if (self._unearned or self._changed or self._written) and session.exitstatus in (
             pytest.ExitCode.OK,
             pytest.ExitCode.NO_TESTS_COLLECTED,
         ):
@@ -128,6 +130,7 @@ class _Guard:
         for title, lines in (
             ("skipped although this platform can run it: a failure", self._unearned),
             ("device nodes of the host were changed: a failure", self._changed),
+            ("tests wrote to what all share: a failure", self._written),
         ):
             if lines:
                 terminalreporter.section(title, red=True, bold=True)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-LIMOSA = os.path.abspath(".venv/bin/limosa")
-CACHE = os.environ.get("LIMOSA_TEST_CACHE", "/var/cache/limosa-tests")
+from tests import imported
+from tests.imported import CACHE, LIMOSA
+
 PYTHON = ("bookworm", "python3,iproute2,procps")
 POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
 
@@ -38,6 +39,10 @@ class Limosa:
         )
         assert done.returncode == status, f"limosa {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout if status == 0 else done.stdout + done.stderr
+
+    def has_image(self, name: str, archive: str) -> None:
+        """Let the root have what `image import ARCHIVE NAME` makes, from what all tests share."""
+        imported.give(self.root, archive, name)
 
     def logs(self, name: str) -> str:
         """Return what a container printed, both streams."""
@@ -153,18 +158,26 @@ BUSYBOX_ACCOUNTS = {
 
 @pytest.fixture(scope="session")
 def busybox_rootfs(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tar with busybox and its links: the smallest root file system with a shell."""
+    """A tar with busybox and its links: the smallest root file system with a shell. Built once per machine."""
+    program = shutil.which("busybox") or "/bin/busybox"
+    with open(program, "rb") as file:
+        state = hashlib.sha256(file.read() + repr(BUSYBOX_ACCOUNTS).encode())
+    path = f"{CACHE}/busybox-{state.hexdigest()[:12]}.tar"
+    if os.path.exists(path):
+        return path
+    os.makedirs(CACHE, exist_ok=True)
     tree = tmp_path_factory.mktemp("busybox")
     for name in ("bin", "etc", "root", "tmp", "proc", "sys", "dev", "run", "var"):
         (tree / name).mkdir()
     (tree / "tmp").chmod(0o1777)
-    shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "bin/busybox")
+    shutil.copy(program, tree / "bin/busybox")
     applets = subprocess.run([tree / "bin/busybox", "--list"], check=True, capture_output=True, text=True).stdout
     for name in applets.split():
         if name != "busybox":
             (tree / "bin" / name).symlink_to("busybox")
-    for path, text in BUSYBOX_ACCOUNTS.items():
-        (tree / path).write_text(text)
-    path = f"{tree}.tar"
-    subprocess.run(["tar", "--owner=0", "--group=0", "-C", tree, "-cf", path, "."], check=True)
+    for name, text in BUSYBOX_ACCOUNTS.items():
+        (tree / name).write_text(text)
+    new = f"{path}.{os.getpid()}"
+    subprocess.run(["tar", "--owner=0", "--group=0", "-C", tree, "-cf", new, "."], check=True)
+    os.replace(new, path)
     return path

@@ -6,8 +6,7 @@ A test file imports `shared` and `box`: `box` has the image `pg`, no container a
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,7 +21,7 @@ def shared(postgresql_rootfs: str) -> Iterator[Limosa]:
     os.chmod(root, 0o711)
     host = Limosa(root)
     try:
-        host("image", "import", postgresql_rootfs, "pg")
+        host.has_image("pg", postgresql_rootfs)
         yield host
     finally:
         clean(host)
@@ -43,11 +42,3 @@ def clean(host: Limosa) -> None:
     if names:
         host("rm", "--force", *names)
     host("volume", "prune")
-
-
-def eventually(what: Callable[[], object], seconds: float = 20) -> None:
-    """Ask until it is so."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not become so"
-        time.sleep(0.1)

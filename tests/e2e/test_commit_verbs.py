@@ -30,7 +30,7 @@ while True:
 
 @pytest.fixture
 def one(limosa: Limosa, python_rootfs: str) -> Limosa:
-    limosa("image", "import", python_rootfs, "python")
+    limosa.has_image("python", python_rootfs)
     limosa("run", "-d", "--name", "one", "python", "python3", "-c", PROGRAM)
     limosa("exec", "one", "sh", "-c", "while ! [ -s /tmp/answer ]; do sleep 0.05; done")
     return limosa
@@ -169,7 +169,7 @@ def test_commits_go_through_files(one: Limosa, elsewhere: Limosa, python_rootfs:
 
     imported = elsewhere("import", f"{tmp_path}/anybody").strip()
     assert imported != commit
-    elsewhere("image", "import", python_rootfs, "python")
+    elsewhere.has_image("python", python_rootfs)
     elsewhere("gc", "--reflog-days", "0")
     assert elsewhere("fork", "--name", "copy", imported[:12]).strip() == "copy"
     assert number(elsewhere, "copy") > 0

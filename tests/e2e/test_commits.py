@@ -35,7 +35,7 @@ while True:
 
 @pytest.fixture
 def one(limosa: Limosa, python_rootfs: str) -> Limosa:
-    limosa("image", "import", python_rootfs, "python")
+    limosa.has_image("python", python_rootfs)
     limosa("run", "-d", "--name", "one", "python", "python3", "-c", PROGRAM)
     limosa("exec", "one", "sh", "-c", "while ! [ -e /tmp/answer ]; do sleep 0.05; done")
     return limosa

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.privileged
 
@@ -49,16 +50,13 @@ def seen(limosa: Limosa, name: str) -> dict[str, object]:
 
 
 def test_connections_inside_stay_and_others_live_on_in_the_original(limosa: Limosa, python_rootfs: str) -> None:
-    limosa("image", "import", python_rootfs, "python")
+    limosa.has_image("python", python_rootfs)
     limosa("run", "-d", "--name", "one", "python", "python3", "-c", PROGRAM)
     connect = (
         "import socket,time; c = socket.create_connection(('one', 7000)); print('in', flush=True); time.sleep(900)"
     )
     limosa("run", "-d", "--name", "client", "python", "python3", "-c", connect)
-    for _ in range(100):
-        if "in" in limosa.logs("client"):
-            break
-        time.sleep(0.1)
+    eventually(lambda: "in" in limosa.logs("client"))
     before = seen(limosa, "one")
     commit = limosa("checkpoint", "one").strip()
     copies = limosa("fork", "-n", "2", commit).split()
@@ -91,7 +89,7 @@ while True:
 
 
 def test_a_copy_can_tell_that_it_is_one(limosa: Limosa, python_rootfs: str) -> None:
-    limosa("image", "import", python_rootfs, "python")
+    limosa.has_image("python", python_rootfs)
     limosa("run", "-d", "--name", "one", "--hostname", "original", "python", "python3", "-c", WIPED)
     machine_id = "0123456789abcdef0123456789abcdef\n"
     limosa("exec", "-i", "one", "sh", "-c", "cat >/etc/machine-id", stdin=machine_id)
@@ -141,12 +139,9 @@ NEWLY_SAID = "rm -f /tmp/wrong; until test -e /tmp/wrong; do sleep 0.05; done; c
 
 
 def test_many_and_high_descriptors_come_back(limosa: Limosa, python_rootfs: str) -> None:
-    limosa("image", "import", python_rootfs, "python")
+    limosa.has_image("python", python_rootfs)
     limosa("run", "-d", "--name", "one", "python", "python3", "-c", HOLDER)
-    for _ in range(100):
-        if "held" in limosa.logs("one"):
-            break
-        time.sleep(0.1)
+    eventually(lambda: "held" in limosa.logs("one"))
     commit_id = limosa("checkpoint", "--stop", "one").split()[-1]
     limosa("restore", commit_id)
     limosa("fork", "--name", "two", commit_id)
@@ -166,7 +161,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 def test_what_the_caller_holds_does_not_matter(limosa: Limosa, busybox_rootfs: str) -> None:
     """Criu moves its own descriptors to 113..127, and over each other if it was started with about this many."""
-    limosa("image", "import", busybox_rootfs, "box")
+    limosa.has_image("box", busybox_rootfs)
     limosa("run", "-d", "--name", "one", "box", "sleep", "1000")
     commit_id = limosa("checkpoint", "--stop", "one").split()[-1]
     for more in (104, 106, 108, 112):

@@ -16,7 +16,7 @@ NO_NET = ("--network", "none")
 
 @pytest.fixture
 def box(limosa: Limosa, busybox_rootfs: str) -> Limosa:
-    limosa("image", "import", busybox_rootfs, "bb")
+    limosa.has_image("bb", busybox_rootfs)
     limosa("run", "-d", "--name", "box", *NO_NET, "bb", "sleep", "1000")
     return limosa
 

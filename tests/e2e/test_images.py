@@ -7,12 +7,12 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
+from tests.waiting import eventually
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "../contract/oci_images"))
 from archives import entry, tar_of
@@ -56,10 +56,7 @@ def registry(tmp_path: object) -> Iterator[str]:
         )
     with open(f"{tmp_path}/registry.log", "wb") as log:
         process = subprocess.Popen(["docker-registry", "serve", f"{tmp_path}/registry.yml"], stdout=log, stderr=log)
-    deadline = time.monotonic() + 20
-    while socket.socket().connect_ex(("127.0.0.1", int(name.partition(":")[2]))) != 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: socket.socket().connect_ex(("127.0.0.1", int(name.partition(":")[2]))) == 0)
     yield name
     process.send_signal(signal.SIGTERM)
     process.wait(10)
@@ -139,10 +136,7 @@ def test_a_build_that_fails_or_is_killed_leaves_nothing(limosa: Limosa, context:
                 break
         assert sleepers()
         building.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while sleepers() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not sleepers(), "what was building has ended"
+    eventually(lambda: not sleepers())
     assert "unfinished" in limosa("recover")
     assert os.listdir(f"{limosa.root}/build") == ["storage"]
     assert not os.listdir(f"{limosa.root}/oci/work")
@@ -176,7 +170,7 @@ def sleepers() -> list[str]:
 
 
 def test_a_layer_brings_capabilities_but_no_devices(limosa: Limosa, python_rootfs: str, tmp_path: object) -> None:
-    limosa("image", "import", python_rootfs, "base")
+    limosa.has_image("base", python_rootfs)
     with open(f"{limosa.root}/layer.tar", "wb") as file:
         file.write(
             tar_of(

@@ -14,7 +14,7 @@ NO_NET = ("--network", "none")
 
 @pytest.fixture
 def bb(limosa: Limosa, busybox_rootfs: str) -> Limosa:
-    limosa("image", "import", busybox_rootfs, "bb")
+    limosa.has_image("bb", busybox_rootfs)
     return limosa
 
 

@@ -34,7 +34,7 @@ def at_once(limosa: Limosa, commands: list[tuple[str, ...]]) -> list[str]:
 
 
 def test_fifty_runs_at_once_all_succeed(limosa: Limosa, postgresql_rootfs: str) -> None:
-    limosa("image", "import", postgresql_rootfs, "box")
+    limosa.has_image("box", postgresql_rootfs)
     command = ("run", "--rm", "-p", "80", "box", "sh", "-c", "ip -o -4 address show dev eth0; cat /proc/self/uid_map")
     printed = at_once(limosa, [command] * MANY)
     addresses = {one.split("inet ")[1].split("/")[0] for one in printed}
@@ -47,7 +47,7 @@ def test_fifty_runs_at_once_all_succeed(limosa: Limosa, postgresql_rootfs: str) 
 
 
 def test_fifty_creates_and_removals_at_once(limosa: Limosa, postgresql_rootfs: str) -> None:
-    limosa("image", "import", postgresql_rootfs, "box")
+    limosa.has_image("box", postgresql_rootfs)
     names = [f"box-{number}" for number in range(MANY)]
     at_once(limosa, [("create", "--name", name, "-p", "80", "box", "true") for name in names])
     records = limosa.records()

@@ -4,13 +4,13 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Limosa
 from tests.e2e.shared_host import box, shared
+from tests.waiting import eventually
 
 __all__ = ["box", "shared"]
 pytestmark = pytest.mark.privileged
@@ -193,10 +193,7 @@ def test_a_container_on_the_hosts_network_comes_back_from_commits(box: Limosa) -
         before = box("logs", name).count("x")
         assert box("exec", name, "ls", "/sys/class/net").split() == interfaces
         assert "sysfs /sys sysfs ro," in box("exec", name, "cat", "/proc/mounts")
-        deadline = time.monotonic() + 20
-        while box("logs", name).count("x") <= before and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert box("logs", name).count("x") > before, f"{name} goes on"
+        eventually(lambda name=name, before=before: box("logs", name).count("x") > before)  # type: ignore[misc]
 
 
 def test_a_privileged_container_has_the_hosts_ids_and_what_its_root_may(box: Limosa, outside: Path) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import Limosa
-from tests.e2e.shared_host import box, eventually, shared
+from tests.e2e.shared_host import box, shared
+from tests.waiting import eventually
 
 __all__ = ["box", "shared"]
 pytestmark = pytest.mark.privileged

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
-from tests.e2e.shared_host import box, eventually, shared
+from tests.e2e.shared_host import box, shared
+from tests.waiting import eventually
 
 __all__ = ["box", "shared"]
 

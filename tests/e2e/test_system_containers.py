@@ -3,11 +3,11 @@
 import json
 import socket
 import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.conftest import Limosa
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.privileged
 
@@ -29,19 +29,6 @@ ExecStop=/bin/sh -c 'echo clean >/root/stopped'
 [Install]
 WantedBy=multi-user.target
 """
-
-
-def eventually(what: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until `what` gives something true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            assert what()
-            return
-        except (AssertionError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 def address(limosa: Limosa, name: str) -> str:
@@ -133,7 +120,7 @@ def test_names_of_create_and_run(limosa: Limosa) -> None:
 
 @pytest.mark.needs("hybrid cgroups")
 def test_two_debians_side_by_side(limosa: Limosa, debian_12_rootfs: str) -> None:
-    limosa("image", "import", debian_12_rootfs, "debian12")
+    limosa.has_image("debian12", debian_12_rootfs)
     for name in ("one", "two"):
         limosa("create", "--init", name, "debian12")
         limosa("start", name)
@@ -162,7 +149,7 @@ def test_two_debians_side_by_side(limosa: Limosa, debian_12_rootfs: str) -> None
 
 
 def test_a_debian_comes_back_from_commits_and_copies_run_beside_it(limosa: Limosa, debian_12_rootfs: str) -> None:
-    limosa("image", "import", debian_12_rootfs, "debian12")
+    limosa.has_image("debian12", debian_12_rootfs)
     limosa("create", "--init", "box", "debian12")
     limosa("start", "box")
     eventually(lambda: state(limosa, "box") == "running")
@@ -193,7 +180,7 @@ def test_a_debian_comes_back_from_commits_and_copies_run_beside_it(limosa: Limos
 
 @pytest.mark.slow
 def test_debian_13_boots_and_comes_back_without_spinning(limosa: Limosa, debian_13_rootfs: str) -> None:
-    limosa("image", "import", debian_13_rootfs, "debian13")
+    limosa.has_image("debian13", debian_13_rootfs)
     limosa("run", "-d", "--system", "--name", "box", "debian13")
     eventually(lambda: state(limosa, "box") == "running")
     commit = limosa("checkpoint", "--stop", "box").strip()
@@ -215,7 +202,7 @@ def processor_ticks(limosa: Limosa, name: str) -> int:
 
 @pytest.mark.slow
 def test_sysvinit_boots_and_is_told_to_power_off_by_its_own_command(limosa: Limosa, sysvinit_rootfs: str) -> None:
-    limosa("image", "import", sysvinit_rootfs, "sysvinit")
+    limosa.has_image("sysvinit", sysvinit_rootfs)
     limosa("run", "-d", "--system", "--name", "box", "sysvinit")
     eventually(lambda: "2" in limosa("exec", "box", "sh", "-c", "runlevel || true").split())
     own = "ow:0:wait:/bin/sh -c 'echo clean >/root/stopped'"

@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
 from tests.e2e.person import Person
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.privileged
 NO_NET = ("--network", "none")
@@ -17,19 +17,12 @@ NO_NET = ("--network", "none")
 
 @pytest.fixture
 def bb(limosa: Limosa, busybox_rootfs: str) -> Limosa:
-    limosa("image", "import", busybox_rootfs, "bb")
+    limosa.has_image("bb", busybox_rootfs)
     return limosa
 
 
 def at(limosa: Limosa, *args: str, **size: int) -> Person:
     return Person(LIMOSA, "--root", limosa.root, *args, **size)
-
-
-def until(what: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_a_shell_on_a_terminal_from_start_to_status(bb: Limosa) -> None:
@@ -154,13 +147,13 @@ def test_an_exec_whose_command_was_killed_gets_a_hangup(bb: Limosa) -> None:
     with at(bb, "exec", "-it", "box", "sh", "-c", "echo begun; exec sleep 777") as person:
         person.see("begun")
         person.process.kill()
-    until(lambda: "777" not in bb("exec", "box", "ps"))
+    eventually(lambda: "777" not in bb("exec", "box", "ps"))
 
 
 def test_exec_without_a_terminal(bb: Limosa) -> None:
     bb("run", "-d", "--name", "box", "-e", "OWN=1", *NO_NET, "bb", "sleep", "1000")
     bb("exec", "-d", "box", "sh", "-c", "echo $1 >/tmp/made; sleep 1", "-", "word")
-    until(lambda: "word" in bb("exec", "box", "sh", "-c", "cat /tmp/made 2>/dev/null; true"))
+    eventually(lambda: "word" in bb("exec", "box", "sh", "-c", "cat /tmp/made 2>/dev/null; true"))
     assert "LIM-RUN-002" in bb("exec", "-d", "box", "nosuch", status=127)
     assert "LIM-RUN-003" in bb("exec", "box", "/etc/passwd", status=126)
     started = time.monotonic()
@@ -256,9 +249,9 @@ def test_an_exec_after_a_restore_is_confined_as_before(bb: Limosa) -> None:
 def test_a_minimal_init_reaps_and_passes_signals_on(bb: Limosa) -> None:
     script = "sh -c 'sleep 0.2 &'; trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.1; done"
     bb("run", "-d", "--init", "--name", "box", *NO_NET, "bb", "sh", "-c", script)
-    until(lambda: "ready" in bb.logs("box"))
+    eventually(lambda: "ready" in bb.logs("box"))
     assert bb("exec", "box", "cat", "/proc/1/comm").startswith(".limosa-init")
-    until(lambda: " Z " not in bb("exec", "box", "sh", "-c", "cat /proc/[0-9]*/stat"))
+    eventually(lambda: " Z " not in bb("exec", "box", "sh", "-c", "cat /proc/[0-9]*/stat"))
     commit = bb("checkpoint", "--stop", "box").strip()
     bb("restore", commit)
     assert "read-only" in bb("exec", "box", "sh", "-c", "echo >/run/.limosa-init", status=1).lower()
@@ -266,7 +259,7 @@ def test_a_minimal_init_reaps_and_passes_signals_on(bb: Limosa) -> None:
     assert bb("wait", "box").strip() == "7"
     assert "got" in bb.logs("box")
     with at(bb, "run", "--rm", "--init", *NO_NET, "bb", "sleep", "1000") as person:
-        until(lambda: any(record["phase"] == "running" for record in bb.records().values()))
+        eventually(lambda: any(record["phase"] == "running" for record in bb.records().values()))
         time.sleep(0.5)
         person.type("\x03")  # what a first process without an init would not notice
         assert person.status() == 128 + signal.SIGINT

@@ -9,12 +9,11 @@ import signal
 import socket
 import struct
 import subprocess
-import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
+from tests.waiting import eventually
 
 POSTGRES = (
     *("/usr/lib/postgresql/15/bin/postgres", "-D", "/var/lib/postgresql/15/main"),
@@ -27,18 +26,6 @@ TEN_GB = 10 * 10**9
 
 def query(limosa: Limosa, container: str, sql: str) -> str:
     return limosa("exec", container, "psql", "-h", "/tmp", "-Atc", sql).strip()
-
-
-def eventually(what: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            assert what()
-            return
-        except (AssertionError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 def answers_on(port: int) -> bool:
@@ -110,7 +97,7 @@ def test_checkpoint_under_load_kill_restore_and_three_copies(db: Limosa) -> None
 
 @pytest.mark.privileged
 def test_a_restored_process_that_exits_with_37_gives_37(limosa: Limosa, postgresql_rootfs: str) -> None:
-    limosa("image", "import", postgresql_rootfs, "pg")
+    limosa.has_image("pg", postgresql_rootfs)
     limosa(
         "run", "-d", "--name", "box", "pg", "sh", "-c", "trap 'exit 37' TERM; echo ready; while :; do sleep 0.1; done"
     )
@@ -125,7 +112,7 @@ def test_a_restored_process_that_exits_with_37_gives_37(limosa: Limosa, postgres
 
 @pytest.mark.privileged
 def test_a_safe_container_shows_its_isolation(limosa: Limosa, postgresql_rootfs: str) -> None:
-    limosa("image", "import", postgresql_rootfs, "pg")
+    limosa.has_image("pg", postgresql_rootfs)
     status = limosa("run", "--rm", "--network", "none", "pg", "cat", "/proc/self/status", "/proc/self/uid_map")
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.M)
     assert re.search(r"^Seccomp:\s+2$", status, re.M)
@@ -138,7 +125,7 @@ def test_a_safe_container_shows_its_isolation(limosa: Limosa, postgresql_rootfs:
 
 @pytest.mark.privileged
 def test_statuses_and_streams_of_run_and_exec(limosa: Limosa, postgresql_rootfs: str) -> None:
-    limosa("image", "import", postgresql_rootfs, "pg")
+    limosa.has_image("pg", postgresql_rootfs)
     assert limosa("run", "--rm", "--network", "none", "pg", "echo", "hello") == "hello\n"
     assert limosa("run", "--rm", "-i", "--network", "none", "pg", "cat", stdin="piped") == "piped"
     limosa("run", "--rm", "--network", "none", "pg", "sh", "-c", "exit 37", status=37)
@@ -154,7 +141,7 @@ def test_statuses_and_streams_of_run_and_exec(limosa: Limosa, postgresql_rootfs:
 
 @pytest.mark.privileged
 def test_recover_after_the_monitor_and_the_program_were_killed(limosa: Limosa, postgresql_rootfs: str) -> None:
-    limosa("image", "import", postgresql_rootfs, "pg")
+    limosa.has_image("pg", postgresql_rootfs)
     limosa("run", "-d", "--name", "box", "pg", "sleep", "1000")
     record = limosa.records()["box"]
     os.kill(record["monitor_pid"], signal.SIGKILL)
@@ -167,7 +154,7 @@ def test_recover_after_the_monitor_and_the_program_were_killed(limosa: Limosa, p
 
 @pytest.mark.privileged
 def test_a_checkpoint_refuses_a_running_exec_session(limosa: Limosa, postgresql_rootfs: str) -> None:
-    limosa("image", "import", postgresql_rootfs, "pg")
+    limosa.has_image("pg", postgresql_rootfs)
     limosa("run", "-d", "--name", "box", "--network", "none", "pg", "sleep", "1000")
     argv = [LIMOSA, "--root", limosa.root, "exec", "box", "sh", "-c", "echo inside; exec sleep 999"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as session:

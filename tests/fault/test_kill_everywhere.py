@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from limosa.cli import dispatch
-from tests import own_cgroup
-from tests.e2e.conftest import LIMOSA
+from tests import imported, own_cgroup
 from tests.fault import saboteur
+from tests.imported import LIMOSA
 
 pytestmark = pytest.mark.privileged
 
@@ -211,7 +211,7 @@ def site(postgresql_rootfs: str) -> Iterator[Site]:
         file.write("small\n")
     made = Site(root, tree)
     try:
-        made("image", "import", postgresql_rootfs, "box")
+        imported.give(root, postgresql_rootfs, "box")
         made("run", "-d", "--name", "base", "box", *SLEEP)
         made("create", "--name", "warm", "box", *SLEEP)
         made("rm", "warm")

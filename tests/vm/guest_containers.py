@@ -1,6 +1,6 @@
 """What runs in the virtual machine: limosa on cgroup v2, from a program's container to a Debian that is committed.
 
-    python3 guest_containers.py ROOTFS     ROOTFS is a tar of Debian with systemd
+    python3 -m tests.vm.guest_containers ROOTFS     ROOTFS is a tar of Debian with systemd
 
 It prints a line for each thing that was shown and stops at the first that was not.
 """
@@ -11,10 +11,12 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
+from tests.waiting import eventually
+
 GROUPS = "/sys/fs/cgroup/limosa"
+BOOT_S = 180  # under emulation
 
 
 def limosa(*args: str, status: int = 0) -> str:
@@ -22,14 +24,6 @@ def limosa(*args: str, status: int = 0) -> str:
     done = subprocess.run(["limosa", *args], capture_output=True, text=True, check=False)
     assert done.returncode == status, f"limosa {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout.strip()
-
-
-def eventually(what: Callable[[], object], seconds: float = 180) -> None:
-    """Wait until `what` gives something true."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(1)
 
 
 def shown(what: str) -> None:
@@ -106,7 +100,7 @@ def machine(rootfs: str) -> None:
     limosa("image", "import", rootfs, "debian")
     limosa("create", "--init", "-m", "256m", "box", "debian")
     limosa("start", "box")
-    eventually(lambda: state("box") == "running")
+    eventually(lambda: state("box") == "running", BOOT_S)
     assert limosa("exec", "box", "cat", "/proc/1/cgroup") == "0::/init.scope"
     assert {"memory", "pids"} <= set(limosa("exec", "box", "cat", "/sys/fs/cgroup/cgroup.subtree_control").split())
     shown("systemd is running, in groups of its own with controllers")
@@ -122,8 +116,8 @@ def machine(rootfs: str) -> None:
     shown("limits changed live; its init limits its own services")
     before = record("box")["init_pid"]
     limosa("exec", "-d", "box", "systemctl", "reboot")
-    eventually(lambda: record("box")["init_pid"] not in (0, before))
-    eventually(lambda: record("box")["phase"] == "running" and state("box") == "running")
+    eventually(lambda: record("box")["init_pid"] not in (0, before), BOOT_S)
+    eventually(lambda: record("box")["phase"] == "running" and state("box") == "running", BOOT_S)
     shown("rebooted from inside")
     for _ in range(2):
         commit = limosa("checkpoint", "--stop", "box")

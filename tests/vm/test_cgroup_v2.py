@@ -18,7 +18,7 @@ pytestmark = [
 def test_containers_from_a_program_to_a_committed_debian(tmp_path) -> None:
     rootfs = template_rootfs("debian:12")
     out = os.path.join(tmp_path, "result")
-    status = in_vm(f"python3 tests/vm/guest_containers.py files/{os.path.basename(rootfs)}", out, rootfs)
+    status = in_vm(f"python3 -m tests.vm.guest_containers files/{os.path.basename(rootfs)}", out, rootfs)
     assert status == 0, said(out) + said(out, "stderr")
     assert said(out).splitlines()[-1].endswith("nothing is left")
 

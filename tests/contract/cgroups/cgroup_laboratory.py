@@ -3,8 +3,8 @@
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
+
+from tests.waiting import eventually
 
 from limosa.model.container import Limits
 from limosa.model.ids import ContainerId
@@ -90,11 +90,3 @@ def cpu_ticks(pid: int) -> int:
 def dead(child: subprocess.Popen[str]) -> bool:
     """Say whether SIGKILL ended a child."""
     return child.wait(timeout=10) == -signal.SIGKILL
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)

@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 import pytest
-from cgroup_laboratory import UNLIMITED, Laboratory, comm, cpu_ticks, dead, eventually
+from cgroup_laboratory import UNLIMITED, Laboratory, comm, cpu_ticks, dead
+from tests.waiting import eventually
 
 from limosa.adapters import cgroups as adapters
 from limosa.linux import cgroupfs

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable
 
 import pytest
 from archives import entry, listing, tar_of
+from tests.waiting import eventually
 
 from conftest import RegistryProcess, program, quiet
 from limosa.adapters.oci_images.adapter import LayoutImages
@@ -311,10 +311,8 @@ def test_a_killed_import_leaves_what_recover_removes_and_a_second_one_works(
     assert images.all() == []
     left = [name for name in os.listdir(f"{root}/layers") if name.startswith(".")]
     assert left
-    deadline = time.monotonic() + 10
-    lines = images.tidy()
-    while not lines and time.monotonic() < deadline:
-        lines = images.tidy()
+    lines: list[str] = []
+    eventually(lambda: lines or lines.extend(images.tidy()) or lines)
     assert any(left[0] in line for line in lines)
     assert files_of(root) <= {"oci/oci-layout"}
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
@@ -342,10 +340,7 @@ def test_a_killed_pull_takes_skopeo_with_it_and_a_second_one_works(
             if line.startswith("pulling"):
                 break
         pulling.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while mentioning(third) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not mentioning(third)
+    eventually(lambda: not mentioning(third))
     left = LayoutImages(third, program, 1 << 28)
     assert left.all() == []
     left.tidy()

@@ -1,7 +1,8 @@
 """What a pool may have left behind."""
 
 import os
-import time
+
+from tests.waiting import eventually
 
 
 def devices_below(root: str) -> list[str]:
@@ -20,10 +21,7 @@ def devices_below(root: str) -> list[str]:
 
 def await_detached(root: str) -> None:
     """Fail if a file below `root` stays attached: whoever looks at a device keeps it for that moment."""
-    deadline = time.monotonic() + 5
-    while devices_below(root):
-        assert time.monotonic() < deadline, f"attached still: {devices_below(root)}"
-        time.sleep(0.01)
+    eventually(lambda: not devices_below(root))
 
 
 def left_in(root: str) -> list[str]:
