@@ -122,12 +122,11 @@ class Lxcfs:
         return pid if process.command(pid).endswith(f" {self._mounted}") else 0
 
     def _kill(self, pid: int) -> None:
+        """End it at once: at SIGTERM it waits for a thread of its own that sleeps for up to five seconds."""
         if not pid:
             return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                return
-            if process.ended(pid, 0, _END_SECONDS):
-                return
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        process.ended(pid, 0, _END_SECONDS)
