@@ -31,8 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "-p", "--publish", **many, type=values.port, metavar=publish, help="a port of the host that leads to one inside"
     )
-    bind = "a directory or file of the host, or a volume by its name"
-    add("-v", "--volume", **many, type=values.mount, metavar="SRC:DST[:ro]", help=bind)
+    bind = "a directory or file of the host, or a volume by its name; DST alone: one that goes with rm -v"
+    add("-v", "--volume", **many, type=values.mount, metavar="[SRC:]DST[:ro]", help=bind)
+    declared = "what a VOLUME of the image becomes: the container's own files (own), a volume, memory"
+    add("--image-volume", choices=("own", "ignore", "anonymous", "tmpfs"), default="own", help=declared)
     memory = "a file system in memory: size=64m,mode=1777,…"
     add("--tmpfs", **many, type=values.tmpfs, metavar="DIR[:OPTIONS]", help=memory)
     network = "no network, the host's own, or one of `network create`"
@@ -83,6 +85,7 @@ def config(args: argparse.Namespace) -> ContainerConfig:
         user=args.user,
         hostname=args.hostname,
         mounts=_mounts([*args.volume, *args.tmpfs]),
+        image_volumes="own" if args.image_volume == "ignore" else args.image_volume,
         network=NetworkRequest(args.network, ipv4=args.ip, ipv6=args.ip6, mac=args.mac),
         ports=tuple(args.publish),
         security=Security(

@@ -14,6 +14,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("-f", "--force", action="store_true", help="end it first if it runs")
+    parser.add_argument("-v", "--volumes", action="store_true", help="also the volumes without a name that it has")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 
@@ -21,5 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     return each.container(
-        host, args.containers, lambda record: lifecycle.remove(host, record.container_id, force=args.force)
+        host,
+        args.containers,
+        lambda record: lifecycle.remove(host, record.container_id, force=args.force, with_volumes=args.volumes),
     )

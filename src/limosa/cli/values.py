@@ -68,8 +68,11 @@ def variable(text: str) -> tuple[str, str]:
 def mount(text: str) -> Mount:
     """Return the meaning of "SRC:DST[:ro]": a bind of an absolute path, or a volume by its name.
 
+    "DST" alone is an anonymous volume: `create` gives it its name.
     "noidmap" leaves the owners of a bind's files as the host has them (docs/adr/0009).
     """
+    if _inner_path(text) and ":" not in text:
+        return Mount("volume", "", text)
     source, _, rest = text.partition(":")
     target, _, words = rest.partition(":")
     options = {word for word in words.split(",") if word}

@@ -7,7 +7,7 @@ dead, and takes back or finishes what it began.
 
 from typing import Final
 
-from limosa.engine import hooks
+from limosa.engine import hooks, volumes
 from limosa.engine.host import Host
 from limosa.model import restart
 from limosa.model.container import ContainerConfig, ContainerRecord, ExitState, ProcessName
@@ -133,6 +133,8 @@ def erase(host: Host, record: ContainerRecord) -> None:
     host.runtime.delete(container_id)
     host.identities.remove(container_id)
     host.storage.destroy(container_id)
+    if record.volumes_go or record.config.remove_when_stopped or record.phase == "creating":
+        volumes.remove_anonymous(host, record)
     host.containers.remove(container_id)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Final
 
-from limosa.engine import bundle, ending, hooks, inspection, mounts, system
+from limosa.engine import bundle, ending, hooks, inspection, mounts, system, volumes
 from limosa.engine.ending import networked, process_of
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, ProcessName
@@ -35,7 +35,8 @@ def create(
     with host.containers.locked(container_id, create=True), ExitStack() as undo:
         undo.callback(host.containers.remove, container_id)
         record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, layers)
-        with mounts.declared(host, config):
+        undo.callback(volumes.remove_anonymous, host, record)
+        with mounts.declared(host, container_id, config):
             add(host, record)
         if watch is not None:
             watch.enter_context(host.containers.watched(container_id))
@@ -88,7 +89,7 @@ def _complete(
         stop_signal=config.stop_signal or ("" if config.kind == "system" or of_system else oci_image.stop_signal),
         cwd=config.cwd if config.cwd not in ("", "/") else oci_image.cwd or "/",
     )
-    return config, oci_image.layers
+    return mounts.complete(config, container_id, oci_image.volumes), oci_image.layers
 
 
 def add(host: Host, record: ContainerRecord) -> None:
@@ -325,8 +326,8 @@ def wait(host: Host, container_id: ContainerId) -> int:
     return record.exit.status if record.exit else 0
 
 
-def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> None:
-    """Remove a container with its files; its commits stay.
+def remove(host: Host, container_id: ContainerId, *, force: bool = False, with_volumes: bool = False) -> None:
+    """Remove a container with its files, and its anonymous volumes `with_volumes`; its commits stay.
 
     Raises: LimosaError LIM-CONT-003: it runs, without `force`.
     """
@@ -343,6 +344,6 @@ def remove(host: Host, container_id: ContainerId, *, force: bool = False) -> Non
                 state=f'"{name}" is {record.phase}; nothing changed',
                 hint=f"limosa stop {name} first, or rm --force",
             )
-        ending.erase(host, record)
+        ending.erase(host, record._replace(volumes_go=with_volumes))
     if not record.config.remove_when_stopped:  # whoever uses --rm is likely to run the next one soon
         host.own_view.close(lambda: bool(host.containers.all()))

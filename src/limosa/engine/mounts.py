@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Literal
 
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, Mount
 from limosa.model.devices import DEVICES
+from limosa.model.ids import ContainerId
 from limosa.model.volume import Volume
 from limosa.ports.runtime import SYSFS
 
@@ -40,18 +41,43 @@ def _binds(record: ContainerRecord) -> list[tuple[str, Mount]]:
 
 
 @contextmanager
-def declared(host: Host, config: ContainerConfig) -> Iterator[None]:
-    """Make the volumes that `config` names and that are missing, and let none go for the time of the block."""
+def declared(host: Host, container_id: ContainerId, config: ContainerConfig) -> Iterator[None]:
+    """Make the volumes that `config` names and that are missing, and let none go for the time of the block.
+
+    The container's record is saved in the block: anonymous volumes are made after it, and go with it after a crash.
+    """
     names = list(dict.fromkeys(wanted.source for wanted in config.mounts if wanted.kind == "volume"))
     if not names:
         yield
         return
     with host.volumes.locked():
         known = {volume.name for volume in host.volumes.all()}
-        for name in names:
-            if name not in known:
+        missing = [name for name in names if name not in known]
+        for name in missing:
+            if not name.startswith(_anonymous(container_id)):
                 host.volumes.create(Volume(name, host.now_ns()))
         yield
+        for name in missing:
+            if name.startswith(_anonymous(container_id)):
+                host.volumes.create(Volume(name, host.now_ns(), of=container_id))
+
+
+def complete(config: ContainerConfig, container_id: ContainerId, of_image: tuple[str, ...]) -> ContainerConfig:
+    """Return the configuration with the volumes `of_image` as it wants them, and names for those that have none."""
+    found = list(config.mounts)
+    taken = {wanted.target.rstrip("/") for wanted in found}
+    if config.image_volumes != "own":
+        kind: Literal["tmpfs", "volume"] = "tmpfs" if config.image_volumes == "tmpfs" else "volume"
+        found += [Mount(kind, "", place) for place in of_image if place.rstrip("/") not in taken]
+    prefix = _anonymous(container_id)
+    for index, wanted in enumerate(found):
+        if wanted.kind == "volume" and not wanted.source:
+            found[index] = wanted._replace(source=f"{prefix}{index}")
+    return config._replace(mounts=tuple(found))
+
+
+def _anonymous(container_id: ContainerId) -> str:
+    return f"{container_id}-"
 
 
 def attach(host: Host, record: ContainerRecord) -> None:

@@ -1,6 +1,7 @@
 """Named volumes: make, list, remove."""
 
 from limosa.engine.host import Host
+from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import checked_name
 from limosa.model.volume import Policy, Volume
@@ -41,6 +42,20 @@ def remove(host: Host, name: str) -> None:
                 hint=f"limosa rm {' '.join(having)} first",
             )
         host.volumes.remove(name)
+
+
+def remove_anonymous(host: Host, record: ContainerRecord) -> None:
+    """Remove the volumes that were made for a container and that no other one, such as a copy of it, has."""
+    own = {mount.source for mount in record.config.mounts if mount.kind == "volume"}
+    if not any(name.startswith(record.container_id) for name in own):
+        return
+    host.storage.prepare()
+    with host.volumes.locked():
+        having = users(host)
+        for volume in host.volumes.all():
+            others = [name for name in having.get(volume.name, []) if name != record.config.name]
+            if volume.of == record.container_id and not others:
+                host.volumes.remove(volume.name)
 
 
 def prune(host: Host) -> list[str]:

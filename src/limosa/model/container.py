@@ -48,11 +48,15 @@ class Mount(NamedTuple):
     """A bind mount, a named volume or a tmpfs of one container."""
 
     kind: Literal["bind", "volume", "tmpfs"]
-    source: str  # host path, volume name, or empty
+    source: str  # host path, volume name, or empty; of a volume: empty until `create` gives it a name
     target: str  # absolute path inside
     read_only: bool = False
     options: tuple[str, ...] = ()
 
+
+ImageVolumes = Literal["own", "anonymous", "tmpfs"]
+"""What the directories become that an image declares as volumes: files of the container's own, as all others, and so in
+its commits (docs/adr/0017), a volume each, or a tmpfs each."""
 
 HOOK_EVENTS: Final = ("prestart", "poststart", "prestop", "poststop")
 """When a command of `--hook EVENT=COMMAND` is executed, on the host."""
@@ -125,6 +129,7 @@ class ContainerConfig(NamedTuple):
     hooks: tuple[tuple[str, str], ...] = ()  # event, command
     stop_signal: str = ""  # empty: SIGTERM, or what a system container's init takes for "power off"
     stop_timeout_s: int | None = None  # None: what the kind needs
+    image_volumes: ImageVolumes = "own"
 
 
 class Addresses(NamedTuple):
@@ -173,4 +178,5 @@ class ContainerRecord(NamedTuple):
     keeper: ProcessName = ProcessName()  # waits to start it again, while `restarting`
     restart_delay_ns: int = 0  # the last pause before a restart
     restart_at_ns: int = 0  # when the next start is due, while `restarting`
+    volumes_go: bool = False  # its anonymous volumes are removed with it
     hook_failure: str = ""  # what the last hook that failed said; a failed prestart is an error instead

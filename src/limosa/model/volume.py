@@ -13,4 +13,5 @@ class Volume(NamedTuple):
     created_ns: int
     policy: Policy = "include"
     labels: tuple[tuple[str, str], ...] = ()
+    of: str = ""  # an anonymous one: the id of the container that it was made for
     filled: bool = False  # a container has had it: what its image has at that place is not copied any more
