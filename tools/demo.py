@@ -180,6 +180,7 @@ def main() -> int:
     """Run every chapter, and clean up whatever happened."""
     if os.geteuid() != 0:
         stop("needs root")
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] - it is no stream of another program's
     began = time.monotonic()
     work = tempfile.mkdtemp(prefix="limosa-demo-", dir="/var/tmp")
     os.chmod(work, 0o711)

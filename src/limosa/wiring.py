@@ -122,7 +122,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     def checkpointer() -> object:
         from limosa.adapters.criu.adapter import Criu
 
-        return Criu(_program("criu"))
+        return Criu(_program("criu"), f"{run}/criu")
 
     def templates() -> object:
         from limosa.adapters.templates import BuiltTemplates

@@ -63,6 +63,14 @@ class Person:
         before, _, self.shown = self.shown.partition(text)
         return before + text
 
+    def shows(self, text: str, seconds: float) -> bool:
+        """Say whether `text` is shown within so many seconds; all up to it, or nothing, has been looked at then."""
+        try:
+            self.see(text, seconds)
+        except AssertionError:
+            return False
+        return True
+
     def status(self, seconds: float = 30) -> int:
         """Wait for the command's end; the terminal must be as it was before. Returns its exit status."""
         found = self.process.wait(timeout=seconds)

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
+from tests.registry_process import RegistryProcess
 from tests.waiting import eventually
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "../contract/oci_images"))
@@ -45,21 +45,9 @@ CMD ["echo $WHO in $PWD as $(id -u):$(id -g)"]
 @pytest.fixture
 def registry(tmp_path: object) -> Iterator[str]:
     """A registry on loopback; its name."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        name = f"127.0.0.1:{probe.getsockname()[1]}"
-    os.mkdir(f"{tmp_path}/registry")
-    with open(f"{tmp_path}/registry.yml", "w", encoding="ascii") as file:
-        file.write(
-            f"version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {tmp_path}/registry\n"
-            f"http:\n  addr: {name}\n"
-        )
-    with open(f"{tmp_path}/registry.log", "wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", f"{tmp_path}/registry.yml"], stdout=log, stderr=log)
-    eventually(lambda: socket.socket().connect_ex(("127.0.0.1", int(name.partition(":")[2]))) == 0)
-    yield name
-    process.send_signal(signal.SIGTERM)
-    process.wait(10)
+    process = RegistryProcess(str(tmp_path))
+    yield process.name
+    process.stop()
 
 
 @pytest.fixture

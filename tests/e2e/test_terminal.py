@@ -69,8 +69,12 @@ def test_detach_and_attach_several_at_a_time(bb: Limosa) -> None:
 def test_attach_only_to_look(bb: Limosa) -> None:
     bb("run", "-dit", "--name", "box", *NO_NET, "bb", "sh")
     with at(bb, "attach", "--no-stdin", "box") as watcher, at(bb, "attach", "box") as person:
-        person.type("\r")
-        person.see("# ")
+
+        def watches() -> bool:
+            person.type("echo at''tached\r")
+            return watcher.shows("attached", 1)
+
+        eventually(watches)
         watcher.type("echo never\r")
         person.type("echo th''is\r")
         person.see("this")

@@ -17,26 +17,13 @@ from typing import Any
 from limosa import linux
 from limosa.cli import dispatch
 
+_LOOKING = """
+alive allocated_bytes boot_id command delegatable_files device_of ended exit_status find_link groups hierarchies
+is_btrfs is_mount link_names links mount_points names_in open_below parent processes proxy_neighbours read
+start_ticks subvolume wait
+"""
 # What only looks; a kill before it is the same as one before the next change.
-_LOOKS = frozenset(
-    (
-        *("alive", "boot_id", "command", "ended", "exit_status", "groups", "hierarchies", "is_btrfs", "is_mount"),
-        *(
-            "link_names",
-            "names_in",
-            "links",
-            "find_link",
-            "mount_points",
-            "parent",
-            "processes",
-            "read",
-            "start_ticks",
-            "wait",
-        ),
-        *("delegatable_files", "subvolume", "device_of", "allocated_bytes", "names_in", "open_below"),
-        "proxy_neighbours",
-    )
-)
+_LOOKS = frozenset(_LOOKING.split())
 _OS_CHANGES = (
     *("mkdir", "unlink", "rmdir", "rename", "replace", "link", "symlink", "chmod", "chown", "truncate", "ftruncate"),
     *("fsync", "posix_spawn", "fork", "kill", "write", "setxattr", "mknod"),

@@ -19,10 +19,11 @@ from limosa.cli import dispatch
 from tests import imported, own_cgroup
 from tests.fault import saboteur
 from tests.imported import LIMOSA
+from tests.registry_process import RegistryProcess
 
 pytestmark = pytest.mark.privileged
 
-POINTS_OF_A_CHANGE = 7
+POINTS_OF_A_CHANGE = 4
 SLEEP = ("sleep", "1000")
 
 
@@ -32,6 +33,8 @@ class Site:
     def __init__(self, root: str, rootfs: str) -> None:
         self.root = root
         self.rootfs = rootfs
+        self.registry = ""
+        self.calls_of_run = 0
 
     def __call__(self, *argv: str, status: int = 0) -> str:
         """Run a command in this process."""
@@ -175,10 +178,42 @@ def restorable(site: Site) -> None:
 
 def pruned(site: Site) -> None:
     """What came in whole and has no name is no damage, and goes with `prune`."""
-    for line in site("images").splitlines():
-        if "other" in line:
-            site("image", "rm", "other")
+    for image in json.loads(site("images", "--json")):
+        if image["reference"] != "localhost/box:latest":
+            site("image", "rm", image["reference"])
     site("image", "prune")
+
+
+def with_a_volume(site: Site) -> None:
+    site("volume", "create", "kept")
+
+
+def volume_or_none(site: Site) -> None:
+    """The volume is whole, and can be used and removed, or gone."""
+    if '"kept"' in site("volume", "ls", "--json"):
+        site("run", "-d", "--name", "it", "-v", "kept:/kept", "box", *SLEEP)
+        site.inside("it")
+        site("rm", "--force", "it")
+        site("volume", "rm", "kept")
+
+
+def cut_off(site: Site) -> None:
+    """A start was killed when most of the container was there."""
+    argv = ["--root", site.root, "run", "-d", "--name", "it", "-p", "18090:80", "box", *SLEEP]
+    if not site.calls_of_run:
+        site.calls_of_run = saboteur.run(argv, 0)[1]
+        site("rm", "--force", "it")
+    saboteur.run(argv, site.calls_of_run * 3 // 4)
+    assert site.records()["it"]["phase"] == "starting"
+
+
+def within_limits(site: Site) -> None:
+    """It goes on, with all of the old limits or with all of the new ones in its groups and in its record."""
+    goes_on(site)
+    limits = site.records()["it"]["config"]["limits"]
+    assert limits["pids"] in (4096, 99)
+    site("set", "--pids", "77", "it")
+    site.inside("it")
 
 
 SCENARIOS = {
@@ -198,11 +233,26 @@ SCENARIOS = {
     "forget": Scenario(("forget", "COMMIT"), committed, as_before_or_after),
     "exited": Scenario(("internal-exited", "ID"), lost, as_before_or_after),
     "import": Scenario(("image", "import", "TAR", "other"), nothing, pruned),
+    "pull": Scenario(("pull", "--quiet", "REGISTRY/small"), nothing, pruned),
+    "set": Scenario(("set", "--memory", "300m", "--pids", "99", "--cpus", "1", "it"), runs, within_limits),
+    "set-disk": Scenario(("set", "--disk", "300m", "it"), created, as_before_or_after),
+    "volume": Scenario(("volume", "create", "kept"), nothing, volume_or_none),
+    "volume-rm": Scenario(("volume", "rm", "kept"), with_a_volume, volume_or_none),
+    "run-volume": Scenario(("run", "--rm", "--name", "it", "-v", "/data", "box", "true"), nothing, gone_or_never_there),
+    "recover": Scenario(("recover",), cut_off, as_before_or_after),
+    "recover-lost": Scenario(("recover",), lost, as_before_or_after),
 }
 
 
 @pytest.fixture(scope="module")
-def site(postgresql_rootfs: str) -> Iterator[Site]:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    process = RegistryProcess(str(tmp_path_factory.mktemp("registry")))
+    yield process.name
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def site(postgresql_rootfs: str, registry: str) -> Iterator[Site]:
     root = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
     os.chmod(root, 0o711)
     tree = tempfile.mkdtemp(prefix="limosat-tar-", dir="/var/tmp")
@@ -215,6 +265,12 @@ def site(postgresql_rootfs: str) -> Iterator[Site]:
         made("run", "-d", "--name", "base", "box", *SLEEP)
         made("create", "--name", "warm", "box", *SLEEP)
         made("rm", "warm")
+        made("image", "import", "--change", "CMD=true", tree, "small")
+        made("image", "push", "small", f"{registry}/small")
+        made("image", "rm", "small")
+        made("volume", "create", "warm")
+        made("volume", "rm", "warm")
+        made.registry = registry
         yield made
         made("rm", "--force", "base")
         made("recover")
@@ -251,9 +307,8 @@ def clear(site: Site) -> None:
     names = [name for name in site.records() if name != "base"]
     if names:
         site("rm", "--force", *names)
-    for line in site("image", "ls").splitlines():
-        if "other" in line:
-            site("image", "rm", "other")
+    site("volume", "prune")
+    pruned(site)
 
 
 def _word(site: Site, word: str) -> str:
@@ -261,7 +316,7 @@ def _word(site: Site, word: str) -> str:
         return str(json.loads(site("log", "--json"))[-1]["commit_id"])
     if word == "ID":
         return str(site.records()["it"]["container_id"])
-    return site.rootfs if word == "TAR" else word
+    return site.rootfs if word == "TAR" else word.replace("REGISTRY", site.registry)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

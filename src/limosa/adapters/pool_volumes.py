@@ -94,6 +94,9 @@ class PoolVolumes:
         left = [name for name in sorted(files.names_in(self._files)) if not os.path.exists(self._record(name))]
         for name in left:
             _delete(f"{self._files}/{name}")
+        for name in files.names_in(self._records):
+            if name.endswith(".new"):
+                files.remove_file(f"{self._records}/{name}")
         return left
 
 

@@ -32,8 +32,9 @@ def recover(host: Host) -> Recovered:
     # in the meantime is then in no list, and what it had begun before is finished or dead.
     dumps = host.dumps.present()
     found = _everything(host)
+    needed = _NeededSnapshots(host)
     for record in host.containers.all():
-        lines += _mend(host, record.container_id)
+        lines += _mend(host, record.container_id, needed)
     lines += host.containers.sweep_strays()
     lines += _stray_dumps(host, dumps)
     lines += [f"removed the files of {name}, which is no volume" for name in _stray_volumes(host)]
@@ -67,7 +68,7 @@ def _stray_volumes(host: Host) -> list[str]:
         return host.volumes.tidy()
 
 
-def _mend(host: Host, container_id: ContainerId) -> list[str]:
+def _mend(host: Host, container_id: ContainerId, needed: "_NeededSnapshots") -> list[str]:
     try:
         with host.containers.locked(container_id):
             before = host.containers.load(container_id)
@@ -76,7 +77,7 @@ def _mend(host: Host, container_id: ContainerId) -> list[str]:
             if after is not None:
                 after = _idle_things(host, before, after)
             if after is not None:
-                _stray_snapshots(host, container_id)
+                _stray_snapshots(host, container_id, needed)
     except LimosaError as gone:
         ending.unless_gone(gone)
         return []
@@ -101,13 +102,27 @@ def _idle_things(host: Host, before: ContainerRecord, record: ContainerRecord) -
     return record
 
 
-def _stray_snapshots(host: Host, container_id: ContainerId) -> None:
+class _NeededSnapshots:
+    """The labels of the snapshots that commits have, read once for all containers."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._labels: frozenset[str] = frozenset()
+
+    def strays(self, labels: list[str]) -> list[str]:
+        """Return those of `labels` that no commit has. The caller holds their container's lock.
+
+        What was read before the lock was had may lack the newest commits, so nobody is a stray by that alone.
+        """
+        if not all(label in self._labels for label in labels):
+            self._labels = frozenset(commit.snapshot for commit in commits.every(self._host))
+        return [label for label in labels if label not in self._labels]
+
+
+def _stray_snapshots(host: Host, container_id: ContainerId, needed: _NeededSnapshots) -> None:
     """Drop snapshots of a container's files that belong to no commit: a checkpoint or its removal was cut off."""
-    labels = host.storage.snapshots(container_id)
-    kept = {commit.snapshot for commit in commits.every(host)} if labels else set()
-    for label in labels:
-        if label not in kept:
-            host.storage.drop_snapshot(container_id, label)
+    for label in needed.strays(host.storage.snapshots(container_id)):
+        host.storage.drop_snapshot(container_id, label)
 
 
 def _told(before: ContainerRecord, after: ContainerRecord | None) -> list[str]:

@@ -34,4 +34,7 @@ class Volumes(Protocol):
         """Hold all volumes for one command: between a look at who uses one, and what follows from it."""
 
     def tidy(self) -> list[str]:
-        """Remove files that belong to no volume, left by a command that was killed; return their names."""
+        """Remove what commands that were killed left; return the names of files that belong to no volume.
+
+        The caller holds all volumes.
+        """

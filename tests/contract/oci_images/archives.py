@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterable
@@ -51,3 +52,13 @@ def listing(directory: str) -> dict[str, tuple[Any, ...]]:
                 int(status.st_mtime),
             )
     return found
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    assert found, f"{name} is not installed"
+    return found
+
+
+def quiet(what: str, done_bytes: int, total_bytes: int) -> None:
+    """No progress."""

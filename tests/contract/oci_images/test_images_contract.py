@@ -11,10 +11,10 @@ import tarfile
 from collections.abc import Callable
 
 import pytest
-from archives import entry, listing, tar_of
+from archives import entry, listing, program, quiet, tar_of
+from tests.registry_process import RegistryProcess
 from tests.waiting import eventually
 
-from conftest import RegistryProcess, program, quiet
 from limosa.adapters.oci_images.adapter import LayoutImages
 from limosa.model.errors import LimosaError
 from limosa.model.oci import RootfsConfig

@@ -24,8 +24,10 @@ class Criu:
     is not the container's own is matched by itself on both sides (`mnt[]:ms`); see docs/adr/0003.
     """
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, log_directory: str) -> None:
+        """The log of the last dump and of the last restore that failed is kept in `log_directory`, made when needed."""
         self._program = program
+        self._logs = log_directory
 
     def _argv(self) -> tuple[str, ...]:
         kernel_cache.keep(self._program)  # before the processes are stopped: it saves 0.1 s of frozen time
@@ -131,9 +133,21 @@ class Criu:
                     text = file.read()
             except FileNotFoundError:
                 text = f"Error (rpc): {failed}"
-            raise log.translated("dump" if kind == rpc.DUMP else "restore", text, path) from failed
+            verb = "dump" if kind == rpc.DUMP else "restore"
+            raise log.translated(verb, text, self._kept(text, f"failed-{verb}.log")) from failed
         finally:
             os.close(directory)
+
+    def _kept(self, text: str, name: str) -> str:
+        """Keep a log, since what criu wrote beside it goes with the attempt; return where, "" if that cannot be."""
+        path = f"{self._logs}/{name}"
+        try:
+            os.makedirs(self._logs, mode=0o700, exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            return ""
+        return path
 
 
 def _cookie(inside: str) -> str:

@@ -43,16 +43,17 @@ def errors(text: str) -> list[str]:
 
 
 def translated(verb: str, text: str, path: str) -> LimosaError:
-    """Return what a failed `verb` ("dump" or "restore") means, from its log's `text`; `path` is named for readers."""
+    """Return what a failed `verb` ("dump" or "restore") means, from its log's `text`; `path`, if any, names the log."""
+    where = f"   (log: {path})" if path else ""
     found = errors(text)
     first = found[0] if found else "criu ended without a word"
     for pattern, code, meaning, hint in _KNOWN:
         for message in found:
             if re.search(pattern, message):
-                return LimosaError(code, meaning, cause=f"criu {verb}: {message}   (log: {path})", hint=hint)
+                return LimosaError(code, meaning, cause=f"criu {verb}: {message}{where}", hint=hint)
     return LimosaError(
         "LIM-CRIU-001",
         "the processes cannot be checkpointed" if verb == "dump" else "the processes cannot be restored",
-        cause=f"criu {verb}: {first}   (log: {path})",
+        cause=f"criu {verb}: {first}{where}",
         hint="limosa doctor tries a dump and a restore of a small process on this machine",
     )
