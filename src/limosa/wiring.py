@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_ROOT: Final = "/var/lib/limosa"
 DEFAULT_RUN: Final = "/run/limosa"
 _TOOLS: Final = "/var/lib/limosa/tools/current"
+_NATIVE: Final = "/var/lib/limosa/tools/native"
 _BUILD_HOST_ID: Final = (1 << 29) - 65536  # right below what containers get
 _PLACES: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -122,7 +123,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     def checkpointer() -> object:
         from limosa.adapters.criu.adapter import Criu
 
-        return Criu(_program("criu"), f"{run}/criu")
+        return Criu(_program("criu"), f"{run}/criu", _library, _programs)
 
     def templates() -> object:
         from limosa.adapters.templates import BuiltTemplates
@@ -163,7 +164,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         *(containers, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
         *(templates, volumes, own_view, identities, container_files, journal, keepers, hooks),
     )
-    return {maker.__name__: maker for maker in makers} | _commit_builders(root) | _peer_builders(root)
+    return {maker.__name__: maker for maker in makers} | _commit_builders(root, run) | _peer_builders(root)
 
 
 def _peer_builders(root: str) -> dict[str, Callable[[], object]]:
@@ -190,7 +191,7 @@ def _peer_builders(root: str) -> dict[str, Callable[[], object]]:
     return {maker.__name__: maker for maker in (peers, host_book, store_keys, archive_files)}
 
 
-def _commit_builders(root: str) -> dict[str, Callable[[], object]]:
+def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     def store() -> object:
         from limosa.adapters.commit_store import parts
         from limosa.adapters.commit_store.store import DirectoryStore
@@ -213,7 +214,20 @@ def _commit_builders(root: str) -> dict[str, Callable[[], object]]:
 
         return DirectoryFileArchive()
 
-    return {maker.__name__: maker for maker in (store, dumps, memory_archive, file_archive)}
+    def written_pages() -> object:
+        from limosa.adapters.written_pages import open_written_pages
+        from limosa.keeper import descriptors
+
+        # The bundle goes when the processes do, and what is known of their marks with it.
+        holder = (sys.executable, "-I", "-S", os.path.abspath(descriptors.__file__))
+        return open_written_pages(
+            lambda container: f"{run}/bundles/{container}",
+            holder,
+            dumps_skip=lambda: bool(_library()),
+            checked=os.environ.get("LIMOSA_CHECK_WRITTEN") == "1",
+        )
+
+    return {maker.__name__: maker for maker in (store, dumps, memory_archive, file_archive, written_pages)}
 
 
 def _tag(root: str) -> str:
@@ -223,6 +237,18 @@ def _tag(root: str) -> str:
     import binascii  # hashlib would load OpenSSL, 9 ms
 
     return f"limosa-{binascii.crc32(root.encode()):08x}"
+
+
+def _library() -> str:
+    from limosa.adapters.criu import native
+
+    return native.library(_NATIVE, _program_if_there("cc"))
+
+
+def _programs() -> str:
+    from limosa.adapters.criu import native
+
+    return native.programs(_NATIVE, _program_if_there("cc"))
 
 
 def _program_if_there(name: str) -> str:

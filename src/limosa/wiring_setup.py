@@ -37,7 +37,15 @@ def probes() -> "Probes":
         tool = known.selected(name)
         return tool.path if tool else None
 
-    return SystemProbes({"criu": lambda: selected("criu"), "crun": lambda: selected("crun")})
+    def library() -> str | None:
+        import shutil
+
+        from limosa.adapters.criu import native
+
+        return native.library(f"{TOOLS_DIR}/native", shutil.which("cc") or "") or None
+
+    paths = {"criu": lambda: selected("criu"), "crun": lambda: selected("crun"), "written-pages": library}
+    return SystemProbes(paths)
 
 
 def finding_cache() -> "FindingCache":

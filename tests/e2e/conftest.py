@@ -15,6 +15,7 @@ import pytest
 from tests import imported
 from tests.imported import CACHE, LIMOSA
 
+os.environ["LIMOSA_CHECK_WRITTEN"] = "1"  # every commit is held against a full copy (docs/adr/0032)
 PYTHON = ("bookworm", "python3,iproute2,procps")
 POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
 

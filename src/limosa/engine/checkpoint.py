@@ -14,7 +14,9 @@ from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.checkpointer import DumpMoment, DumpPlan
+from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
+from limosa.ports.written_pages import Following, ProcessMemory
 
 
 def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop: bool = False) -> CommitRecord:
@@ -38,7 +40,18 @@ def of_locked(host: Host, record: ContainerRecord, message: str, *, stop: bool) 
         directory = host.dumps.make(dump)
         with ExitStack() as undo:
             undo.callback(host.storage.drop_snapshot, container_id, dump.label)
-            commit = _dump(host, record, dump, directory, message, stop=stop)
+            base = always.enter_context(commits.built_upon(host, container_id))
+            following = always.enter_context(
+                host.written_pages.following(
+                    container_id,
+                    record.init_pid,
+                    host.cgroups.processes(container_id),
+                    "" if base is None else base.commit_id.hex(),
+                    directory,
+                )
+            )
+            taking = _Taking(host, record, dump, directory, message, stop, base, following)
+            commit = taking.commit()
             undo.pop_all()
     journal.note(host, "checkpoint", record, commit.commit_id)
     if stop:
@@ -47,47 +60,78 @@ def of_locked(host: Host, record: ContainerRecord, message: str, *, stop: bool) 
     return commit
 
 
-def _dump(host: Host, record: ContainerRecord, dump: Dump, directory: str, message: str, *, stop: bool) -> CommitRecord:
-    container_id = record.container_id
-    moments: dict[str, int] = {}
-    found: list[CommitRecord] = []
-    streams = host.runtime.standard_streams(container_id)
+class _Taking:
+    """One commit being taken."""
 
-    def on_moment(moment: DumpMoment) -> None:
-        moments[moment] = host.now_ns()
+    def __init__(
+        self,
+        host: Host,
+        record: ContainerRecord,
+        dump: Dump,
+        directory: str,
+        message: str,
+        stop: bool,
+        base: CommitReader | None,
+        following: Following,
+    ) -> None:
+        self._host, self._record, self._dump, self._directory = host, record, dump, directory
+        self._message, self._stop, self._base, self._following = message, stop, base, following
+        self._streams = host.runtime.standard_streams(record.container_id)
+        self._moments: dict[str, int] = {}
+        self._memories: list[ProcessMemory] = []
+        self._witness: list[ProcessMemory] = []
+        self._made: CommitRecord | None = None
+
+    def commit(self) -> CommitRecord:
+        """Dump, and return what was stored."""
+        host, record = self._host, self._record
+        rootfs = host.rootfs.path(record.container_id)
+        plan = DumpPlan(
+            init_pid=record.init_pid,
+            criu_images=self._directory,
+            rootfs=rootfs,
+            leave_running=not self._stop,
+            own_network=ending.networked(record.config),
+            external_mounts=bundle.external_mounts(bundle.plan(host, record, rootfs)),
+            skip_followed=host.written_pages.skips,
+            processes=tuple(host.cgroups.processes(record.container_id)),
+        )
+        host.checkpointer.dump(plan, self._on_moment)
+        assert self._made is not None
+        made = self._made if self._stop else self._kept(self._made)
+        self._following.settle(made.commit_id)
+        return made
+
+    def _on_moment(self, moment: DumpMoment) -> None:
+        host, container_id = self._host, self._record.container_id
+        self._moments[moment] = host.now_ns()
         if moment == "post-dump":
-            host.storage.take_snapshot(container_id, dump.label)
+            host.storage.take_snapshot(container_id, self._dump.label)
             groups = host.cgroups.save_subtree(container_id)
-            moments["captured"] = host.now_ns()
-            found.append(described(groups))
-            if stop:  # criu ends the processes when this returns: never are there neither they nor the commit
-                found.append(commits.keep(host, found.pop(), directory))
+            processes = host.cgroups.processes(container_id)
+            self._witness = self._following.witness(processes)
+            self._memories = self._following.capture(processes)
+            self._moments["captured"] = host.now_ns()
+            self._made = self._described(groups)
+            if self._stop:  # criu ends the processes when this returns: never are there neither they nor it
+                self._made = self._kept(self._made)
 
-    def described(groups: tuple[CgroupNode, ...]) -> CommitRecord:
+    def _kept(self, made: CommitRecord) -> CommitRecord:
+        return commits.keep(self._host, made, self._directory, self._base, self._memories, self._witness)
+
+    def _described(self, groups: tuple[CgroupNode, ...]) -> CommitRecord:
+        moments = self._moments
         return CommitRecord(
-            container=record,
-            streams=streams,
-            snapshot=dump.label,
-            message=message,
+            container=self._record,
+            streams=self._streams,
+            snapshot=self._dump.label,
+            message=self._message,
             # criu locks no network that is the host's; shortly before it stops anything is the nearest that it tells.
             frozen_ns=moments["captured"] - moments.get("network-lock", moments.get("pre-dump", moments["captured"])),
             cgroups=tuple(groups),
-            stopped=stop,
+            stopped=self._stop,
             created_ns=moments["post-dump"],
         )
-
-    rootfs = host.rootfs.path(container_id)
-    plan = DumpPlan(
-        init_pid=record.init_pid,
-        criu_images=directory,
-        rootfs=rootfs,
-        leave_running=not stop,
-        own_network=ending.networked(record.config),
-        external_mounts=bundle.external_mounts(bundle.plan(host, record, rootfs)),
-        processes=tuple(host.cgroups.processes(container_id)),
-    )
-    host.checkpointer.dump(plan, on_moment)
-    return found[0] if stop else commits.keep(host, found[0], directory)
 
 
 def _refuse_sessions(host: Host, record: ContainerRecord) -> None:

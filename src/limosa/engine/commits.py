@@ -6,9 +6,11 @@ Tags are refs `tags/NAME`.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
+from limosa.engine import written_check
 from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.commit import CommitId, CommitRecord
@@ -17,6 +19,7 @@ from limosa.model.errors import LimosaError
 from limosa.model.ids import ID_DIGITS, NAME, ContainerId, checked_digest, checked_name, looks_like_id
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
+from limosa.ports.written_pages import ProcessMemory
 
 _BACK: Final = re.compile(r"(?P<name>.+?)(?P<back>~\d{0,9})?\Z")
 _NO_COMMIT: Final = "LIM-CSTORE-005"
@@ -32,36 +35,62 @@ def head(host: Host, container_id: ContainerId) -> ObjectId | None:
     return host.store.refs().get(ref_of(container_id))
 
 
-def keep(host: Host, record: CommitRecord, criu_images: str) -> CommitRecord:
+@contextmanager
+def built_upon(host: Host, container_id: ContainerId) -> Iterator[CommitReader | None]:
+    """Give the commit that a container's next one is built upon, open; None if there is none, or its content may go."""
+    latest = head(host, container_id)
+    if latest is None or latest in host.store.forgotten():
+        yield None
+        return
+    with host.store.reading(latest) as reader:
+        yield reader
+
+
+def keep(
+    host: Host,
+    record: CommitRecord,
+    criu_images: str,
+    base: CommitReader | None = None,
+    memories: Sequence[ProcessMemory] = (),
+    witness: Sequence[ProcessMemory] = (),
+) -> CommitRecord:
     """Store a dump and the snapshot that belongs to it as the container's next commit, and return it with its id.
 
-    Raises: LimosaError LIM-CSTORE-006: the disk is full; nothing of it is kept, earlier commits are whole.
+    `base` is its parent as `built_upon` gave it, `memories` what was followed, and `witness` what the commit must have.
+    Raises: LimosaError LIM-CSTORE-006: the disk is full; LIM-TRACK-002: it does not have that. Nothing of it is kept,
+    earlier commits are whole.
     """
     container_id = record.container.container_id
-    parent = head(host, container_id)
+    latest = head(host, container_id)
     attributes = json.dumps(codec.to_jsonable(record)).encode()
     with host.store.writing() as writer:
-        manifest = _manifest(host, writer, record, criu_images, parent)
-        parents = () if parent is None else (parent,)
+        manifest = _manifest(host, writer, record, criu_images, base, memories)
+        parents = () if latest is None else (latest,)
         commit_id = writer.put_commit(Commit(parents, manifest, record.created_ns, attributes))
+        if witness:
+            written_check.check(host, commit_id, witness)
         host.store.set_ref(ref_of(container_id), commit_id, when_ns=host.now_ns(), why=f"checkpoint: {record.message}")
-    return record._replace(commit_id=_text(commit_id), parent=_text(parent))
+    return record._replace(commit_id=_text(commit_id), parent=_text(latest))
 
 
 def _manifest(
-    host: Host, writer: CommitWriter, record: CommitRecord, criu_images: str, parent: ObjectId | None
+    host: Host,
+    writer: CommitWriter,
+    record: CommitRecord,
+    criu_images: str,
+    base: CommitReader | None,
+    memories: Sequence[ProcessMemory],
 ) -> Manifest:
-    memory = host.memory_archive.save(writer, criu_images)
+    memory = host.memory_archive.save(writer, criu_images, memories, base)
     snapshot = host.storage.snapshot(record.container.container_id, record.snapshot)
-    if parent is None or parent in host.store.forgotten():
+    if base is None:
         return writer.put_entries(Manifest(), {**memory, **host.file_archive.save(writer, snapshot)})
-    with host.store.reading(parent) as reader:
-        edits: dict[bytes, Entry | None] = {}
-        for prefix in (IMAGE_PREFIX, MEMORY_PREFIX):
-            edits.update((key, None) for key, _ in reader.entries(prefix))
-        edits.update(memory)
-        edits.update(host.file_archive.save(writer, snapshot, reader, _snapshot_of(host, reader)))
-        return writer.put_entries(reader.commit.manifest, edits)
+    edits: dict[bytes, Entry | None] = {}
+    for prefix in (IMAGE_PREFIX, MEMORY_PREFIX):
+        edits.update((key, None) for key, _ in base.entries(prefix))
+    edits.update(memory)
+    edits.update(host.file_archive.save(writer, snapshot, base, _snapshot_of(host, base)))
+    return writer.put_entries(base.commit.manifest, edits)
 
 
 def _snapshot_of(host: Host, reader: CommitReader) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from limosa.ports.store_keys import StoreKeys
     from limosa.ports.templates import Templates
     from limosa.ports.volumes import Volumes
+    from limosa.ports.written_pages import WrittenPages
 
 Builders = dict[str, Callable[[], Any]]
 
@@ -61,6 +62,7 @@ class Host:
     host_book: "HostBook"
     store_keys: "StoreKeys"
     archive_files: "ArchiveFiles"
+    written_pages: "WrittenPages"
 
     def __init__(
         self,

@@ -1,10 +1,90 @@
-"""Memory of other processes, by its mappings. Source: proc_pid_smaps(5), proc_pid_mem(5)."""
+"""Memory of other processes, by its mappings. Source: proc_pid_smaps(5), proc_pid_mem(5), process_vm_readv(2)."""
 
 import os
 from collections.abc import Collection, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from array import array
 
 _BLOCK_BYTES: Final = 1 << 20
+_IOV_MAX: Final = 1024
+_OF_THE_KERNEL: Final = ("[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]")
+_HUGE_FILE: Final = "/anon_hugepage"
+
+
+class Mapping(NamedTuple):
+    """One mapping of a process."""
+
+    first: int
+    end: int
+    private: bool
+    name: str  # a path, or what the kernel calls it
+
+    @property
+    def of_program(self) -> bool:
+        """Say whether it is private memory that the program fills, in pages of 4096 bytes."""
+        return self.private and self.name not in _OF_THE_KERNEL and not self.name.startswith(_HUGE_FILE)
+
+
+def mappings(pid: int) -> list[Mapping]:
+    """Return the mappings of a process, in order. Raises: ProcessLookupError: it is gone. Source: proc_pid_maps(5)."""
+    found = []
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                span, mode, _, _, _, *name = line.rstrip("\n").split(maxsplit=5)
+                first, _, end = span.partition("-")
+                found.append(Mapping(int(first, 16), int(end, 16), mode[3] == "p", name[0] if name else ""))
+    except FileNotFoundError as gone:
+        raise ProcessLookupError(f"no process {pid}") from gone
+    return found
+
+
+def read_ranges(pid: int, starts: "array[int]", ends: "array[int]", into: memoryview) -> None:
+    """Read ranges of a process's memory, one after the other, whatever their protection.
+
+    Raises: ProcessLookupError: it is gone; OSError: EIO or EFAULT: a part of it is not there. `into` is filled in part.
+    """
+    import ctypes
+    from array import array
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    readv = libc.process_vm_readv
+    readv.restype = ctypes.c_ssize_t
+    readv.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
+    lengths = array("Q", map(int.__sub__, ends, starts))
+    remote = array("Q", bytes(16 * len(starts)))
+    remote[0::2], remote[1::2] = starts, lengths
+    address = ctypes.addressof(ctypes.c_char.from_buffer(into)) if len(into) else 0
+    done = 0
+    for at in range(0, len(starts), _IOV_MAX):
+        wanted = sum(lengths[at : at + _IOV_MAX])
+        local = array("Q", (address + done, wanted))
+        count = min(_IOV_MAX, len(starts) - at)
+        place = remote.buffer_info()[0] + 16 * at
+        if readv(pid, local.buffer_info()[0], 1, place, count, 0) != wanted:
+            # It stops at what the program itself may not read, and at 2 GiB.
+            _read_forced(pid, starts[at : at + count], lengths[at : at + count], into[done : done + wanted])
+        done += wanted
+
+
+def _read_forced(pid: int, starts: "array[int]", lengths: "array[int]", into: memoryview) -> None:
+    try:
+        descriptor = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as gone:
+        raise ProcessLookupError(f"no process {pid}") from gone
+    try:
+        done = 0
+        for start, length in zip(starts, lengths, strict=True):
+            end = done + length
+            while done < end:
+                got = os.preadv(descriptor, [into[done:end]], start + length - (end - done))
+                if got == 0:
+                    raise ProcessLookupError(f"process {pid} has ended")
+                done += got
+    finally:
+        os.close(descriptor)
 
 
 def flagged_ranges(pid: int, wanted: Collection[str]) -> list[tuple[int, int]]:

@@ -19,6 +19,7 @@ class DumpPlan(NamedTuple):
     leave_running: bool
     own_network: bool = True  # the network namespace is left empty and rebuilt by us on restore
     external_mounts: tuple[tuple[str, str], ...] = ()  # (path inside, host path) of what is bind-mounted from outside
+    skip_followed: bool = False  # private memory in which writes are marked is read by somebody else
     processes: tuple[int, ...] = ()  # every process of it, for what has to be known of them before they are stopped
 
 

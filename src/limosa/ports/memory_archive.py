@@ -1,11 +1,12 @@
 """Memory and process state between criu's images and the commit store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from limosa.model.commit_contents import CommittedProcess
 from limosa.model.commit_store import Entry
 from limosa.ports.commit_store import CommitReader, CommitWriter
+from limosa.ports.written_pages import ProcessMemory
 
 IMAGE_PREFIX: Final = b"criu/"
 """Keys of criu's metadata images: the prefix and the image's name."""
@@ -17,9 +18,17 @@ MEMORY_PREFIX: Final = b"memory/"
 class MemoryArchive(Protocol):
     """Both directions. What a commit says is not believed: it may be a stranger's."""
 
-    def save(self, writer: CommitWriter, criu_images: str) -> Mapping[bytes, Entry]:
+    def save(
+        self,
+        writer: CommitWriter,
+        criu_images: str,
+        memories: Sequence[ProcessMemory] = (),
+        parent: CommitReader | None = None,
+    ) -> Mapping[bytes, Entry]:
         """Put a finished dump into the store and return the manifest's entries for it. The directory stays.
 
+        `memories` are what was followed, of the same moment: the dump may have left it out. Where one counts since
+        the parent, `parent` is that commit.
         Raises: LimosaError LIM-CRIU-030: it is no whole dump; those of `writer`.
         """
 

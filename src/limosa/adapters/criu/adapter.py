@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from limosa.adapters.criu import kernel_cache, log, rpc, watches
+from limosa.adapters.criu import cgroup_yard, kernel_cache, log, rpc, watches
 from limosa.linux import process
 from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, OnTerminal, RestorePlan, Session
 
@@ -24,9 +24,14 @@ class Criu:
     is not the container's own is matched by itself on both sides (`mnt[]:ms`); see docs/adr/0003.
     """
 
-    def __init__(self, program: str, log_directory: str) -> None:
-        """The log of the last dump and of the last restore that failed is kept in `log_directory`, made when needed."""
-        self._program = program
+    def __init__(
+        self, program: str, log_directory: str, library: Callable[[], str] = str, programs: Callable[[], str] = str
+    ) -> None:
+        """The log of the last dump and of the last restore that failed is kept in `log_directory`, made when needed.
+
+        `library` and `programs` return what criu is given in C, see native.py, or "".
+        """
+        self._program, self._library, self._programs = program, library, programs
         self._logs = log_directory
 
     def _argv(self) -> tuple[str, ...]:
@@ -47,7 +52,12 @@ class Criu:
         try:
             # 0..2 are a null device and 3 the connection: criu never sees a descriptor of the caller.
             files = [(null, 0), (null, 1), (null, 2), (theirs.fileno(), 3)]
-            pid = process.spawn(self._argv(), env=_ENV, files=files)
+            env = dict(_ENV)
+            if plan.skip_followed:
+                env["LD_PRELOAD"] = self._library()
+            if self._programs():
+                env["PATH"] = f"{self._programs()}:{env['PATH']}"
+            pid = process.spawn(self._argv(), env=env, files=files)
         finally:
             theirs.close()
             os.close(null)
@@ -109,6 +119,9 @@ class Criu:
             "network_lock": rpc.NFTABLES,
             "tcp_skip_in_flight": True,  # a connection that nobody has accepted yet; its client asks again
         }
+        yard = cgroup_yard.yard()
+        if yard:
+            options["cgroup_yard"] = yard
         if own_network:
             options["empty_ns"] = rpc.CLONE_NEWNET
         return options

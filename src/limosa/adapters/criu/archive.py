@@ -7,11 +7,11 @@ place; the pages image is not stored and is made again from the pagemap's runs.
 import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from limosa.adapters.criu import core, pagemap
+from limosa.adapters.criu import core, followed, pagemap
 from limosa.linux import files
 from limosa.model.commit_contents import CommittedProcess
 from limosa.model.commit_store import (
@@ -27,6 +27,7 @@ from limosa.model.commit_store import (
 from limosa.model.errors import LimosaError
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
+from limosa.ports.written_pages import ProcessMemory
 
 _PAGEMAP: Final = re.compile(r"pagemap-(?:shmem-)?[0-9]{1,20}\.img\Z")
 _CORE: Final = re.compile(r"core-(?P<pid>[0-9]{1,10})\.img\Z")
@@ -39,9 +40,16 @@ _INLINE_BYTES: Final = 256
 class CriuImageArchive:
     """Both directions over a directory of images."""
 
-    def save(self, writer: CommitWriter, criu_images: str) -> dict[bytes, Entry]:
+    def save(
+        self,
+        writer: CommitWriter,
+        criu_images: str,
+        memories: Sequence[ProcessMemory] = (),
+        parent: CommitReader | None = None,
+    ) -> dict[bytes, Entry]:
         """See the port."""
         entries: dict[bytes, Entry] = {}
+        waiting = {f"pagemap-{one.pid}.img": one for one in memories}
         try:
             for name in sorted(os.listdir(criu_images)):
                 if name in _LEFT_OUT or _PAGES.match(name):
@@ -49,9 +57,14 @@ class CriuImageArchive:
                 path = f"{criu_images}/{name}"
                 if not _NAME.match(name) or not os.path.isfile(path):
                     raise ValueError(f"criu wrote an image called {name!r}")
+                if name in waiting:
+                    entries.update(_followed_entries(writer, criu_images, name, waiting.pop(name), parent))
+                    continue
                 entries[IMAGE_PREFIX + name.encode()] = _file_entry(writer, path)
                 if _PAGEMAP.match(name):
                     entries[MEMORY_PREFIX + name.encode()] = _memory_entry(writer, criu_images, path)
+            if waiting:
+                raise ValueError(f"criu left out {', '.join(sorted(waiting))}")
         except (OSError, ValueError) as failed:
             raise LimosaError(
                 "LIM-CRIU-030",
@@ -100,12 +113,33 @@ def _not_whole(why: Exception) -> LimosaError:
     )
 
 
+def _followed_entries(
+    writer: CommitWriter, criu_images: str, name: str, memory: ProcessMemory, parent: CommitReader | None
+) -> dict[bytes, Entry]:
+    with open(f"{criu_images}/{name}", "rb") as file:
+        found = pagemap.parse(file.read())
+    before = parent.entry(MEMORY_PREFIX + name.encode()) if parent is not None else None
+    base = before.content.pages if before is not None and isinstance(before.content, Paged) else PageMap()
+    with _pages_view(criu_images, found) as view:
+        pages = followed.page_map(writer, found, view, memory, base)
+    data = followed.image(found, memory)
+    return {
+        IMAGE_PREFIX + name.encode(): Entry(content=_small(writer, data)),
+        MEMORY_PREFIX + name.encode(): Entry(content=Paged(pages)),
+    }
+
+
+def _small(writer: CommitWriter, data: bytes) -> Inline | Blob | Paged:
+    if len(data) > MAX_BLOB_BYTES:
+        return Paged(writer.put_pages(PageMap(), _padded(memoryview(data), 0)), len(data))
+    return Inline(data) if len(data) <= _INLINE_BYTES else writer.put_blob(data)
+
+
 def _file_entry(writer: CommitWriter, path: str) -> Entry:
     size_bytes = os.stat(path).st_size
     if size_bytes <= MAX_BLOB_BYTES:
         with open(path, "rb") as file:
-            data = file.read()
-        return Entry(content=Inline(data) if len(data) <= _INLINE_BYTES else writer.put_blob(data))
+            return Entry(content=_small(writer, file.read()))
     with _mapped(path) as view:
         return Entry(content=Paged(writer.put_pages(PageMap(), _padded(view, 0)), size_bytes))
 
@@ -113,12 +147,20 @@ def _file_entry(writer: CommitWriter, path: str) -> Entry:
 def _memory_entry(writer: CommitWriter, criu_images: str, path: str) -> Entry:
     with open(path, "rb") as file:
         found = pagemap.parse(file.read())
+    with _pages_view(criu_images, found) as view:
+        return Entry(content=Paged(writer.put_pages(PageMap(), _by_address(found, view))))
+
+
+@contextmanager
+def _pages_view(criu_images: str, found: pagemap.Pagemap) -> Iterator[memoryview]:
+    """Give the content of a pages image. Raises: ValueError: it is not as long as its pagemap says."""
     if not found.runs:
-        return Entry(content=Paged(PageMap()))
+        yield memoryview(b"")
+        return
     with _mapped(f"{criu_images}/pages-{found.pages_id}.img") as view:
         if sum(n_pages for _, n_pages in found.runs) * PAGE_BYTES != len(view):
             raise ValueError(f"pages-{found.pages_id}.img does not have the size that its pagemap says")
-        return Entry(content=Paged(writer.put_pages(PageMap(), _by_address(found, view))))
+        yield view
 
 
 def _by_address(found: pagemap.Pagemap, view: memoryview) -> Iterator[tuple[int, memoryview]]:

@@ -51,6 +51,23 @@ def parse(data: bytes) -> Pagemap:
     return Pagemap(pages_id, runs)
 
 
+def encode(found: Pagemap) -> bytes:
+    """Return an image in which every run is in the pages image."""
+    records = [wire.encode(_HEAD, {"pages_id": found.pages_id})]
+    for first_page, n_pages in found.runs:
+        values = {
+            "vaddr": first_page << _PAGE_SHIFT,
+            "compat_nr_pages": n_pages,
+            "flags": _PRESENT,
+            "nr_pages": n_pages,
+        }
+        records.append(wire.encode(_ENTRY, values))
+    parts = [_MAGICS.pack(_COMMON_MAGIC, _PAGEMAP_MAGIC)]
+    for record in records:
+        parts += (_SIZE.pack(len(record)), record)
+    return b"".join(parts)
+
+
 def _records(data: bytes) -> Iterator[bytes]:
     place = _MAGICS.size
     while place < len(data):

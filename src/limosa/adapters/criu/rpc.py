@@ -45,6 +45,7 @@ _OPTIONS: Final = {
     46: ("tcp_skip_in_flight", "bool"),
     50: ("orphan_pts_master", "bool"),
     52: ("tcp_close", "bool"),
+    60: ("cgroup_yard", "str"),
     64: ("network_lock", "int"),
 }
 _NOTIFICATION: Final = {1: ("script", "str"), 2: ("pid", "int")}

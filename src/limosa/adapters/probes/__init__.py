@@ -18,6 +18,7 @@ SUBJECTS: Final = (
     Subject("pagemap-scan", "kernel", "commits that copy only written pages", False, "boot a kernel of 6.7 or later"),
     Subject("userfaultfd", "kernel", "lazy restore, tracking of written pages", False, ""),
     Subject("soft-dirty", "kernel", "CRIU's own pre-dump (PAGEMAP_SCAN serves where it is missing)", False, ""),
+    Subject("written-pages", "kernel", "commits that copy only what was written since", False, f"{_APT}gcc libc6-dev"),
     Subject("overlay-idmapped", "storage", "layers shared by containers with different ids", True, "modprobe overlay"),
     Subject("btrfs-loop", "storage", "the containers' files, disk limits, snapshots", True, "modprobe btrfs loop"),
     Subject("nftables", "network", "published ports, NAT, CRIU's network lock", True, f"{_APT}nftables"),
@@ -34,7 +35,7 @@ SUBJECTS: Final = (
 _STARTED: Final = ("conmon", "skopeo", "buildah", "mmdebstrap")
 _PROGRAMS: Final = {"lxcfs": "lxcfs", "nftables": "nft", "btrfs-loop": "mkfs.btrfs", "veth": "ip"}
 # Raised when a trial comes to mean something else, so that outcomes from before are not believed.
-_EDITION: Final = "1"
+_EDITION: Final = "2"
 
 
 class SystemProbes:
@@ -67,6 +68,8 @@ class SystemProbes:
         """Try it."""
         if subject.name in _STARTED:
             return self._start(subject.name)
+        if subject.name == "written-pages":  # without its library it is still worth a look what else there is
+            return isolated.attempt(subject.name, (self._path(subject.name) or "",))
         if subject.name in self._tool_paths:
             path = self._path(subject.name)
             return self.attempt_tool(subject.name, path) if path else Outcome(MISSING, "none is selected")

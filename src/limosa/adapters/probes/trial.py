@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from limosa.adapters.probes import kernel_trials, network_trials, program_trials, storage_trials
+from limosa.adapters.probes import kernel_trials, network_trials, program_trials, storage_trials, written_pages_trial
 from limosa.adapters.probes.checkpoint_trial import checkpoint
 from limosa.linux import mount, process
 from limosa.ports.probes import MISSING, Outcome
@@ -21,6 +21,7 @@ TRIALS: dict[str, Callable[..., Outcome]] = {
     "pagemap-scan": kernel_trials.pagemap_scan,
     "userfaultfd": kernel_trials.userfaultfd,
     "soft-dirty": kernel_trials.soft_dirty,
+    "written-pages": written_pages_trial.written_pages,
     "seccomp": kernel_trials.seccomp,
     "cgroups": kernel_trials.cgroups,
     "btrfs-loop": storage_trials.btrfs_loop,

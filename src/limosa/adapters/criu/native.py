@@ -1,0 +1,51 @@
+"""What criu is given in C: compiled once per machine, where there is a compiler.
+
+    TOOLS/native/<digest of the source>/for_dumps.so    leaves out followed memory and questions that need no answer
+    TOOLS/native/<digest of the source>/tar             saves a small tmpfs without three programs, see little_tar.c
+
+Without a compiler criu dumps all memory, which limosa reads from the images then, and executes tar.
+"""
+
+import os
+from typing import Final
+
+from limosa.linux import process
+
+_STRICT: Final = ("-O2", "-Wall", "-Wextra", "-Werror")
+_LIBRARY: Final = ("-shared", "-fPIC", "-nostdlib", "-fno-stack-protector")
+
+
+def library(directory: str, compiler: str) -> str:
+    """Return the path of the library below `directory`, compiled if it is not there; "" if that cannot be done.
+
+    `compiler` is a C compiler's path, "" for none.
+    """
+    if os.uname().machine != "x86_64":
+        return ""
+    return _made(directory, compiler, "for_dumps.c", "for_dumps.so", _LIBRARY)
+
+
+def programs(directory: str, compiler: str) -> str:
+    """Return a directory with programs for the beginning of criu's PATH, as `library` does."""
+    return os.path.dirname(_made(directory, compiler, "little_tar.c", "tar", ("-static",)))
+
+
+def _made(directory: str, compiler: str, source: str, name: str, options: tuple[str, ...]) -> str:
+    import zlib
+
+    text_path = os.path.join(os.path.dirname(__file__), source)
+    with open(text_path, "rb") as file:
+        text = file.read()
+    place = f"{directory}/{zlib.crc32(text):08x}"
+    if os.path.exists(f"{place}/{name}"):
+        return f"{place}/{name}"
+    if not compiler:
+        return ""
+    making = f"{place}/{name}.{os.getpid()}"
+    try:
+        os.makedirs(place, mode=0o755, exist_ok=True)
+        process.run([compiler, *_STRICT, *options, "-o", making, text_path])
+        os.replace(making, f"{place}/{name}")
+    except (process.CommandFailed, OSError):
+        return ""
+    return f"{place}/{name}"

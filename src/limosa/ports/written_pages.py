@@ -1,0 +1,102 @@
+"""Which pages of private memory a container's processes wrote since a commit, found out without asking them.
+
+A page that is missed is lost data, so an implementation that is not sure says that a page was written.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from itertools import compress
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from limosa.model.ids import ContainerId
+
+if TYPE_CHECKING:
+    from array import array
+
+PAGE_SHIFT: Final = 12
+Run = tuple[int, int]
+"""First page (address / 4096), pages."""
+
+
+class ProcessMemory(NamedTuple):
+    """The private memory of one process that was followed, as it was while everything stood still.
+
+    What is not in it was not followed (the dump has it), or is zero, or is a page of a file that is mapped.
+    """
+
+    pid: int  # inside the container
+    ranges: "array[int]"  # first byte, end, and whether it was written: three numbers each, sorted
+    content: memoryview  # of what was written, in this order
+    since_parent: bool  # what was not written is as in the parent commit; otherwise all of it was written
+
+    def present(self) -> list[Run]:
+        """Return what the process has, sorted, neighbours joined."""
+        return _joined(self.ranges[0::3], self.ranges[1::3])
+
+    def written(self) -> list[Run]:
+        """Return what `content` has, sorted, neighbours joined."""
+        if not self.since_parent:
+            return self.present()
+        marks = self.ranges[2::3]
+        return _joined(compress(self.ranges[0::3], marks), compress(self.ranges[1::3], marks))
+
+
+def _joined(starts: Iterable[int], ends: Iterable[int]) -> list[Run]:
+    runs: list[Run] = []
+    first = last = -1
+    for start, end in zip(starts, ends, strict=True):
+        if start == last:
+            last = end
+            continue
+        if last > first:
+            runs.append((first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT))
+        first, last = start, end
+    if last > first:
+        runs.append((first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT))
+    return runs
+
+
+class Following(Protocol):
+    """The processes of a container that are followed, for the time of one commit."""
+
+    def witness(self, pids: Sequence[int]) -> list[ProcessMemory]:
+        """Return, in the checked mode, all private memory of processes that stand still; otherwise nothing.
+
+        It is found without any mark, to hold the commit against it. Raises: LimosaError LIM-TRACK-001.
+        """
+
+    def capture(self, pids: Sequence[int]) -> list[ProcessMemory]:
+        """Return the followed memory of processes that all stand still; from now on marks are relative to this moment.
+
+        `pids` are all processes of the container, by their numbers on the host. The contents are private copies.
+        Raises: LimosaError LIM-TRACK-001: some of it cannot be read; everything counts as written the next time.
+        """
+
+    def settle(self, commit: str) -> None:
+        """What was captured is on disk as `commit`: the next commit may build upon it."""
+
+
+class WrittenPages(Protocol):
+    """The written pages of the containers of one root.
+
+    Whatever dies in between (a command, the process that holds descriptors, the machine), the next capture has
+    everything: what was followed since which commit is known only after `settle`. Following ends with the processes.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return what tells written pages here."""
+
+    @property
+    def skips(self) -> bool:
+        """Say whether the kernel knows what is followed (`PAGE_IS_WPALLOWED`), so that a dump can leave it out."""
+
+    def following(
+        self, container_id: ContainerId, init_pid: int, pids: Sequence[int], parent: str, scratch: str
+    ) -> AbstractContextManager[Following]:
+        """Follow the processes `pids`, which run, from now on; each may stand still for less than a millisecond.
+
+        What cannot be followed (a process that ends, or sleeps uninterruptibly) is not, and the dump has it. `parent`
+        is the commit that is to be built upon, "" for none. `scratch` is a directory for copies that are too large
+        for memory.
+        """

@@ -1,0 +1,126 @@
+"""criu leaves out what is followed, and what is followed and what it dumps are together all of a process's memory."""
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from limosa import wiring_setup
+from limosa.adapters.commit_store.parts import create
+from limosa.adapters.commit_store.store import DirectoryStore
+from limosa.adapters.criu import kernel_cache, native, pagemap
+from limosa.adapters.criu.archive import CriuImageArchive
+from limosa.adapters.written_pages.by_userfaultfd import UserfaultfdPages
+from limosa.engine import written_check
+from limosa.engine.host import Host
+from limosa.keeper import descriptors
+from limosa.model.commit_store import Commit, Manifest
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId
+
+pytestmark = pytest.mark.privileged
+
+CRIU = f"{wiring_setup.TOOLS_DIR}/current/criu"
+HOLDER = (sys.executable, "-I", "-S", os.path.abspath(descriptors.__file__))
+CONTAINER = ContainerId("0123456789abcdef0123456789abcdef")
+MIB = 32
+PROGRAM = f"""
+import os
+heap = bytearray(os.urandom(1 << 20) * {MIB})
+print("ready", flush=True)
+while True:
+    page = os.read(0, 8)
+    if not page:
+        break
+    heap[int(page) * 4096 : int(page) * 4096 + 8] = os.urandom(8)
+    os.write(1, b"written")
+"""
+
+
+@pytest.fixture
+def library(tmp_path: Any) -> str:
+    made = native.library(str(tmp_path), shutil.which("cc") or "")
+    assert made, "there is a compiler here"
+    assert native.library(str(tmp_path), "") == made, "it is compiled once"
+    return made
+
+
+def test_without_a_compiler_nothing_is_skipped(tmp_path: Any) -> None:
+    assert native.library(str(tmp_path), "") == ""
+    assert native.library(str(tmp_path), "/bin/false") == ""
+    assert native.programs(str(tmp_path), "") == ""
+    assert [name for _, _, names in os.walk(tmp_path) for name in names] == []
+
+
+def dump(pid: int, directory: str, library: str) -> None:
+    os.mkdir(directory)
+    kernel_cache.keep(CRIU)
+    argv = [CRIU, "dump", "--tree", str(pid), "--images-dir", directory, "--leave-stopped", "-o", "dump.log"]
+    argv += ["--skip-file-rwx-check"]
+    subprocess.run(argv, check=True, env={"PATH": "/usr/sbin:/usr/bin", "LD_PRELOAD": library})
+
+
+def dumped_pages(directory: str, pid: int) -> int:
+    with open(f"{directory}/pagemap-{pid}.img", "rb") as file:
+        return sum(n_pages for _, n_pages in pagemap.parse(file.read()).runs)
+
+
+def test_commits_of_written_pages_are_whole(library: str, tmp_path: Any) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-c", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    create(f"{tmp_path}/store", b"k" * 32)
+    store = DirectoryStore(f"{tmp_path}/store")
+    host = Host({"store": lambda: store}, lambda: 1, os.urandom, lambda: "boot")
+    tracker = UserfaultfdPages(lambda _: str(tmp_path), HOLDER, checked=True)
+    parent = None
+    try:
+        assert process.stdout and process.stdin
+        process.stdout.readline()
+        for number in range(4):
+            base = store.reading(parent) if parent else None
+            reader = base.__enter__() if base else None
+            upon = "" if parent is None else parent.hex()
+            with tracker.following(CONTAINER, process.pid, [process.pid], upon, str(tmp_path)) as following:
+                for page in (5 + number, 700, 8000):
+                    process.stdin.write(f"{page:8}".encode())
+                    process.stdin.flush()
+                    os.read(process.stdout.fileno(), 100)
+                directory = f"{tmp_path}/dump-{number}"
+                dump(process.pid, directory, library)
+                witness = following.witness([process.pid])
+                memories = following.capture([process.pid])
+                os.kill(process.pid, 18)
+                with store.writing() as writer:
+                    entries = CriuImageArchive().save(writer, directory, memories, reader)
+                    manifest = writer.put_entries(Manifest(), entries)
+                    commit = writer.put_commit(Commit((), manifest, 1))
+                    written_check.check(host, commit, witness)
+                    store.set_ref("containers/one", commit, when_ns=1, why="test")
+                following.settle(commit.hex())
+            assert dumped_pages(directory, process.pid) < 100, "criu dumped what is followed"
+            if number:
+                written = sum(n_pages for _, n_pages in memories[0].written())
+                assert memories[0].since_parent
+                assert 3 <= written < 500
+            # A witness of another moment is not believed: the check sees a single byte.
+            changed = bytearray(witness[0].content)
+            changed[len(changed) // 2] ^= 1
+            with pytest.raises(LimosaError) as missed:
+                written_check.check(host, commit, [witness[0]._replace(content=memoryview(changed))])
+            assert missed.value.code == "LIM-TRACK-002"
+            assert "1 pages" in missed.value.summary
+            if base:
+                base.__exit__(None, None, None)
+            parent = commit
+        assert store.verify().damages == ()
+    finally:
+        store.close()
+        process.kill()
+        process.wait()
