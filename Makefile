@@ -16,7 +16,7 @@ test: setup
 	tools/test change
 
 test-full: setup
-	tools/test full
+	tools/full.py
 
 demo: setup
 	$(PY) tools/demo.py
