@@ -188,7 +188,12 @@ def _peer_builders(root: str) -> dict[str, Callable[[], object]]:
 
         return LayoutFiles()
 
-    return {maker.__name__: maker for maker in (peers, host_book, store_keys, archive_files)}
+    def migrations() -> object:
+        from limosa.adapters.file_migrations import FileMigrations
+
+        return FileMigrations(root)
+
+    return {maker.__name__: maker for maker in (peers, host_book, store_keys, archive_files, migrations)}
 
 
 def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:

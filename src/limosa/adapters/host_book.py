@@ -5,7 +5,7 @@ import os
 
 from limosa.linux import files, flock
 from limosa.model import codec
-from limosa.ports.peers import PeerAddress
+from limosa.model.peer_address import PeerAddress
 
 
 class FileHostBook:

@@ -53,6 +53,7 @@ VERBS: Final = {
     "forget": ("forget", "give commits up"),
     "push": ("push", "send a commit and its image to another host"),
     "fetch": ("fetch", "bring commits and their images from another host"),
+    "migrate": ("migrate", "move a running container to another host"),
     "host": ("host", "remember, list and check other hosts"),
     "export": ("export", "write a commit to a file"),
     "import": ("import_commits", "take commits from an exported file"),

@@ -10,7 +10,7 @@ from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.errors import LimosaError
 from limosa.model.ids import checked_name
-from limosa.ports.peers import PeerAddress
+from limosa.model.peer_address import PeerAddress
 
 EXAMPLES = """\
 examples:

@@ -5,7 +5,7 @@ import os
 
 from limosa.engine.host import Host
 from limosa.model.errors import EXIT_USAGE, LimosaError
-from limosa.ports.peers import PeerAddress
+from limosa.model.peer_address import PeerAddress
 
 HOSTS = """\
 HOST is what ssh takes ([USER@]HOST, ssh://USER@HOST:PORT, a name of ~/.ssh/config), or a name that limosa host add

@@ -4,6 +4,7 @@ The files are captured in CRIU's post-dump, while every process is still stopped
 Both are read and stored after the processes go on.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from limosa.engine import bundle, commits, ending, journal, lifecycle
@@ -19,6 +20,8 @@ from limosa.ports.dumps import Dump
 from limosa.ports.written_pages import Following, ProcessMemory
 
 
+Hold = Callable[[CommitRecord], None]
+
 def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop: bool = False) -> CommitRecord:
     """Commit a running container, which goes on running unless `stop`.
 
@@ -31,6 +34,25 @@ def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop
 
 def of_locked(host: Host, record: ContainerRecord, message: str, *, stop: bool) -> CommitRecord:
     """Commit a container whose lock the caller holds; see `checkpoint`."""
+    commit = _taken(host, record, message, stop=stop)
+    if stop:
+        status = host.runtime.wait(record.container_id, ending.process_of(record), 10)
+        ending.settle(host, record._replace(stopped_by_user=True), status)
+    return commit
+
+
+def held(host: Host, record: ContainerRecord, message: str, hold: Hold) -> CommitRecord:
+    """Commit a container and end its processes, once `hold` has returned: it gets the commit while all stand still.
+
+    If `hold` raises, the processes go on as if nothing had happened, the commit stays, and that is raised. The caller
+    holds the container's lock and takes back what the container held. Raises: as `checkpoint`.
+    """
+    return _taken(host, record, message, stop=True, hold=hold)
+
+
+def _taken(
+    host: Host, record: ContainerRecord, message: str, *, stop: bool, hold: Hold = lambda commit: None
+) -> CommitRecord:
     container_id = record.container_id
     lifecycle.require_running(record, "checkpoint")
     _refuse_sessions(host, record)
@@ -50,13 +72,10 @@ def of_locked(host: Host, record: ContainerRecord, message: str, *, stop: bool) 
                     directory,
                 )
             )
-            taking = _Taking(host, record, dump, directory, message, stop, base, following)
+            taking = _Taking(host, record, dump, directory, message, stop, base, following, hold)
             commit = taking.commit()
             undo.pop_all()
     journal.note(host, "checkpoint", record, commit.commit_id)
-    if stop:
-        status = host.runtime.wait(container_id, ending.process_of(record), 10)
-        ending.settle(host, record._replace(stopped_by_user=True), status)
     return commit
 
 
@@ -73,9 +92,11 @@ class _Taking:
         stop: bool,
         base: CommitReader | None,
         following: Following,
+        hold: Hold,
     ) -> None:
         self._host, self._record, self._dump, self._directory = host, record, dump, directory
         self._message, self._stop, self._base, self._following = message, stop, base, following
+        self._hold = hold
         self._streams = host.runtime.standard_streams(record.container_id)
         self._moments: dict[str, int] = {}
         self._memories: list[ProcessMemory] = []
@@ -115,6 +136,7 @@ class _Taking:
             self._made = self._described(groups)
             if self._stop:  # criu ends the processes when this returns: never are there neither they nor it
                 self._made = self._kept(self._made)
+                self._hold(self._made)
 
     def _kept(self, made: CommitRecord) -> CommitRecord:
         return commits.keep(self._host, made, self._directory, self._base, self._memories, self._witness)

@@ -15,6 +15,7 @@ from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId
+from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ID_DIGITS, NAME, ContainerId, checked_digest, checked_name, looks_like_id
 from limosa.ports.commit_store import CommitReader, CommitWriter
@@ -132,12 +133,17 @@ def described(commit_id: ObjectId, commit: Commit) -> CommitRecord:
 
 def _check_names(said: CommitRecord) -> None:
     """Raises: ValueError: a name is not of its kind."""
-    container = said.container
+    check_container(said.container)
+    if said.snapshot and NAME.match(said.snapshot) is None:
+        raise ValueError(f"{said.snapshot[:80]!r} is no name")
+
+
+def check_container(container: ContainerRecord) -> None:
+    """Check the names of a stranger's container that become paths. Raises: ValueError: one is not of its kind."""
     if len(container.container_id) != ID_DIGITS or not looks_like_id(container.container_id):
         raise ValueError(f"{container.container_id[:80]!r} is no container's id")
-    for name in (container.config.name, *([said.snapshot] if said.snapshot else [])):
-        if NAME.match(name) is None:
-            raise ValueError(f"{name[:80]!r} is no name")
+    if NAME.match(container.config.name) is None:
+        raise ValueError(f"{container.config.name[:80]!r} is no name")
     for layer in container.layers:
         checked_digest(layer)
 

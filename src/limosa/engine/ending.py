@@ -37,10 +37,24 @@ def this_boot(host: Host, record: ContainerRecord) -> bool:
 def loaded(host: Host, container_id: ContainerId) -> ContainerRecord:
     """Return a container's record, in order (see `in_order`); the caller holds its lock.
 
-    Raises: LimosaError LIM-NAME-003: there is no such container, or not any more.
+    Raises: LimosaError LIM-NAME-003: there is no such container, or not any more; LIM-MIG-001: it is being moved.
     """
-    record = in_order(host, host.containers.load(container_id))
-    return record or host.containers.load(container_id)
+    record = in_order(host, host.containers.load(container_id)) or host.containers.load(container_id)
+    refuse_migrating(record)
+    return record
+
+
+def refuse_migrating(record: ContainerRecord) -> None:
+    """Raise LimosaError LIM-MIG-001 if a container is being moved to or from another host."""
+    if record.phase == "migrating":
+        name = record.config.name
+        raise LimosaError(
+            "LIM-MIG-001",
+            f'"{name}" is being moved between two hosts',
+            state=f'"{name}" is migrating; nothing changed',
+            cause="only its migration says who may run it",
+            hint="limosa migrations shows it; if its command is dead, limosa recover finishes or undoes it",
+        )
 
 
 def in_order(host: Host, record: ContainerRecord) -> ContainerRecord | None:

@@ -9,10 +9,12 @@ from limosa.engine import channel_images, channel_store, commits, transfers
 from limosa.engine.channel_store import ChannelRemote, expected, not_kept
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
+from limosa.model.commit_store import ObjectId
 from limosa.model.errors import LimosaError
+from limosa.model.peer_address import PeerAddress
 from limosa.model.peer_protocol import GiveKey, Hello, Names, Receive, Send, TakeKey, Want
 from limosa.ports.oci_images import Progress
-from limosa.ports.peers import Connection, PeerAddress
+from limosa.ports.peers import Connection
 
 
 class Peer(NamedTuple):
@@ -70,6 +72,11 @@ def adopt(host: Host, connection: Connection, said: TakeKey) -> None:
     if len(key) != 32:
         raise not_kept(connection, "a key that is none")
     host.store_keys.adopt(key)
+
+
+def object_id(text: str) -> ObjectId:
+    """Return a commit's id from its hexadecimal digits."""
+    return ObjectId(bytes.fromhex(text))
 
 
 def require_one_key(host: Host, peer: Peer) -> None:

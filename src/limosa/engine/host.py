@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from limosa.ports.journal import Journal
     from limosa.ports.keepers import Keepers
     from limosa.ports.memory_archive import MemoryArchive
+    from limosa.ports.migrations import Migrations
     from limosa.ports.network import Networks
     from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
@@ -60,6 +61,7 @@ class Host:
     keepers: "Keepers"
     peers: "Peers"
     host_book: "HostBook"
+    migrations: "Migrations"
     store_keys: "StoreKeys"
     archive_files: "ArchiveFiles"
     written_pages: "WrittenPages"

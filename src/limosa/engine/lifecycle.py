@@ -187,11 +187,8 @@ def acquire(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
 def running(host: Host, record: ContainerRecord, started: Started) -> ContainerRecord:
     """Record that a container runs, and return the record."""
     by_itself = record.restarts > 0 or (record.exit is not None and record.exit.reboot)
-    record = record._replace(
+    record = with_processes(record, started)._replace(
         phase="running",
-        init_pid=started.init_pid,
-        init_start_ticks=started.init_start_ticks,
-        monitor_pid=started.monitor_pid,
         started_ns=host.now_ns(),
         boot_id=host.boot_id(),
         keeper=ProcessName(),
@@ -202,6 +199,13 @@ def running(host: Host, record: ContainerRecord, started: Started) -> ContainerR
     )
     host.containers.save(record)
     return record
+
+
+def with_processes(record: ContainerRecord, started: Started) -> ContainerRecord:
+    """Return a record that names a first process and its monitor."""
+    return record._replace(
+        init_pid=started.init_pid, init_start_ticks=started.init_start_ticks, monitor_pid=started.monitor_pid
+    )
 
 
 def require_running(record: ContainerRecord, verb: str) -> None:
@@ -335,6 +339,7 @@ def remove(host: Host, container_id: ContainerId, *, force: bool = False, with_v
         record = ending.in_order(host, host.containers.load(container_id))
         if record is None:
             return
+        ending.refuse_migrating(record)
         if record.phase in ("running", "paused", "restarting") and not force:
             name = record.config.name
             runs = "runs" if record.phase == "running" else f"is {record.phase}"

@@ -31,6 +31,8 @@ def attend(host: Host, container_id: ContainerId, pause_until: Callable[[int], N
 def _taken_over(host: Host, container_id: ContainerId) -> ContainerRecord | None:
     """Release what an ended program held; return the record if this process is to go on with it."""
     with host.containers.locked(container_id):
+        if host.containers.load(container_id).phase == "migrating":
+            return None
         record = ending.loaded(host, container_id)
         if record.phase == "stopped":
             return record

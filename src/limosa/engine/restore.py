@@ -15,6 +15,7 @@ from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
 from limosa.ports.runtime import Started
 
+Hold = Callable[[ContainerRecord], None]
 _MACHINE_ID: Final = "/etc/machine-id"
 _MACHINE_ID_DIGITS: Final = 32
 _ADDRESS_NOT_TO_BE_HAD: Final = ("LIM-NET-004", "LIM-NET-008")  # another has it; another host, with other subnets
@@ -114,6 +115,28 @@ def _may_keep_connections(host: Host, commit: CommitRecord) -> bool:
         return False
     latest = commits.head(host, commit.container.container_id) == commits.identifier(commit)
     return commit.stopped and latest
+
+
+def in_place(
+    host: Host,
+    record: ContainerRecord,
+    commit: CommitRecord,
+    directory: str,
+    *,
+    keep_connections: bool,
+    hold: Hold | None = None,
+) -> ContainerRecord:
+    """Make a container of whose processes none lives what a commit says, also its files; the caller holds its lock.
+
+    Raises: LimosaError: it cannot be restored; the record is `record` again then, and what it held is released.
+    """
+    ending.release(host, record)
+    with ExitStack() as undo:
+        undo.callback(host.containers.save, record)
+        if record.phase != "migrating":
+            host.containers.save(record._replace(phase="starting"))
+        host.storage.revert(record.container_id, commit.snapshot)
+        return revive(host, record, commit, directory, undo, keep_connections=keep_connections, hold=hold)
 
 
 def _lives(record: ContainerRecord, commit: CommitRecord) -> LimosaError:
@@ -229,10 +252,13 @@ def revive(
     undo: ExitStack,
     *,
     keep_connections: bool,
+    hold: Hold | None = None,
 ) -> ContainerRecord:
     """Let CRIU fill a container whose files are in place from the images in `directory`.
 
-    On success `undo` is emptied and it runs.
+    On success `undo` is emptied and it runs. `hold` is called, with a record that names its processes, when all is
+    there and no instruction of it has run and no packet of it has left; they do once it has returned. If it raises,
+    nothing of it is left.
     """
     container_id = record.container_id
     rootfs = lifecycle.acquire(host, record, undo)
@@ -252,8 +278,15 @@ def revive(
             host.cgroups.restore_subtree(container_id, commit.cgroups)
         if moment == "setup-namespaces" and networked:
             host.networks.connect(container_id, init_pid)
+            if hold is not None:
+                host.networks.silence(container_id)
             if not once:  # criu probes the peers of what it restores, and they are somebody else's now
                 host.networks.silence(container_id)
+        # Not at pre-resume: criu would go on even if this failed.
+        if moment == "post-restore" and hold is not None:
+            hold(lifecycle.with_processes(record, host.runtime.seated(container_id, init_pid)))
+            if networked and once:
+                host.networks.unsilence(container_id, init_pid)
         if moment == "pre-resume" and not once:
             _tell_apart(host, record, init_pid, is_copy=container_id != commit.container.container_id)
             if networked:

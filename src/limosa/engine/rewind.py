@@ -1,11 +1,8 @@
 """A running container goes back to an earlier commit, in place."""
 
-from contextlib import ExitStack
-
 from limosa.engine import checkpoint, ending, journal, restore
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
-from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 
@@ -33,25 +30,15 @@ def rewind(
         if record.phase == "running" and not discard:
             kept = checkpoint.of_locked(host, record, f"before the rewind to {commit.commit_id[:12]}", stop=True)
             record = host.containers.load(container_id)
+        stopped = ending.idle(record)._replace(phase="stopped")
         try:
-            _in_place(host, record, commit, directory, keep_connections=False)
+            restore.in_place(host, stopped, commit, directory, keep_connections=False)
         except BaseException:
             if kept is not None:
                 with restore.brought(host, kept) as before:
-                    _in_place(host, host.containers.load(container_id), kept, before, keep_connections=True)
+                    stopped = ending.idle(host.containers.load(container_id))._replace(phase="stopped")
+                    restore.in_place(host, stopped, kept, before, keep_connections=True)
             raise
     restore.move_head(host, commit, "rewind")
     journal.note(host, "rewind", record, commit.commit_id)
     return kept
-
-
-def _in_place(
-    host: Host, record: ContainerRecord, commit: CommitRecord, directory: str, *, keep_connections: bool
-) -> None:
-    ending.release(host, record)
-    with ExitStack() as undo:
-        stopped = ending.idle(record)._replace(phase="stopped")
-        undo.callback(host.containers.save, stopped)
-        host.containers.save(stopped._replace(phase="starting"))
-        host.storage.revert(record.container_id, commit.snapshot)
-        restore.revive(host, stopped, commit, directory, undo, keep_connections=keep_connections)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from limosa.engine import channel_images, channel_store, exchange, transfers
+from limosa.engine.arriving import Arriving
 from limosa.engine.channel_store import not_kept
 from limosa.engine.exchange import Peer
 from limosa.engine.host import Host
@@ -17,6 +18,7 @@ from limosa.model.peer_protocol import (
     HasLayers,
     Hello,
     Message,
+    Question,
     Receive,
     Send,
     SendImage,
@@ -34,6 +36,15 @@ def serve(host: Host, connection: Connection) -> None:
         raise not_kept(connection, f"a {type(first).__name__} came first")
     connection.send(exchange.hello(host))
     peer = Peer(connection, first)
+    arriving = Arriving(host, peer)
+    try:
+        _answer_all(host, peer, arriving)
+    finally:
+        arriving.left()
+
+
+def _answer_all(host: Host, peer: Peer, arriving: Arriving) -> None:
+    connection = peer.connection
     while True:
         try:
             message = connection.receive()
@@ -42,7 +53,10 @@ def serve(host: Host, connection: Connection) -> None:
                 raise
             return
         try:
-            _answer(host, peer, message)
+            if isinstance(message, Question):
+                arriving.answer(message)
+            else:
+                _answer(host, peer, message)
         except LimosaError as failed:
             if failed.code == "LIM-PEER-004":
                 return

@@ -40,7 +40,7 @@ def names_for(
 ) -> dict[str, ObjectId]:
     """Return the refs that are to keep commits that come to a host; `ancestors` says what each descends from."""
     known = dict(target.store.refs())
-    live = {record.container_id for record in target.containers.all()}
+    live = {record.container_id for record in target.containers.all() if record.phase != "migrating"}
     refs: dict[str, ObjectId] = {}
     for record in _tips(records):
         ref = _ref(target, record, known | refs, live, ancestors(record))

@@ -30,9 +30,13 @@ def write_durably(path: str, data: bytes, *, name_too: bool = True) -> None:
     finally:
         os.close(descriptor)
     os.replace(unfinished, path)
-    if not name_too:
-        return
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    if name_too:
+        sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Have on disk which names a directory has. Source: fsync(2)."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

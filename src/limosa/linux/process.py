@@ -181,6 +181,15 @@ def parent(pid: int) -> int:
         return 0
 
 
+def tracer(pid: int) -> int:
+    """Return the pid of who traces a process, 0 if nobody does or it is gone. Source: proc_pid_status(5), TracerPid."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"TracerPid:")), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def command(pid: int) -> str:
     """Return a process's command line, empty if it is gone. Source: proc_pid_cmdline(5)."""
     try:

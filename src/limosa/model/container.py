@@ -16,10 +16,23 @@ FIRST_HOST_ID: Final = 1 << 29
 
 Kind = Literal["app", "system"]
 Protocol = Literal["tcp", "udp"]
-Phase = Literal["creating", "created", "starting", "running", "paused", "restarting", "stopping", "stopped", "removing"]
+Phase = Literal[
+    "creating",
+    "created",
+    "starting",
+    "running",
+    "paused",
+    "restarting",
+    "stopping",
+    "stopped",
+    "removing",
+    "migrating",
+]
 """`creating`, `starting`, `stopping` and `removing` belong to a command at work, which holds the container's lock: when
 that command is dead, `limosa recover` (or the next command that needs the container) finishes or undoes them.
-`restarting` belongs to the record's `keeper`, which waits for the next start and holds no lock (docs/adr/0008)."""
+`restarting` belongs to the record's `keeper`, which waits for the next start and holds no lock (docs/adr/0008).
+`migrating` belongs to an entry of the migrations' journal, which says who may run it (docs/adr/0026): nothing else
+touches the container."""
 
 
 class Limits(NamedTuple):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from limosa.model.container import ContainerRecord
 
-_LIVE = ("running", "paused")
+_LIVE = ("running", "paused", "migrating")
 _ENDED = ("stopped", "restarting")
 
 
@@ -12,7 +12,7 @@ class Event(NamedTuple):
     """One thing that happened, at `time_ns`."""
 
     time_ns: int
-    action: str  # create start stop die oom pause unpause rename set checkpoint restore fork remove
+    action: str  # create start stop die oom pause unpause rename set checkpoint restore fork migrate remove
     container_id: str
     name: str
     oci_image: str = ""
@@ -31,7 +31,7 @@ def happened(before: ContainerRecord | None, after: ContainerRecord) -> list[tup
         if after.exit.oom_killed:
             found.append(("oom", ""))
         found.append(("die", "reboot" if after.exit.reboot else f"exit status {after.exit.status}"))
-    if phase in _LIVE and after.phase == "removing":
+    if phase in _LIVE and phase != "migrating" and after.phase == "removing":
         found.append(("die", "removed"))
     if phase not in _LIVE and after.phase == "running":
         found.append(("start", ""))

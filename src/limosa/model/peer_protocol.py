@@ -6,7 +6,7 @@ Pure: from bytes to values and back. Whatever comes is checked here before anyth
 import json
 from typing import Any, Final, NamedTuple
 
-from limosa.model import codec
+from limosa.model import codec, handover
 from limosa.model.errors import LimosaError
 
 VERSION: Final = 1
@@ -141,7 +141,7 @@ class Question(NamedTuple):
     """A step of a migration (model/handover.py). The answer: `Reply`."""
 
     migration: str
-    question: str
+    question: handover.Question
     container: str = ""  # offer: its record, JSON
     commit: str = ""  # prepare: the last one
     name: str = ""  # offer: what it is to be called there

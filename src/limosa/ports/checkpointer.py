@@ -61,6 +61,9 @@ class Checkpointer(Protocol):
         Raises: LimosaError LIM-CRIU-…: it cannot be dumped; the processes run as before.
         """
 
+    def released(self, pid: int, timeout_s: float) -> bool:
+        """Wait until no criu holds a process any more, one whose command is dead for example; say whether it is so."""
+
     def session(self) -> AbstractContextManager[Session]:
         """Return a connection for one restore; it is closed, and criu with it, at the end of the `with` block."""
 

@@ -1,18 +1,10 @@
 """Connections to limosa on other machines."""
 
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from limosa.model.peer_address import PeerAddress
 from limosa.model.peer_protocol import Message
-
-
-class PeerAddress(NamedTuple):
-    """How another host is reached."""
-
-    destination: str  # as ssh takes it: [USER@]HOST, ssh://…, or a name of the user's ssh configuration
-    ssh_options: tuple[str, ...] = ()  # each as of ssh -o
-    root: str = ""  # its limosa root; "" for its default
-    command: str = "limosa"
 
 
 class Connection(Protocol):

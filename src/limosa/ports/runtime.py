@@ -129,6 +129,12 @@ class Runtime(Protocol):
         Raises: LimosaError LIM-RUN-008: it expects none or does not take it.
         """
 
+    def seated(self, container_id: ContainerId, init_pid: int) -> Started:
+        """Return how a restored first process is named while criu is still at work."""
+
+    def adopt(self, container_id: ContainerId, started: Started) -> None:
+        """Bring the runtime's own state in line with a restored container whose `finish_restore` was never reached."""
+
     def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
         """Wait until criu has ended well, and bring the runtime's own state in line, so that exec and kill work.
 

@@ -38,6 +38,17 @@ class Criu:
         kernel_cache.keep(self._program)  # before the processes are stopped: it saves 0.1 s of frozen time
         return (self._program, "swrk", "3")
 
+    def released(self, pid: int, timeout_s: float) -> bool:
+        """See the port."""
+        import time
+
+        deadline = time.monotonic() + timeout_s
+        while process.tracer(pid):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """See the port."""

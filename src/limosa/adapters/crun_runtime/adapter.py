@@ -121,7 +121,7 @@ class CrunRuntime:
     def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
         """See the port."""
         started = self._started(monitor.Starting(seat.sync_fd, self._monitor_plan(plan, _EXEC, (), {}, -1)))
-        self._adopt(plan.container_id, started)
+        self.adopt(plan.container_id, started)
         return started
 
     def abandon_restore(self, seat: RestoreSeat) -> None:
@@ -194,8 +194,12 @@ class CrunRuntime:
 
         run_files.put(started.init_pid, owner_id, files)
 
-    def _adopt(self, container_id: ContainerId, started: Started) -> None:
-        """Write what crun knows a container by, `<root>/<id>/status`, so that its exec, state and kill work."""
+    def seated(self, container_id: ContainerId, init_pid: int) -> Started:
+        """See the port."""
+        return Started(init_pid, process.start_ticks(init_pid), monitor.pid(self.bundle(container_id)))
+
+    def adopt(self, container_id: ContainerId, started: Started) -> None:
+        """See the port: write what crun knows a container by, `<root>/<id>/status`."""
         directory = f"{self._run}/crun/{container_id}"
         bundle = self.bundle(container_id)
         os.makedirs(directory, mode=0o700, exist_ok=True)

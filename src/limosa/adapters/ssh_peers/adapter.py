@@ -10,7 +10,8 @@ from typing import Final
 from limosa.adapters.ssh_peers.frames import IDLE_S, FramedConnection
 from limosa.linux import process
 from limosa.model.errors import LimosaError
-from limosa.ports.peers import Connection, PeerAddress
+from limosa.model.peer_address import PeerAddress
+from limosa.ports.peers import Connection
 
 _NOT_REACHED: Final = 255  # ssh's own status: ssh(1)
 _NOT_FOUND: Final = (126, 127)

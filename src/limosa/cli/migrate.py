@@ -1,0 +1,75 @@
+"""limosa migrate"""
+
+import argparse
+import json
+
+from limosa import wiring
+from limosa.cli import peer_options, values
+from limosa.cli.progress import ProgressLine, human
+from limosa.engine import migrate
+from limosa.engine.migrate import Progress, Summary, Wanted
+from limosa.model import codec
+from limosa.model.precopy import Wish
+
+EXAMPLES = f"""\
+examples:
+  limosa migrate web root@spare                          with its memory, files, address and open connections
+  limosa migrate web spare --to-name web2 --keep         leaves a stopped web here
+  limosa migrate web spare --max-downtime 100ms --bandwidth 50M
+{peer_options.HOSTS}
+Both hosts have one key (limosa host add --init) and a network of the container's network's name. Its address can
+come along where that network is bridged to one segment (network create --uplink). Files and memory are sent in rounds
+while it runs; then it stands still for the rest. If anything fails it goes on here, and nobody is left there."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add = parser.add_argument
+    add("--to-name", default="", metavar="NAME", help="what it is called there")
+    add("--keep", action="store_true", help="leave a stopped container here, with its last commit")
+    add("--precopy-rounds", default=None, type=_rounds, metavar="N|auto", help="auto: as long as rounds pay off")
+    add("--max-downtime", default=0.2, type=_seconds, metavar="TIME", help="200ms, 1s: rounds go on until less is left")
+    add("--bandwidth", default=0, type=values.size_bytes, metavar="SIZE", help="bytes a second, such as 100M")
+    add("--tcp", choices=("keep", "close"), default="keep", help="close: its connections to elsewhere end")
+    peer_options.add_options(parser)
+    add("--json", action="store_true")
+    add("container", metavar="NAME")
+    add("host", metavar="HOST")
+
+
+def _rounds(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
+def _seconds(text: str) -> float:
+    return float(text[:-2]) / 1000 if text.endswith("ms") else float(text.removesuffix("s"))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    host = wiring.host(wiring.root_of(args.root))
+    record = host.containers.find(args.container)
+    address = peer_options.address(host, args.host, args.ssh_option)
+    wish = Wish(args.max_downtime, args.precopy_rounds)
+    wanted = Wanted(args.to_name, args.keep, args.tcp == "keep", wish, args.bandwidth)
+    with ProgressLine(quiet=args.json) as line:
+        done = migrate.migrate(host, record, address, wanted, lambda progress: _show(line, progress))
+    print(json.dumps(codec.to_jsonable(done), indent=1) if args.json else _told(done, args.host))
+    return 0
+
+
+def _show(line: ProgressLine, progress: Progress) -> None:
+    words = progress.phase + (f", round {progress.rounds}" if progress.rounds else "")
+    if progress.expected is not None:
+        expected = progress.expected
+        words += f" (about {human(expected.left_bytes)} left to change, {expected.send_s * 1000:.0f} ms to send)"
+    line.update(words, progress.sent_bytes, 0)
+
+
+def _told(done: Summary, host: str) -> str:
+    parts = [f"{done.name} runs at {host}: {done.total_ns / 1e9:.2f} s, frozen {done.frozen_ns / 1e6:.0f} ms"]
+    rounds = ", ".join(human(one.sent_bytes) for one in done.rounds)
+    parts.append(f"rounds: {rounds}; while frozen: {human(done.frozen_bytes)}; in all {human(done.sent_bytes)}")
+    if done.images:
+        parts.append(f"image: {', '.join(done.images)}")
+    return "\n".join(parts)

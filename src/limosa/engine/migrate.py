@@ -1,0 +1,193 @@
+"""Move a running container to another host."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final, NamedTuple
+
+from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle
+from limosa.engine.exchange import Peer
+from limosa.engine.giving import Giving
+from limosa.engine.host import Host
+from limosa.model import handover, precopy
+from limosa.model.container import ContainerRecord
+from limosa.model.errors import LimosaError
+from limosa.model.migration import MigrationEntry, waits_for
+from limosa.model.peer_address import PeerAddress
+from limosa.model.precopy import Round, Wish
+
+_SECOND: Final = 1_000_000_000
+
+
+class Wanted(NamedTuple):
+    """What is asked for beside container and host."""
+
+    there: str = ""  # another name there
+    keep: bool = False
+    keep_connections: bool = True
+    wish: Wish = Wish()
+    bandwidth_bytes: int = 0  # a second; 0: as fast as it goes
+
+
+class Progress(NamedTuple):
+    """Where a migration is."""
+
+    phase: str
+    rounds: int = 0
+    sent_bytes: int = 0  # of this phase or round
+    expected: precopy.Forecast | None = None
+
+
+class Summary(NamedTuple):
+    """What a migration that has succeeded took."""
+
+    migration_id: str
+    name: str  # there
+    total_ns: int
+    frozen_ns: int  # from before its processes stopped until the other host said that they run
+    rounds: tuple[Round, ...]
+    frozen_bytes: int  # of records, while it stood still
+    sent_bytes: int  # everything that went through the connection
+    images: tuple[str, ...]
+    reconnections: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class _Sender:
+    """Commits the running container and sends what is new, round by round."""
+
+    def __init__(self, host: Host, record: ContainerRecord, wanted: Wanted, on_progress: OnProgress) -> None:
+        self.host, self.record, self.wanted, self._on_progress = host, record, wanted, on_progress
+        self.rounds: tuple[Round, ...] = ()
+        self.images: list[str] = []
+        self.reconnections = 0
+
+    def send(self, giving: Giving) -> None:
+        """Send rounds until another one would not pay off. Raises: LimosaError; the container runs on."""
+        assert giving.peer is not None
+        while precopy.another(self.rounds, self.wanted.wish) or not self.rounds:
+            self._round(giving.peer)
+            if self.wanted.wish.rounds == 0:
+                break
+
+    def _round(self, peer: Peer) -> None:
+        host, number = self.host, len(self.rounds) + 1
+        expected = precopy.forecast(self.rounds) if self.rounds else None
+        self._on_progress(Progress("committing", number, 0, expected))
+        begun = host.now_ns()
+        commit = checkpoint.checkpoint(host, self.record.container_id, f"migration, round {number}")
+        committed = host.now_ns()
+        if number == 1:
+            self.images = channel_images.share(
+                host, peer.connection, [commit], lambda what, done, total: self._on_progress(Progress(what, 0, done))
+            )
+        sent = exchange.send_commits(
+            host, peer, [commit], lambda size: self._on_progress(Progress("sending", number, size, expected))
+        )
+        arrived = host.now_ns()
+        self.rounds += (Round(sent, (committed - begun) / _SECOND, (arrived - committed) / _SECOND),)
+
+
+def migrate(
+    host: Host, record: ContainerRecord, address: PeerAddress, wanted: Wanted, on_progress: OnProgress
+) -> Summary:
+    """Move a container that runs to another host, and return what it took.
+
+    Raises: LimosaError LIM-MIG-010: it stays here, and why; LIM-MIG-011: it was handed over, and the other host has
+    not been heard since; LIM-PEER-…: that host cannot be reached. It runs here as before unless the code is -011.
+    """
+    ending.refuse_migrating(record)
+    lifecycle.require_running(record, "migrate")
+    begun = host.now_ns()
+    head = commits.head(host, record.container_id)
+    entry = MigrationEntry(
+        migration_id=host.new_id(),
+        side="source",
+        phase="",
+        container_id=record.container_id,
+        name=record.config.name,
+        peer=address,
+        peer_name=address.destination,
+        created_ns=begun,
+        there=wanted.there,
+        head_before="" if head is None else head.hex(),
+        keep=wanted.keep,
+        keep_connections=wanted.keep_connections,
+    )
+    sender = _Sender(host, record, wanted, on_progress)
+    with exchange.reached(host, address, wanted.bandwidth_bytes) as peer, host.migrations.locked(entry.migration_id):
+        exchange.require_one_key(host, peer)
+        giving = Giving(host, entry, peer, lambda stack: _reconnected(host, address, stack, sender), sender.send)
+        on_progress(Progress("offering"))
+        outcome = _performed(giving)
+        traffic = peer.connection.traffic()[0]
+    if outcome != "moved":
+        raise _stayed(giving, record)
+    return Summary(
+        migration_id=entry.migration_id,
+        name=wanted.there or record.config.name,
+        total_ns=host.now_ns() - begun,
+        frozen_ns=giving.up_at_ns - giving.frozen_at_ns,
+        rounds=sender.rounds,
+        frozen_bytes=giving.sent_frozen_bytes,
+        sent_bytes=traffic,
+        images=tuple(sender.images),
+        reconnections=sender.reconnections,
+    )
+
+
+def _performed(giving: Giving) -> str:
+    """Perform the source's program; if a step of it raises, take back what can be taken back."""
+    try:
+        return giving.run(handover.source())
+    except BaseException:
+        phase = giving.entry.phase
+        if phase in ("open", "frozen"):
+            giving.run(handover.recovered_source(phase))  # type: ignore[arg-type]
+        raise
+
+
+def _reconnected(host: Host, address: PeerAddress, stack: ExitStack, sender: _Sender) -> Peer:
+    sender.reconnections += 1
+    return stack.enter_context(exchange.reached(host, address))
+
+
+def _stayed(giving: Giving, record: ContainerRecord) -> LimosaError:
+    entry, why = giving.entry, giving.failure
+    name = record.config.name
+    cause = "" if why is None else f"{why.summary}{f': {why.cause}' if why.cause else ''}"
+    if entry.phase == "given":
+        return LimosaError(
+            "LIM-MIG-011",
+            f'"{name}" was handed over to {entry.peer_name}, and that has not been heard since',
+            state=f'"{name}" does not run here; {entry.peer_name} may run it',
+            cause=cause,
+            hint="limosa recover, here or there, once the hosts reach each other",
+        )
+    return LimosaError(
+        "LIM-MIG-010",
+        f'"{name}" is not moved to {entry.peer_name}',
+        state=f'"{name}" runs here as before' + (f"; {waits_for(entry)}" if entry.phase else ""),
+        cause=cause,
+        hint="" if why is None else why.hint,
+    )
+
+
+def recover_source(host: Host, entry: MigrationEntry) -> Giving:
+    """Go on with a migration whose command is dead; `entry.phase` of what is returned says where it is then.
+
+    Raises: BlockingIOError: its command lives.
+    """
+    with host.migrations.locked(entry.migration_id), ExitStack() as connections:
+        found = host.migrations.load(entry.migration_id) or entry._replace(phase="")
+        giving = Giving(
+            host,
+            found,
+            None,
+            lambda stack: connections.enter_context(exchange.reached(host, found.peer)),
+            lambda _: None,
+        )
+        if found.phase:
+            giving.run(handover.recovered_source(found.phase))  # type: ignore[arg-type]
+        return giving
