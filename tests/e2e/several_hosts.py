@@ -45,14 +45,16 @@ Host *
 class LimosaHost(Limosa):
     """One of them. Calling it runs a command of limosa there; `do` runs any."""
 
-    def __init__(self, name: str, address: str, place: str) -> None:
+    def __init__(self, name: str, address: str, place: str, env: str, command: str) -> None:
+        """`env` is VARIABLE=VALUE … for every limosa there, `command` what limosa is."""
         self.name, self.address, self.place = name, address, place
+        self._env, self._command = env, command
         os.mkdir(f"{place}/root", 0o711)
         holder = ["unshare", "--mount", "--net", "--propagation", "private", "sleep", "infinity"]
         self._holder = subprocess.Popen(holder)
         self._wait_for_namespaces()
         self._enter = ("nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", f"--net=/proc/{self._holder.pid}/ns/net")
-        super().__init__(f"{place}/root", (*self._enter, "env", f"PATH={self._path()}"))
+        super().__init__(f"{place}/root", (*self._enter, "env", f"PATH={self._path()}", *env.split()))
         self._sshd: subprocess.Popen[bytes] | None = None
 
     def _path(self) -> str:
@@ -80,7 +82,7 @@ class LimosaHost(Limosa):
         assert done.returncode == status, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
-    def begin(self, number: int, bridge: str, env: str = "") -> None:
+    def begin(self, number: int, bridge: str) -> None:
         """Join the segment and let sshd listen."""
         holder = str(self._holder.pid)
         outer, inner = f"seg{self.name}", "uplink"
@@ -94,9 +96,9 @@ class LimosaHost(Limosa):
         # ssh looks for the user's configuration in the home directory that /etc/passwd names.
         home = os.path.expanduser("~root")
         self.do("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={self.place}/home:{home}", home)
-        os.symlink(LIMOSA, f"{self.place}/bin/limosa")
+        os.symlink(self._command, f"{self.place}/bin/limosa")
         with open(f"{self.place}/sshd_config", "w", encoding="utf-8") as file:
-            text = SSHD.format(address=self.address, place=self.place, root=self.root, path=self._path(), env=env)
+            text = SSHD.format(address=self.address, place=self.place, root=self.root, path=self._path(), env=self._env)
             file.write(text)
         self.listen()
 
@@ -151,7 +153,7 @@ class Segment:
 
 
 @contextmanager
-def segment(names: str = "abc", env: str = "") -> Iterator[Segment]:
+def segment(names: str = "abc", env: str = "", command: str = LIMOSA) -> Iterator[Segment]:
     """Make hosts, each of which may log in at each other as root without a question."""
     place = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
     os.chmod(place, 0o711)
@@ -170,8 +172,8 @@ def segment(names: str = "abc", env: str = "") -> Iterator[Segment]:
                 shutil.copy(f"{place}/{key}", f"{own}/{key}")
             with open(f"{own}/home/.ssh/config", "w", encoding="utf-8") as file:
                 file.write(SSH.format(place=own))
-            hosts[name] = LimosaHost(name, f"10.77.0.{number}", own)
-            hosts[name].begin(number, bridge, env)
+            hosts[name] = LimosaHost(name, f"10.77.0.{number}", own, env.format(name=name), command)
+            hosts[name].begin(number, bridge)
         yield Segment(hosts)
     finally:
         failures = []

@@ -50,6 +50,17 @@ class FileMigrations:
         found = [self.load(name.removesuffix(".json")) for name in names]
         return sorted((one for one in found if one is not None), key=lambda one: one.created_ns)
 
+    def busy(self, migration_id: str) -> bool:
+        """See the port."""
+        path = f"{self._path(migration_id)}.lock"
+        if not os.path.exists(path):
+            return False
+        try:
+            with flock.locked(path, blocking=False):
+                return False
+        except BlockingIOError:
+            return True
+
     @contextmanager
     def locked(self, migration_id: str, wait_s: float = 0.0) -> Iterator[None]:
         """See the port."""

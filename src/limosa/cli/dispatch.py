@@ -54,6 +54,7 @@ VERBS: Final = {
     "push": ("push", "send a commit and its image to another host"),
     "fetch": ("fetch", "bring commits and their images from another host"),
     "migrate": ("migrate", "move a running container to another host"),
+    "migrations": ("migrations", "list what moves, and what a crash has left of it"),
     "host": ("host", "remember, list and check other hosts"),
     "export": ("export", "write a commit to a file"),
     "import": ("import_commits", "take commits from an exported file"),

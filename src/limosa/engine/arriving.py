@@ -310,8 +310,8 @@ class Arriving:
             if self.entry is not None and self.entry.phase:
                 self._drive(handover.left_alone(self.entry.phase))  # type: ignore[arg-type]
 
-    def recover(self, entry: MigrationEntry) -> str:
-        """Go on with what a dead process has left, and return the phase that it is in then.
+    def recover(self, entry: MigrationEntry) -> MigrationEntry:
+        """Go on with what a dead process has left, and return the entry as it is then.
 
         Raises: BlockingIOError: a living one works at it.
         """
@@ -319,8 +319,9 @@ class Arriving:
             self._held.enter_context(self.host.migrations.locked(entry.migration_id))
             self.entry = self.host.migrations.load(entry.migration_id)
             if self.entry is None:
-                return ""
-            return self._drive(handover.recovered_target(self.entry.phase))  # type: ignore[arg-type]
+                return entry._replace(phase="")
+            self._drive(handover.recovered_target(self.entry.phase))  # type: ignore[arg-type]
+            return self.entry
 
 
 def _bare(address: str) -> str:

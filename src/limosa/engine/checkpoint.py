@@ -19,8 +19,8 @@ from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
 from limosa.ports.written_pages import Following, ProcessMemory
 
-
 Hold = Callable[[CommitRecord], None]
+
 
 def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop: bool = False) -> CommitRecord:
     """Commit a running container, which goes on running unless `stop`.

@@ -147,13 +147,8 @@ class Giving:
         last: list[Step] = []
 
         def hold(commit: CommitRecord) -> None:
-            self._commit = commit
-            self.entry = self.entry._replace(commit=commit.commit_id)
-            step = program.send(OK)
-            while step not in (Do("end"), Do("wake")):
-                step = program.send(self.perform(step))
-            last.append(step)
-            if step == Do("wake"):
+            last.append(self._stands_still(program, commit))
+            if last[0] == Do("wake"):
                 raise _GoOn
 
         try:
@@ -173,6 +168,15 @@ class Giving:
             return program.send(FAILED)
         status = host.runtime.wait(container_id, ending.process_of(record), _END_S)
         return program.send(FAILED if status is None else OK)
+
+    def _stands_still(self, program: SourceProgram, commit: CommitRecord) -> Step:
+        """Perform what is done while all processes stand still; return the step that ends that."""
+        self._commit = commit
+        self.entry = self.entry._replace(commit=commit.commit_id)
+        step = program.send(OK)
+        while step not in (Do("end"), Do("wake")):
+            step = program.send(self.perform(step))
+        return step
 
     def _wake(self) -> str:
         """Bring it back here, whatever there is of it."""

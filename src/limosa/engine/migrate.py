@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Final, NamedTuple
 
 from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle
+from limosa.engine.arriving import Arriving
 from limosa.engine.exchange import Peer
 from limosa.engine.giving import Giving
 from limosa.engine.host import Host
@@ -174,20 +175,39 @@ def _stayed(giving: Giving, record: ContainerRecord) -> LimosaError:
     )
 
 
-def recover_source(host: Host, entry: MigrationEntry) -> Giving:
-    """Go on with a migration whose command is dead; `entry.phase` of what is returned says where it is then.
+def recover(host: Host, entry: MigrationEntry) -> MigrationEntry:
+    """Go on with a migration whose process is dead, and return its entry as it is then; the phase "" is no entry.
 
-    Raises: BlockingIOError: its command lives.
+    Raises: BlockingIOError: its process lives. LimosaError: what was begun cannot be done now; it may be repeated.
     """
+    if entry.side == "target":
+        return Arriving(host, None).recover(entry)
     with host.migrations.locked(entry.migration_id), ExitStack() as connections:
-        found = host.migrations.load(entry.migration_id) or entry._replace(phase="")
-        giving = Giving(
-            host,
-            found,
-            None,
-            lambda stack: connections.enter_context(exchange.reached(host, found.peer)),
-            lambda _: None,
-        )
-        if found.phase:
-            giving.run(handover.recovered_source(found.phase))  # type: ignore[arg-type]
-        return giving
+        found = host.migrations.load(entry.migration_id)
+        if found is None:
+            return entry._replace(phase="")
+        known: list[Peer] = []
+
+        def reconnect(_: ExitStack) -> Peer:
+            if not known:
+                known.append(connections.enter_context(exchange.reached(host, found.peer)))
+            return known[0]
+
+        giving = Giving(host, found, None, reconnect, lambda _: None)
+        giving.run(handover.recovered_source(found.phase))  # type: ignore[arg-type]
+        return giving.entry
+
+
+def told(before: MigrationEntry, after: MigrationEntry) -> str:
+    """Return what has become of a migration, in words."""
+    other = after.peer_name
+    if after.phase in ("", "returned", "moved", "up"):
+        here = after.side == "source" and before.phase not in ("given", "moved")
+        if after.side == "target":
+            words = f"runs here, from {other}" if before.phase in ("taken", "up") else f"did not come from {other}"
+        elif here or after.phase == "returned":
+            words = f"stays here: its migration to {other} is undone"
+        else:
+            words = f"has moved to {other}"
+        return words + (f"; {waits_for(after)}" if after.phase else "")
+    return f"is frozen: {waits_for(after)}" if after.phase != "declined" else f"could not run here: {waits_for(after)}"

@@ -7,7 +7,7 @@ killed and repeated.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from limosa.engine import commits, ending
+from limosa.engine import commits, ending, migrate
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
@@ -32,6 +32,7 @@ def recover(host: Host) -> Recovered:
     # in the meantime is then in no list, and what it had begun before is finished or dead.
     dumps = host.dumps.present()
     found = _everything(host)
+    lines += _migrations(host)
     needed = _NeededSnapshots(host)
     for record in host.containers.all():
         lines += _mend(host, record.container_id, needed)
@@ -51,6 +52,21 @@ def recover(host: Host) -> Recovered:
         host.storage.close()
         host.cgroups.close()
     return Recovered(tuple(lines))
+
+
+def _migrations(host: Host) -> list[str]:
+    """Go on with migrations whose commands are dead, and say how each stands."""
+    lines = []
+    for entry in host.migrations.all():
+        try:
+            settled = migrate.recover(host, entry)
+        except BlockingIOError:  # its command lives
+            continue
+        except LimosaError as failed:
+            lines.append(f'"{entry.name}": its migration cannot be finished yet: {failed.summary}')
+            continue
+        lines.append(f'"{entry.name}" {migrate.told(entry, settled)}')
+    return lines
 
 
 def _stray_dumps(host: Host, found: list[Dump]) -> list[str]:

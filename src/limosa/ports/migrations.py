@@ -21,6 +21,9 @@ class Migrations(Protocol):
     def all(self) -> list[MigrationEntry]:
         """Return every entry, oldest first."""
 
+    def busy(self, migration_id: str) -> bool:
+        """Say whether a process works at a migration."""
+
     def locked(self, migration_id: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
         """Be the one process that works at a migration, for the time of a `with` block.
 
