@@ -56,6 +56,18 @@ def test_any_damaged_byte_of_a_record_is_found(real: DirectoryStore) -> None:
     assert real.verify().damages == ()
 
 
+@pytest.mark.parametrize("left", [0.5, 0.0], ids=["half of its pack", "none of it"])
+def test_a_commit_that_is_gone_with_its_pack_is_told(real: DirectoryStore, left: float) -> None:
+    made = commit(real, {0: pages(0, 70)}, {b"f": b"x" * 20_000})
+    real.set_ref("tags/good", made, when_ns=1, why="tag")
+    path = only_pack(real)
+    real.close()
+    os.truncate(path, int(os.path.getsize(path) * left)) if left else os.unlink(path)
+    damages = DirectoryStore(real.parts.root).verify().damages
+    assert [(one.object_id, one.what) for one in damages if one.object_id == made] == [(made, "commit")]
+    assert any(part.commit == made for damage in damages for part in damage.affects)
+
+
 def test_damage_is_told_by_commit_path_and_pages(real: DirectoryStore) -> None:
     first = commit(real, {0: pages(0, 64), 0x7F0000000: pages(100, 64)}, {b"etc/a": b"a" * 100, b"etc/b": b"b" * 100})
     second = commit(real, {0: page(900)}, {b"etc/a": b"new" * 50}, parent=first, when_ns=2)

@@ -44,6 +44,9 @@ def verify(parts: Parts, commits: Iterable[ObjectId] | None) -> VerifyReport:
             forgotten = parts.refs.forgotten()
             wanted = list(walk.history(_tolerant(parts, bad), starts, parts.index.has))
             checked = [(commit_id, commit) for commit_id, commit in wanted if commit_id not in forgotten]
+            for commit_id in set(parts.refs.all().values()) - {one for one, _ in wanted}:
+                bad[commit_id] = ("commit", _MISSING)  # its pack was cut off or is gone: no record tells of it
+                checked.append((commit_id, Commit((), Manifest(), 0)))
         else:
             load = _tolerant(parts, bad)
             checked = [(commit_id, codec.decode_commit(load("commit", commit_id))) for commit_id in commits]
