@@ -76,8 +76,8 @@ def test_commits_restore_after_the_container_was_removed(one: Limosa) -> None:
 
 def test_rewind_keeps_what_is_thrown_away_and_history_is_named(one: Limosa) -> None:
     limosa = one
-    first = limosa("checkpoint", "one", "--tag", "good").strip()
     at_first = number(limosa, "one")
+    first = limosa("checkpoint", "one", "--tag", "good").strip()
     limosa("exec", "one", "sh", "-c", "echo damage >/root/damage")
     second = limosa("checkpoint", "one").strip()
     assert [one["commit_id"] for one in commits(limosa)] == [first, second]
@@ -87,7 +87,7 @@ def test_rewind_keeps_what_is_thrown_away_and_history_is_named(one: Limosa) -> N
     before = number(limosa, "one")
     said = limosa("rewind", "one", "one~1")
     thrown_away = said.split()[-1]
-    assert at_first - 100 < number(limosa, "one") < before
+    assert at_first < number(limosa, "one") < before
     limosa("exec", "one", "test", "!", "-e", "/root/damage")
     assert limosa("wait", "--help")
     assert "rewind" in limosa("reflog", "one")

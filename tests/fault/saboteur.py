@@ -21,6 +21,8 @@ _LOOKING = """
 alive allocated_bytes boot_id command delegatable_files device_of ended exit_status find_link groups hierarchies
 is_btrfs is_mount link_names links mount_points names_in open_below parent processes proxy_neighbours read
 start_ticks subvolume wait
+descriptors namespaces socket_facts odd_mappings tracer mount_table unread_netlink interfaces row source_of short_name
+unix_sockets names_in
 """
 # What only looks; a kill before it is the same as one before the next change.
 _LOOKS = frozenset(_LOOKING.split())
@@ -66,8 +68,8 @@ def _command(argv: Sequence[str], fatal: int, write_end: int) -> None:
     status, os_write, os_exit = 99, os.write, os._exit
     try:
         null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1):
-            os.dup2(null, number)
+        os.dup2(null, 0)
+        os.dup2(2, 1)  # what it says is shown with a failure
         sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
         counter = Counter(fatal)
