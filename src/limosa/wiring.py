@@ -232,7 +232,21 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
             checked=os.environ.get("LIMOSA_CHECK_WRITTEN") == "1",
         )
 
-    return {maker.__name__: maker for maker in (store, dumps, memory_archive, file_archive, written_pages)}
+    def commit_mounts() -> object:
+        from limosa.adapters.commit_mounts import DirectoryCommitMounts
+
+        return DirectoryCommitMounts(root)
+
+    def timers() -> object:
+        import shutil
+
+        from limosa.adapters.systemd_timers import SystemdTimers
+
+        command = shutil.which(sys.argv[0]) or shutil.which("limosa") or sys.argv[0]
+        return SystemdTimers(_tag(root), root, os.path.abspath(command))
+
+    makers = (store, dumps, memory_archive, file_archive, written_pages, commit_mounts, timers)
+    return {maker.__name__: maker for maker in makers}
 
 
 def _tag(root: str) -> str:

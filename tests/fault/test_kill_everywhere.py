@@ -176,6 +176,31 @@ def restorable(site: Site) -> None:
     site.inside("it")
 
 
+def mounted(site: Site) -> None:
+    committed_running(site)
+    site("mount", "it", f"{site.root}/look")
+
+
+def unmounted(site: Site) -> None:
+    """A commit is mounted whole, or not at all and nothing of it is left."""
+    goes_on(site)
+    there = [one["directory"] for one in json.loads(site("mount", "--json"))]
+    assert there in ([], [f"{site.root}/look"])
+    assert bool(there) == os.path.exists(f"{site.root}/look/bin/sh")
+    if there:
+        site("umount", *there)
+    assert os.listdir(f"{site.root}/mounts") == ["lock"]
+
+
+def held_or_not(site: Site) -> None:
+    phase = site.records()["it"]["phase"]
+    assert phase in ("paused", "stopped"), phase
+    if phase == "stopped":
+        site("restore", "--no-start", json.loads(site("log", "--json"))[-1]["commit_id"])
+    site("start", "it")
+    site.inside("it")
+
+
 def pruned(site: Site) -> None:
     """What came in whole and has no name is no damage, and goes with `prune`."""
     for image in json.loads(site("images", "--json")):
@@ -229,6 +254,9 @@ SCENARIOS = {
     "checkpoint-stop": Scenario(("checkpoint", "--stop", "it"), runs, as_before_or_after),
     "restore": Scenario(("restore", "COMMIT"), committed, restorable),
     "rewind": Scenario(("rewind", "it", "COMMIT"), committed_running, as_before_or_after),
+    "restore-no-start": Scenario(("restore", "--no-start", "COMMIT"), committed, held_or_not),
+    "mount": Scenario(("mount", "COMMIT", "DIR"), committed_running, unmounted),
+    "umount": Scenario(("umount", "DIR"), mounted, unmounted),
     "fork": Scenario(("fork", "--name", "copy", "COMMIT"), committed, copies),
     "forget": Scenario(("forget", "COMMIT"), committed, as_before_or_after),
     "exited": Scenario(("internal-exited", "ID"), lost, as_before_or_after),
@@ -260,6 +288,7 @@ def site(postgresql_rootfs: str, registry: str) -> Iterator[Site]:
     with open(f"{tree}/etc/hostname", "w", encoding="ascii") as file:
         file.write("small\n")
     made = Site(root, tree)
+    os.mkdir(f"{root}/look")
     try:
         imported.give(root, postgresql_rootfs, "box")
         made("run", "-d", "--name", "base", "box", *SLEEP)
@@ -316,7 +345,8 @@ def _word(site: Site, word: str) -> str:
         return str(json.loads(site("log", "--json"))[-1]["commit_id"])
     if word == "ID":
         return str(site.records()["it"]["container_id"])
-    return site.rootfs if word == "TAR" else word.replace("REGISTRY", site.registry)
+    known = {"TAR": site.rootfs, "DIR": f"{site.root}/look"}
+    return known.get(word, word.replace("REGISTRY", site.registry))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

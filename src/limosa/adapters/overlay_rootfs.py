@@ -21,15 +21,6 @@ from limosa.ports.storage import WritableFiles
 _MOST_BYTES: Final = 16 << 20
 
 
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-def _short_name(index: int) -> str:
-    """Return a name of one letter for the first 62, of two for the next: a hundred fit into a mount option."""
-    above, digit = divmod(index, len(_DIGITS))
-    return (_DIGITS[above - 1] if above else "") + _DIGITS[digit]
-
-
 class OverlayRootfs:
     """The `Rootfs` port over overlayfs."""
 
@@ -72,7 +63,7 @@ class OverlayRootfs:
         if first_host_id:
             userns_fd = _mapping(first_host_id)
         try:
-            *lower, top = [_short_name(index) for index in range(len(sources))]
+            *lower, top = [mount.short_name(index) for index in range(len(sources))]
             for name, source in zip([*lower, top], sources, strict=True):
                 self._bound(source, f"{binds}/{name}", userns_fd)
             options = [

@@ -56,6 +56,8 @@ VERBS: Final = {
     "migrate": ("migrate", "move a running container to another host"),
     "migrations": ("migrations", "list what moves, and what a crash has left of it"),
     "host": ("host", "remember, list and check other hosts"),
+    "mount": ("mount", "show the files of a commit in a directory, read-only"),
+    "umount": ("umount", "take away what mount made"),
     "export": ("export", "write a commit to a file"),
     "import": ("import_commits", "take commits from an exported file"),
     "gc": ("gc", "free what no commit needs"),

@@ -40,5 +40,5 @@ def _commit(host: Host, source: str) -> CommitRecord:
     except LimosaError:
         return commits.find(host, source)
     if record.phase == "running":
-        return checkpoint.checkpoint(host, record.container_id, "fork")
+        return checkpoint.checkpoint(host, record.container_id, checkpoint.Wanted("fork"))
     return commits.find(host, source)

@@ -67,4 +67,4 @@ def status(record: ContainerRecord) -> str:
         return f"exited ({record.exit.status}{why})"
     if record.phase == "restarting" and record.exit is not None:
         return f"restarting ({record.exit.status}, {record.restarts} times)"
-    return record.phase
+    return "paused, restored" if record.held else record.phase

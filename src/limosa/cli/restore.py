@@ -9,13 +9,19 @@ EXAMPLES = """\
 examples:
   limosa restore 5f2c9a
   limosa restore db            its latest commit, also after limosa rm db
-  limosa restore --tcp close good"""
+  limosa restore --tcp close good
+  limosa restore --no-start db  all is there and stands still; limosa start db lets it go on"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--name", default="", metavar="NAME", help="another name, for a container that was removed")
     parser.add_argument("--tcp", choices=("keep", "close"), help="connections with the outside")
+    parser.add_argument(
+        "--no-start",
+        action="store_true",
+        help="leave it paused before any of its processes has run; start lets it go on",
+    )
     parser.add_argument("commit", metavar="COMMIT")
 
 
@@ -23,5 +29,6 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     keep = None if args.tcp is None else args.tcp == "keep"
-    print(restore.restore(host, commits.find(host, args.commit), args.name, keep).config.name)
+    commit = commits.find(host, args.commit)
+    print(restore.restore(host, commit, args.name, keep, start=not args.no_start).config.name)
     return 0

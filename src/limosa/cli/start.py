@@ -11,7 +11,7 @@ from limosa.model.errors import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, LimosaError
 
 EXAMPLES = """\
 examples:
-  limosa start web
+  limosa start web               also what `restore --no-start` left standing
   limosa start -ai shell         and join its terminal or its input and output
   limosa start --onboot          what the boot unit of `limosa setup` calls"""
 
@@ -46,6 +46,8 @@ def _attached(host: Host, args: argparse.Namespace) -> int:
     record = host.containers.find(args.containers[0])
     stdin = args.interactive and record.config.stdin_open
     streams = terminal_options.streams(args, stdin=stdin, terminal=record.config.terminal)
+    if record.held:
+        record = lifecycle.start(host, record.container_id)
     if record.phase == "running":
         return attached.attach(host, record, streams)
     return attached.run(host, record, streams)

@@ -3,18 +3,23 @@
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from limosa.model.cgroup import WEIGHT_MAX, WEIGHT_MIN
 from limosa.model.container import HOOK_EVENTS, Mount, PublishedPort, RestartPolicy
 from limosa.model.devices import DEVICES
 from limosa.model.ids import NAME
 
+if TYPE_CHECKING:
+    from limosa.model.retention import Keep
+
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _MOST_PORT = 65535
 _LEAST_LOG_BYTES: Final = 16 << 10  # conmon writes up to 8 KiB at once
 _UNLIMITED: Final = ("unlimited", "-1")
 _LEAST_MEMORY_BYTES: Final = 4 << 20
+_LEAST_INTERVAL_SECONDS: Final = 10
+_MOST_INTERVAL_SECONDS: Final = 365 * 86_400
 _LEAST_CPUS: Final = 0.01
 _EVENT_FILTERS: Final = ("name", "action", "id")
 _ULIMIT_MOST: Final = (1 << 64) - 1
@@ -288,6 +293,37 @@ def count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
     return int(text)
+
+
+def interval_s(text: str) -> int:
+    """Return the seconds of "10m", "1h", "30s", "1d"; 10 at least."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = text[:-1], text[-1:]
+    seconds = int(number) * units[unit] if number.isdigit() and unit in units else 0
+    if not _LEAST_INTERVAL_SECONDS <= seconds <= _MOST_INTERVAL_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no interval: use a number and s, m, h or d, from 10s to 365d")
+    return seconds
+
+
+def retention(text: str) -> "Keep":
+    """Return the meaning of "hourly=24,daily=7"."""
+    from limosa.model import retention as rules
+
+    try:
+        return rules.parse(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(str(wrong)) from wrong
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 1 << 20:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds: use 0 or more")
+    return value
 
 
 def days(text: str) -> float:

@@ -6,11 +6,13 @@ Both are read and stored after the processes go on.
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import NamedTuple
 
-from limosa.engine import bundle, commits, ending, journal, lifecycle
+from limosa.engine import bundle, commits, ending, journal, lifecycle, obstacles
 from limosa.engine.host import Host
 from limosa.model.cgroup import CgroupNode
-from limosa.model.commit import CommitRecord
+from limosa.model.commit import CheckpointStats, CommitRecord
+from limosa.model.commit_store import WriteStats
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
@@ -22,20 +24,30 @@ from limosa.ports.written_pages import Following, ProcessMemory
 Hold = Callable[[CommitRecord], None]
 
 
-def checkpoint(host: Host, container_id: ContainerId, message: str = "", *, stop: bool = False) -> CommitRecord:
-    """Commit a running container, which goes on running unless `stop`.
+class Wanted(NamedTuple):
+    """How a container is to be committed."""
+
+    message: str = ""
+    stop: bool = False  # end the container with the commit
+    end_sessions: bool = False  # end running exec sessions first; without it they are a reason to refuse
+    scheduled: bool = False  # nobody asked for it but a timer
+    measured: Callable[[CheckpointStats], None] = lambda _: None  # is told what it took
+
+
+def checkpoint(host: Host, container_id: ContainerId, wanted: Wanted = Wanted()) -> CommitRecord:  # noqa: B008 - immutable
+    """Commit a running container, which goes on running unless that was to end it.
 
     Raises: LimosaError LIM-CONT-002: it does not run; LIM-CRIU-…: it cannot be dumped; LIM-CRIU-020: an exec session
     runs; LIM-CSTORE-006: the disk is full. The container runs as before then, and nothing is left of the attempt.
     """
     with host.containers.locked(container_id):
-        return of_locked(host, ending.loaded(host, container_id), message, stop=stop)
+        return of_locked(host, ending.loaded(host, container_id), wanted)
 
 
-def of_locked(host: Host, record: ContainerRecord, message: str, *, stop: bool) -> CommitRecord:
+def of_locked(host: Host, record: ContainerRecord, wanted: Wanted) -> CommitRecord:
     """Commit a container whose lock the caller holds; see `checkpoint`."""
-    commit = _taken(host, record, message, stop=stop)
-    if stop:
+    commit = _taken(host, record, wanted)
+    if wanted.stop:
         status = host.runtime.wait(record.container_id, ending.process_of(record), 10)
         ending.settle(host, record._replace(stopped_by_user=True), status)
     return commit
@@ -47,15 +59,16 @@ def held(host: Host, record: ContainerRecord, message: str, hold: Hold) -> Commi
     If `hold` raises, the processes go on as if nothing had happened, the commit stays, and that is raised. The caller
     holds the container's lock and takes back what the container held. Raises: as `checkpoint`.
     """
-    return _taken(host, record, message, stop=True, hold=hold)
+    return _taken(host, record, Wanted(message, stop=True), hold)
 
 
-def _taken(
-    host: Host, record: ContainerRecord, message: str, *, stop: bool, hold: Hold = lambda commit: None
-) -> CommitRecord:
+def _taken(host: Host, record: ContainerRecord, wanted: Wanted, hold: Hold = lambda commit: None) -> CommitRecord:
+    begun_ns = host.now_ns()
     container_id = record.container_id
     lifecycle.require_running(record, "checkpoint")
-    _refuse_sessions(host, record)
+    if wanted.end_sessions:
+        _end_sessions(host, record)
+    obstacles.refuse(host, record)
     dump = Dump(container_id, host.new_id())
     with ExitStack() as always:
         always.callback(host.dumps.remove, dump)
@@ -72,10 +85,14 @@ def _taken(
                     directory,
                 )
             )
-            taking = _Taking(host, record, dump, directory, message, stop, base, following, hold)
-            commit = taking.commit()
+            taking = _Taking(host, record, dump, directory, wanted, base, following, hold)
+            try:
+                commit = taking.commit()
+            except LimosaError as failed:
+                raise obstacles.explained(host, record, failed) from failed
             undo.pop_all()
     journal.note(host, "checkpoint", record, commit.commit_id)
+    wanted.measured(taking.took(commit, host.now_ns() - begun_ns))
     return commit
 
 
@@ -88,20 +105,21 @@ class _Taking:
         record: ContainerRecord,
         dump: Dump,
         directory: str,
-        message: str,
-        stop: bool,
+        wanted: Wanted,
         base: CommitReader | None,
         following: Following,
         hold: Hold,
     ) -> None:
         self._host, self._record, self._dump, self._directory = host, record, dump, directory
-        self._message, self._stop, self._base, self._following = message, stop, base, following
+        self._wanted, self._base, self._following = wanted, base, following
         self._hold = hold
         self._streams = host.runtime.standard_streams(record.container_id)
         self._moments: dict[str, int] = {}
         self._memories: list[ProcessMemory] = []
         self._witness: list[ProcessMemory] = []
         self._made: CommitRecord | None = None
+        self._written = WriteStats()
+        self._frozen_ns = self._dumped_ns = self._stored_ns = 0
 
     def commit(self) -> CommitRecord:
         """Dump, and return what was stored."""
@@ -111,15 +129,19 @@ class _Taking:
             init_pid=record.init_pid,
             criu_images=self._directory,
             rootfs=rootfs,
-            leave_running=not self._stop,
+            leave_running=not self._wanted.stop,
             own_network=ending.networked(record.config),
             external_mounts=bundle.external_mounts(bundle.plan(host, record, rootfs)),
             skip_followed=host.written_pages.skips,
             processes=tuple(host.cgroups.processes(record.container_id)),
         )
-        host.checkpointer.dump(plan, self._on_moment)
-        assert self._made is not None
-        made = self._made if self._stop else self._kept(self._made)
+        asked_ns = host.now_ns()
+        self._frozen_ns = host.checkpointer.dump(plan, self._on_moment)
+        self._dumped_ns = host.now_ns() - asked_ns - self._stored_ns
+        made = self._made
+        assert made is not None
+        if not self._wanted.stop:
+            made = self._kept(made._replace(frozen_ns=self._frozen_ns or made.frozen_ns))
         self._following.settle(made.commit_id)
         return made
 
@@ -134,12 +156,29 @@ class _Taking:
             self._memories = self._following.capture(processes)
             self._moments["captured"] = host.now_ns()
             self._made = self._described(groups)
-            if self._stop:  # criu ends the processes when this returns: never are there neither they nor it
+            if self._wanted.stop:  # criu ends the processes when this returns: never are there neither they nor it
                 self._made = self._kept(self._made)
                 self._hold(self._made)
 
     def _kept(self, made: CommitRecord) -> CommitRecord:
-        return commits.keep(self._host, made, self._directory, self._base, self._memories, self._witness)
+        begun_ns = self._host.now_ns()
+        made, self._written = commits.keep(self._host, made, self._directory, self._base, self._memories, self._witness)
+        self._stored_ns = self._host.now_ns() - begun_ns
+        return made
+
+    def took(self, commit: CommitRecord, total_ns: int) -> CheckpointStats:
+        """Return what all of it took."""
+        return CheckpointStats(
+            prepared_ns=max(0, total_ns - self._dumped_ns - self._stored_ns),
+            dumped_ns=self._dumped_ns,
+            captured_ns=self._moments["captured"] - self._moments["post-dump"],
+            stored_ns=self._stored_ns,
+            frozen_ns=self._frozen_ns or commit.frozen_ns,
+            total_ns=total_ns,
+            read_bytes=self._written.read_bytes,
+            new_bytes=self._written.new_bytes,
+            stored_bytes=self._written.stored_bytes,
+        )
 
     def _described(self, groups: tuple[CgroupNode, ...]) -> CommitRecord:
         moments = self._moments
@@ -147,25 +186,26 @@ class _Taking:
             container=self._record,
             streams=self._streams,
             snapshot=self._dump.label,
-            message=self._message,
+            message=self._wanted.message,
             # criu locks no network that is the host's; shortly before it stops anything is the nearest that it tells.
             frozen_ns=moments["captured"] - moments.get("network-lock", moments.get("pre-dump", moments["captured"])),
             cgroups=tuple(groups),
-            stopped=self._stop,
+            stopped=self._wanted.stop,
+            scheduled=self._wanted.scheduled,
             created_ns=moments["post-dump"],
         )
 
 
-def _refuse_sessions(host: Host, record: ContainerRecord) -> None:
+def _end_sessions(host: Host, record: ContainerRecord) -> None:
     processes = host.cgroups.processes(record.container_id)
-    sessions = host.runtime.sessions(ending.process_of(record), processes)
-    if sessions:
+    try:
+        host.runtime.end_sessions(ending.process_of(record), processes)
+    except TimeoutError as stuck:
         name = record.config.name
         raise LimosaError(
             "LIM-CRIU-020",
-            f'cannot checkpoint "{name}": an exec session runs in it',
-            state=f'"{name}" is running; nothing changed',
-            cause="it is no descendant of the first process, so it could not come back: "
-            + ", ".join(f"pid {pid} ({command[:60]})" for pid, command in sessions),
-            hint="end the session, then checkpoint again",
-        )
+            f'cannot checkpoint "{name}": an exec session does not end',
+            state=f'"{name}" is running; its sessions were asked to end, and killed',
+            cause=str(stuck),
+            hint=f"limosa top {name} shows what it waits for",
+        ) from stuck

@@ -14,7 +14,7 @@ from limosa.engine import written_check
 from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.commit import CommitId, CommitRecord
-from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId
+from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId, WriteStats
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ID_DIGITS, NAME, ContainerId, checked_digest, checked_name, looks_like_id
@@ -54,8 +54,8 @@ def keep(
     base: CommitReader | None = None,
     memories: Sequence[ProcessMemory] = (),
     witness: Sequence[ProcessMemory] = (),
-) -> CommitRecord:
-    """Store a dump and the snapshot that belongs to it as the container's next commit, and return it with its id.
+) -> tuple[CommitRecord, WriteStats]:
+    """Store a dump and the snapshot that belongs to it as the container's next commit; return it with its id and cost.
 
     `base` is its parent as `built_upon` gave it, `memories` what was followed, and `witness` what the commit must have.
     Raises: LimosaError LIM-CSTORE-006: the disk is full; LIM-TRACK-002: it does not have that. Nothing of it is kept,
@@ -63,15 +63,18 @@ def keep(
     """
     container_id = record.container.container_id
     latest = head(host, container_id)
-    attributes = json.dumps(codec.to_jsonable(record)).encode()
     with host.store.writing() as writer:
         manifest = _manifest(host, writer, record, criu_images, base, memories)
+        written = writer.stats()
+        record = record._replace(read_bytes=written.read_bytes, new_bytes=written.new_bytes)
+        attributes = json.dumps(codec.to_jsonable(record)).encode()
         parents = () if latest is None else (latest,)
         commit_id = writer.put_commit(Commit(parents, manifest, record.created_ns, attributes))
         if witness:
             written_check.check(host, commit_id, witness)
         host.store.set_ref(ref_of(container_id), commit_id, when_ns=host.now_ns(), why=f"checkpoint: {record.message}")
-    return record._replace(commit_id=_text(commit_id), parent=_text(latest))
+        written = writer.stats()
+    return record._replace(commit_id=_text(commit_id), parent=_text(latest)), written
 
 
 def _manifest(
@@ -251,6 +254,34 @@ def history_of(host: Host, container_id: ContainerId) -> list[CommitRecord]:
     """Return what a container's latest commit descends from, oldest first; it begins before a fork."""
     latest = head(host, container_id)
     return [] if latest is None else descent(host, {latest})
+
+
+def family_of(host: Host, container_id: ContainerId) -> list[CommitRecord]:
+    """Return all commits that share an ancestor with a container's history, its forks' and originals', oldest first."""
+    own = {record.commit_id for record in history_of(host, container_id)}
+    found = every(host)
+    known = {record.commit_id: record for record in found}
+    root_of: dict[CommitId, CommitId] = {}
+    for record in found:
+        path = [record.commit_id]
+        while path[-1] not in root_of and known[path[-1]].parent in known:
+            path.append(known[path[-1]].parent)
+        root = root_of.get(path[-1], path[-1])
+        root_of.update(dict.fromkeys(path, root))
+    roots = {root_of[one] for one in own}
+    return [record for record in found if root_of[record.commit_id] in roots]
+
+
+def heads(host: Host) -> dict[CommitId, list[str]]:
+    """Return the names of the containers that stand at each commit: made it last, or came from it."""
+    names = {record.container_id: record.config.name for record in host.containers.all()}
+    found: dict[CommitId, list[str]] = {}
+    for ref, commit_id in host.store.refs().items():
+        kind, _, container_id = ref.partition("/")
+        name = names.get(ContainerId(container_id))
+        if kind == "containers" and name is not None:
+            found.setdefault(_text(commit_id), []).append(name)
+    return found
 
 
 def require_free_tag(host: Host, name: str) -> None:

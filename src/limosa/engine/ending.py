@@ -70,7 +70,7 @@ def in_order(host: Host, record: ContainerRecord) -> ContainerRecord | None:
             return settle(host, record, status)
         if record.phase == "paused" and not host.cgroups.frozen(record.container_id):  # `pause` or `unpause` was killed
             host.cgroups.thaw(record.container_id)
-            record = record._replace(phase="running")
+            record = record._replace(phase="running", held=False)
             host.containers.save(record)
         return record
     if record.phase in ("creating", "removing"):
@@ -145,6 +145,8 @@ def erase(host: Host, record: ContainerRecord) -> None:
     host.keepers.end(record.keeper)
     _release_all_but_runtime(host, record, forget=True)
     host.runtime.delete(container_id)
+    if record.schedule is not None:
+        host.timers.remove(container_id)
     host.identities.remove(container_id)
     host.storage.destroy(container_id)
     if record.volumes_go or record.config.remove_when_stopped or record.phase == "creating":

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from limosa.ports.archive_files import ArchiveFiles
     from limosa.ports.cgroups import Cgroups
     from limosa.ports.checkpointer import Checkpointer
+    from limosa.ports.commit_mounts import CommitMounts
     from limosa.ports.commit_store import CommitStore
     from limosa.ports.container_files import ContainerFiles
     from limosa.ports.dumps import Dumps
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from limosa.ports.storage import Storage
     from limosa.ports.store_keys import StoreKeys
     from limosa.ports.templates import Templates
+    from limosa.ports.timers import Timers
     from limosa.ports.volumes import Volumes
     from limosa.ports.written_pages import WrittenPages
 
@@ -50,10 +52,12 @@ class Host:
     checkpointer: "Checkpointer"
     container_files: "ContainerFiles"
     templates: "Templates"
+    timers: "Timers"
     volumes: "Volumes"
     identities: "Identities"
     hooks: "Hooks"
     store: "CommitStore"
+    commit_mounts: "CommitMounts"
     dumps: "Dumps"
     memory_archive: "MemoryArchive"
     file_archive: "FileArchive"

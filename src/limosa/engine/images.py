@@ -14,14 +14,15 @@ _UNREACHED: Final = "LIM-IMG-003"
 
 
 def layers_in_use(host: Host) -> frozenset[Digest]:
-    """Return the layers that containers and commits need."""
+    """Return the layers that containers, commits and mounts of commits need."""
     return frozenset(layer for _, layers in _users(host) for layer in layers)
 
 
 def _users(host: Host) -> list[tuple[str, tuple[Digest, ...]]]:
     containers = [(f"container {record.config.name}", record.layers) for record in host.containers.all()]
+    mounted = [(f"mount {one.directory}", one.layers) for one in host.commit_mounts.all()]
     committed = [(f"commit {commit.commit_id[:12]}", commit.container.layers) for commit in commits.every(host)]
-    return [*containers, *committed]
+    return [*containers, *mounted, *committed]
 
 
 def users(host: Host, image: OciImage) -> list[str]:

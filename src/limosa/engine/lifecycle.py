@@ -4,10 +4,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Final
 
-from limosa.engine import bundle, ending, hooks, inspection, mounts, system, volumes
+from limosa.engine import bundle, ending, hooks, inspection, mounts, pausing, system, volumes
 from limosa.engine.ending import networked, process_of
 from limosa.engine.host import Host
-from limosa.model.container import ContainerConfig, ContainerRecord, ProcessName
+from limosa.model.container import ContainerConfig, ContainerRecord, Phase, ProcessName
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId, Digest
 from limosa.model.oci import KIND_LABEL, is_init
@@ -123,12 +123,14 @@ def _was_leftover(host: Host, name: str) -> bool:
 def start(host: Host, container_id: ContainerId, before_program: Callable[[], None] | None = None) -> ContainerRecord:
     """Start a container that does not run; `before_program` is called when all is there but the program's start.
 
-    Raises: LimosaError; it is stopped, as before, then. LIM-CONT-011: it is paused.
+    Raises: LimosaError; it is stopped, as before, then. LIM-CONT-011: it is paused, and was not restored so.
     """
     with host.containers.locked(container_id):
         record = ending.loaded(host, container_id)
         if record.phase == "running":
             return record
+        if record.phase == "paused" and record.held:
+            return pausing.let_go(host, record)
         if record.phase == "paused":
             name = record.config.name
             raise LimosaError(
@@ -184,11 +186,12 @@ def acquire(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
     return rootfs
 
 
-def running(host: Host, record: ContainerRecord, started: Started) -> ContainerRecord:
-    """Record that a container runs, and return the record."""
+def running(host: Host, record: ContainerRecord, started: Started, *, phase: Phase = "running") -> ContainerRecord:
+    """Record that a container runs, or `phase`: "paused" before its processes have run at all; return the record."""
     by_itself = record.restarts > 0 or (record.exit is not None and record.exit.reboot)
     record = with_processes(record, started)._replace(
-        phase="running",
+        phase=phase,
+        held=phase == "paused",
         started_ns=host.now_ns(),
         boot_id=host.boot_id(),
         keeper=ProcessName(),

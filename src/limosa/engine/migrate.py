@@ -77,7 +77,7 @@ class _Sender:
         expected = precopy.forecast(self.rounds) if self.rounds else None
         self._on_progress(Progress("committing", number, 0, expected))
         begun = host.now_ns()
-        commit = checkpoint.checkpoint(host, self.record.container_id, f"migration, round {number}")
+        commit = checkpoint.checkpoint(host, self.record.container_id, checkpoint.Wanted(f"migration, round {number}"))
         committed = host.now_ns()
         if number == 1:
             self.images = channel_images.share(

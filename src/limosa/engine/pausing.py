@@ -32,18 +32,35 @@ def pause(host: Host, container_id: ContainerId) -> ContainerRecord:
         paused = record._replace(phase="paused")
         host.containers.save(paused)
         try:
-            host.cgroups.freeze(container_id, _FREEZE_SECONDS)
-        except (TimeoutError, LimosaError) as failed:
+            freeze(host, record)
+        except LimosaError:
             host.containers.save(record._replace(phase="running"))
-            raise LimosaError(
-                "LIM-CONT-020",
-                f'cannot pause "{name}"',
-                state=f'"{name}" is running; nothing changed',
-                cause=str(failed),
-                hint="a process waits in the kernel, for a disk or a server of files; try again when it has its answer",
-            ) from failed
+            raise
         journal.note(host, "pause", paused)
         return paused
+
+
+def freeze(host: Host, record: ContainerRecord) -> None:
+    """Freeze a container's processes. Raises: LimosaError LIM-CONT-020: one would not stand still; all run on then."""
+    try:
+        host.cgroups.freeze(record.container_id, _FREEZE_SECONDS)
+    except (TimeoutError, LimosaError) as failed:
+        raise LimosaError(
+            "LIM-CONT-020",
+            f'cannot pause "{record.config.name}"',
+            state=f'"{record.config.name}" is {record.phase}; nothing changed',
+            cause=str(failed),
+            hint="a process waits in the kernel, for a disk or a server of files; try again when it has its answer",
+        ) from failed
+
+
+def let_go(host: Host, record: ContainerRecord) -> ContainerRecord:
+    """Let a paused container go on, whose lock the caller holds, and return its record."""
+    host.cgroups.thaw(record.container_id)
+    record = record._replace(phase="running", held=False)
+    host.containers.save(record)
+    journal.note(host, "unpause", record)
+    return record
 
 
 def unpause(host: Host, container_id: ContainerId) -> ContainerRecord:
@@ -58,8 +75,4 @@ def unpause(host: Host, container_id: ContainerId) -> ContainerRecord:
                 state=f'"{name}" is {record.phase}; nothing changed',
                 hint="limosa ps -a shows what is paused",
             )
-        host.cgroups.thaw(container_id)
-        record = record._replace(phase="running")
-        host.containers.save(record)
-        journal.note(host, "unpause", record)
-        return record
+        return let_go(host, record)

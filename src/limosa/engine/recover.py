@@ -7,7 +7,7 @@ killed and repeated.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from limosa.engine import commits, ending, migrate
+from limosa.engine import commit_mounts, commits, ending, migrate, schedules
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
@@ -31,6 +31,8 @@ def recover(host: Host) -> Recovered:
     # What might be a leftover is listed before the locks are waited for and the records are read: what a command makes
     # in the meantime is then in no list, and what it had begun before is finished or dead.
     dumps = host.dumps.present()
+    lines += commit_mounts.recover(host)
+    lines += schedules.recover(host)
     found = _everything(host)
     lines += _migrations(host)
     needed = _NeededSnapshots(host)
@@ -41,6 +43,7 @@ def recover(host: Host) -> Recovered:
     lines += [f"removed the files of {name}, which is no volume" for name in _stray_volumes(host)]
     lines += host.oci_images.tidy()
     known = {record.container_id for record in host.containers.all()}
+    known |= {one.mount_id for one in host.commit_mounts.all()}
     for what, container_id, actions in found:
         if container_id not in known:
             for action in actions:
@@ -160,6 +163,7 @@ def _everything(host: Host) -> list[tuple[str, ContainerId, tuple[Callable[[Cont
         ("interface", host.networks.present(), (host.networks.disconnect, host.networks.forget)),
         ("mount", host.rootfs.present(), (host.rootfs.unmount,)),
         ("bundle", host.runtime.present(), (host.runtime.delete,)),
+        ("timer", host.timers.present(), (host.timers.remove,)),
         ("files", host.storage.present(), (host.storage.destroy,)),
     )
     return [(what, container_id, actions) for what, ids, actions in groups for container_id in ids]

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from limosa.engine import bundle, commits, ending, journal, lifecycle
+from limosa.engine import bundle, commits, ending, journal, lifecycle, pausing
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
-from limosa.model.container import Addresses, ContainerConfig, ContainerRecord, NetworkRequest
+from limosa.model.container import Addresses, ContainerConfig, ContainerRecord, NetworkRequest, Phase
 from limosa.model.errors import LimosaError
-from limosa.model.ids import checked_name
+from limosa.model.ids import ContainerId, checked_name
 from limosa.ports.checkpointer import RestoreMoment, RestorePlan
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
@@ -69,10 +69,18 @@ def require_image(host: Host, commit: CommitRecord) -> None:
         ) from missing
 
 
-def restore(host: Host, commit: CommitRecord, name: str = "", keep_connections: bool | None = None) -> ContainerRecord:
+def restore(
+    host: Host,
+    commit: CommitRecord,
+    name: str = "",
+    keep_connections: bool | None = None,
+    *,
+    start: bool = True,
+) -> ContainerRecord:
     """Bring a commit back as the container that it was, also if that was removed; `name` gives it another name.
 
     Connections are kept if the container was ended by this commit, its latest one, unless the caller says otherwise.
+    Without `start` it is paused when this returns, and none of its processes has run an instruction.
     Raises: LimosaError LIM-CONT-005: that container lives; LIM-CRIU-…: it cannot be restored; LIM-NAME-002: another
     container has its name. Its present files are lost only once nothing else can fail before criu.
     """
@@ -103,7 +111,9 @@ def restore(host: Host, commit: CommitRecord, name: str = "", keep_connections: 
         undo.callback(host.containers.save, record)
         host.containers.save(record._replace(phase="starting"))
         host.storage.revert(container_id, commit.snapshot)
-        record = revive(host, record, commit, directory, undo, keep_connections=keep)
+        record = revive(
+            host, record, commit, directory, undo, keep_connections=keep, phase="running" if start else "paused"
+        )
     move_head(host, commit, "restore")
     journal.note(host, "restore", record, commit.commit_id)
     return record
@@ -161,7 +171,7 @@ def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) ->
     source = commit.container
     container_id = source.container_id
     config = source.config._replace(name=checked_name(name)) if name else source.config
-    record = ending.idle(source)._replace(config=config, phase="creating", exit=None, restart_at_ns=0)
+    record = ending.idle(source)._replace(config=config, phase="creating", exit=None, restart_at_ns=0, schedule=None)
     lifecycle.add(host, record)
     undo.callback(host.containers.remove, container_id)
     undo.callback(host.identities.remove, container_id)
@@ -214,19 +224,9 @@ def fork(
 def _fork_one(host: Host, commit: CommitRecord, directory: str, name: str) -> ContainerRecord:
     source = commit.container
     container_id = host.new_id()
-    config = _config_of_copy(source.config, name or f"{source.config.name}-{container_id[:6]}")
+    config = config_of_copy(source.config, name or f"{source.config.name}-{container_id[:6]}")
     with host.containers.locked(container_id, create=True), ExitStack() as undo:
-        undo.callback(host.containers.remove, container_id)
-        record = ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers)
-        lifecycle.add(host, record)
-        undo.callback(host.identities.remove, container_id)
-        undo.callback(host.storage.destroy, container_id)
-        host.storage.clone(source.container_id, commit.snapshot, container_id, config.limits.disk_bytes)
-        if ending.networked(config):
-            undo.callback(host.networks.forget, container_id)
-            inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
-            addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
-            record = record._replace(addresses=addresses, inner_addresses=inner)
+        record = prepare_copy(host, commit, container_id, config, undo)
         record = revive(host, record, commit, directory, undo, keep_connections=False)
     host.store.set_ref(
         commits.ref_of(container_id),
@@ -238,7 +238,26 @@ def _fork_one(host: Host, commit: CommitRecord, directory: str, name: str) -> Co
     return record
 
 
-def _config_of_copy(config: ContainerConfig, name: str) -> ContainerConfig:
+def prepare_copy(
+    host: Host, commit: CommitRecord, container_id: ContainerId, config: ContainerConfig, undo: ExitStack
+) -> ContainerRecord:
+    """Make a new container with a copy of a commit's files, for `revive`; the caller holds its lock."""
+    source = commit.container
+    undo.callback(host.containers.remove, container_id)
+    record = ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers)
+    lifecycle.add(host, record)
+    undo.callback(host.identities.remove, container_id)
+    undo.callback(host.storage.destroy, container_id)
+    host.storage.clone(source.container_id, commit.snapshot, container_id, config.limits.disk_bytes)
+    if ending.networked(config):
+        undo.callback(host.networks.forget, container_id)
+        inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
+        addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
+        record = record._replace(addresses=addresses, inner_addresses=inner)
+    return record
+
+
+def config_of_copy(config: ContainerConfig, name: str) -> ContainerConfig:
     """Published ports, fixed addresses and the host name stay with the original."""
     network = config.network._replace(ipv4="", ipv6="", mac="")
     return config._replace(name=checked_name(name), hostname="", ports=(), network=network)
@@ -252,13 +271,16 @@ def revive(
     undo: ExitStack,
     *,
     keep_connections: bool,
+    phase: Phase = "running",
+    isolated: bool = False,
     hold: Hold | None = None,
 ) -> ContainerRecord:
     """Let CRIU fill a container whose files are in place from the images in `directory`.
 
-    On success `undo` is emptied and it runs. `hold` is called, with a record that names its processes, when all is
-    there and no instruction of it has run and no packet of it has left; they do once it has returned. If it raises,
-    nothing of it is left.
+    On success `undo` is emptied and it has `phase`: it runs, or it is "paused" before any process has run. An
+    `isolated` one has its addresses, and a network on which nobody is. `hold` is called, with a record that names its
+    processes, when all is there and no instruction of it has run and no packet of it has left; they do once it has
+    returned. If it raises, nothing of it is left.
     """
     container_id = record.container_id
     rootfs = lifecycle.acquire(host, record, undo)
@@ -291,7 +313,11 @@ def revive(
             _tell_apart(host, record, init_pid, is_copy=container_id != commit.container.container_id)
             if networked:
                 host.networks.abort_outside(init_pid)
-                host.networks.unsilence(container_id, init_pid)
+                if not isolated:
+                    host.networks.unsilence(container_id, init_pid)
+        if moment == "pre-resume" and phase == "paused":
+            # criu still holds them all: what it lets go of now stands in the freezer.
+            pausing.freeze(host, record)
 
     with host.checkpointer.session() as session:
         seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
@@ -316,7 +342,7 @@ def revive(
             host.runtime.abandon_restore(seat)
             raise
     started: Started = host.runtime.finish_restore(plan, seat)
-    record = lifecycle.running(host, record, started)
+    record = lifecycle.running(host, record, started, phase=phase)
     undo.pop_all()
     return record
 

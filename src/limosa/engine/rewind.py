@@ -28,7 +28,8 @@ def rewind(
                 hint=f"limosa log {record.config.name} lists its own; limosa fork makes copies of any",
             )
         if record.phase == "running" and not discard:
-            kept = checkpoint.of_locked(host, record, f"before the rewind to {commit.commit_id[:12]}", stop=True)
+            wanted = checkpoint.Wanted(f"before the rewind to {commit.commit_id[:12]}", stop=True)
+            kept = checkpoint.of_locked(host, record, wanted)
             record = host.containers.load(container_id)
         stopped = ending.idle(record)._replace(phase="stopped")
         try:

@@ -6,7 +6,7 @@ is undone here.
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -161,14 +161,36 @@ def _configured(context: int, command: int, key: str | None, value: bytes | None
 def mount_points(below: str) -> list[str]:
     """Return the mount points at or below `below`, deepest (latest) first. Source: proc_pid_mountinfo(5)."""
     prefix = below.rstrip("/") + "/"
-    found = []
+    points = [point for point, _ in _mounted()]
+    return [point for point in reversed(points) if point == below or point.startswith(prefix)]
+
+
+def source_of(point: str) -> str | None:
+    """Return the source of what is mounted on top at `point`, None if it is no mount point."""
+    found = [source for place, source in _mounted() if place == point]
+    return found[-1] if found else None
+
+
+def _mounted() -> Iterator[tuple[str, str]]:
+    """Yield (mount point, source), the latest last. Source: proc_pid_mountinfo(5)."""
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
-            point = line.split(b" ", 5)[4]
-            if b"\\" in point:
-                point = point.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n")
-                point = point.replace(b"\\134", b"\\")
-            text = os.fsdecode(point)
-            if text == below or text.startswith(prefix):
-                found.append(text)
-    return found[::-1]
+            fields = line.rstrip(b"\n").split(b" ")
+            source = fields[fields.index(b"-", 6) + 2]
+            yield _unescaped(fields[4]), _unescaped(source)
+
+
+def _unescaped(field: bytes) -> str:
+    if b"\\" in field:
+        field = field.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n")
+        field = field.replace(b"\\134", b"\\")
+    return os.fsdecode(field)
+
+
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def short_name(index: int) -> str:
+    """Return a name of one letter for the first 62, of two for the next: a hundred fit into a mount option."""
+    above, digit = divmod(index, len(_DIGITS))
+    return (_DIGITS[above - 1] if above else "") + _DIGITS[digit]

@@ -1,13 +1,13 @@
-"""TCP connections of a network namespace: list them, and abort some. Source: sock_diag(7), linux/inet_diag.h.
+"""Sockets of a network namespace: TCP connections, to list and abort, and unix sockets with their peers.
 
-Aborting needs CONFIG_INET_DIAG_DESTROY, which distributions' kernels have.
+Source: sock_diag(7), linux/inet_diag.h. Aborting needs CONFIG_INET_DIAG_DESTROY, which distributions' kernels have.
 """
 
 import socket
 import struct
 from typing import Final, NamedTuple
 
-from limosa.linux.netlink import NetlinkSocket
+from limosa.linux.netlink import NetlinkSocket, as_u32, attributes
 
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
@@ -74,3 +74,42 @@ def _plain(family: int, end: tuple[bytes, int]) -> tuple[bytes, int]:
     if family == socket.AF_INET:
         return address[:4], port
     return (address[12:], port) if address.startswith(_MAPPED) else end
+
+
+_UNIX_REQUEST: Final = struct.Struct("=BBHIIIII")  # family, protocol, pad, states, inode, show, cookie
+_UNIX_HEAD: Final = struct.Struct("=BBBBI")  # family, type, state, pad, inode; the cookie follows
+_UNIX_HEAD_BYTES: Final = 16
+_UDIAG_SHOW_NAME, _UDIAG_SHOW_PEER, _UDIAG_SHOW_ICONS = 0x1, 0x4, 0x8
+_UNIX_DIAG_NAME, _UNIX_DIAG_PEER, _UNIX_DIAG_ICONS, _UNIX_DIAG_SHUTDOWN = 0, 2, 3, 6
+
+
+class UnixSocket(NamedTuple):
+    """A unix socket. `peer` is the inode of what it is connected to, 0 if there is none or nobody accepted it yet."""
+
+    inode: int
+    kind: int  # SOCK_STREAM and so on
+    peer: int
+    name: str  # "" if it has none; an abstract one begins with a NUL
+    state: int = 0  # as TCP's: UNIX_CONNECTED, UNIX_LISTENING, …
+    shutdown: int = 0  # 1: no more to receive, 2: no more to send
+    waiting: tuple[int, ...] = ()  # of a listening one: inodes of what waits to be accepted; 0: it was closed since
+
+
+UNIX_CONNECTED, UNIX_LISTENING = 1, 10
+
+
+def unix_sockets(diag: NetlinkSocket) -> dict[int, UnixSocket]:
+    """Return the unix sockets of the socket's network namespace, by inode. Source: sock_diag(7), linux/unix_diag.h."""
+    show = _UDIAG_SHOW_NAME | _UDIAG_SHOW_PEER | _UDIAG_SHOW_ICONS
+    request = _UNIX_REQUEST.pack(socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, show, 0xFFFFFFFF, 0xFFFFFFFF)
+    found = {}
+    for message in diag.dump(_SOCK_DIAG_BY_FAMILY, request):
+        _, kind, state, _, inode = _UNIX_HEAD.unpack_from(message.body)
+        known = attributes(message.body, _UNIX_HEAD_BYTES)
+        peer = as_u32(known[_UNIX_DIAG_PEER]) if _UNIX_DIAG_PEER in known else 0
+        name = known.get(_UNIX_DIAG_NAME, b"").decode(errors="replace")
+        icons = known.get(_UNIX_DIAG_ICONS, b"")
+        waiting = struct.unpack(f"={len(icons) // 4}I", icons)
+        shutdown = known.get(_UNIX_DIAG_SHUTDOWN, b"\0")[0]
+        found[inode] = UnixSocket(inode, kind, peer, name, state, shutdown, waiting)
+    return found

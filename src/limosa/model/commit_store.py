@@ -118,6 +118,18 @@ class WriteStats(NamedTuple):
     pages_new: int = 0
     objects_new: int = 0
     stored_bytes: int = 0
+    blob_bytes_seen: int = 0
+    blob_bytes_new: int = 0
+
+    @property
+    def read_bytes(self) -> int:
+        """Return how much content was brought: pages and blobs."""
+        return self.pages_seen * PAGE_BYTES + self.blob_bytes_seen
+
+    @property
+    def new_bytes(self) -> int:
+        """Return how much of it the store did not have."""
+        return self.pages_new * PAGE_BYTES + self.blob_bytes_new
 
 
 class GcReport(NamedTuple):

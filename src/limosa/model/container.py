@@ -169,6 +169,13 @@ class ProcessName(NamedTuple):
     start_ticks: int = 0  # /proc/PID/stat field 22
 
 
+class Schedule(NamedTuple):
+    """How often a container is committed by itself, and which of these commits are kept."""
+
+    every_s: int
+    keep: str  # as model.retention parses it
+
+
 class ContainerRecord(NamedTuple):
     """How things stand with one container: everything that has to be known after a crash."""
 
@@ -192,4 +199,6 @@ class ContainerRecord(NamedTuple):
     restart_delay_ns: int = 0  # the last pause before a restart
     restart_at_ns: int = 0  # when the next start is due, while `restarting`
     volumes_go: bool = False  # its anonymous volumes are removed with it
+    held: bool = False  # `paused` since it was restored with --no-start: none of its processes has run yet
+    schedule: Schedule | None = None
     hook_failure: str = ""  # what the last hook that failed said; a failed prestart is an error instead

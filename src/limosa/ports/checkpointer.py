@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
+from limosa.model.obstacle import Obstacle
+
 DumpMoment = Literal["pre-dump", "network-lock", "network-unlock", "post-dump"]
 RestoreMoment = Literal[
     "pre-restore", "setup-namespaces", "post-setup-namespaces", "post-restore", "pre-resume", "post-resume"
@@ -55,9 +57,21 @@ OnTerminal = Callable[[int], None]
 class Checkpointer(Protocol):
     """CRIU, or something as able."""
 
-    def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> None:
+    def obstacles(
+        self, init_pid: int, processes: list[int], *, thorough: bool, not_committed: tuple[tuple[str, str], ...] = ()
+    ) -> list[Obstacle]:
+        """Return what in `processes` would make `dump` fail, as far as it can be seen while they run.
+
+        Without `thorough` sockets, mappings and mounts are left out: it takes a system call a descriptor then.
+        `not_committed` are (path inside, what it is) of places whose files are no part of a commit: files open there
+        are told, and stop nothing.
+        State: unchanged; no process is stopped.
+        """
+
+    def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> int:
         """Write the processes' state into `criu_images`. In `post-dump` every process is still stopped.
 
+        Returns: nanoseconds from the stop of the first process until all went on (or were ended); 0 if it is not known.
         Raises: LimosaError LIM-CRIU-…: it cannot be dumped; the processes run as before.
         """
 

@@ -76,6 +76,15 @@ class ExecRequest(NamedTuple):
     streams: Streams = Streams()
 
 
+class ExecSession(NamedTuple):
+    """A program that came into a container by `execute`."""
+
+    pid: int  # in the host's pid namespace
+    inner_pid: int
+    command: str  # its name, as the kernel has it
+    line: str  # its command line
+
+
 class RestoreSeat(NamedTuple):
     """A monitor that waits for criu to fill it."""
 
@@ -178,10 +187,16 @@ class Runtime(Protocol):
     def execute_detached(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> None:
         """Start a program inside that has nothing to do with this process; its output is lost. Raises: as `execute`."""
 
-    def sessions(self, started: Started, processes: list[int]) -> list[tuple[int, str]]:
-        """Return which of a container's `processes` came in by `execute`: (pid, command), outermost ones only.
+    def sessions(self, started: Started, processes: list[int]) -> list[ExecSession]:
+        """Return which of a container's `processes` came in by `execute`, outermost ones only.
 
         They are no descendants of the first process, so a dump would silently leave them out.
+        """
+
+    def end_sessions(self, started: Started, processes: list[int]) -> list[ExecSession]:
+        """End what `sessions` returns with all that it started, and return it: SIGHUP, SIGTERM, and SIGKILL after 2 s.
+
+        Raises: TimeoutError: a process waits in the kernel and could not be killed within 5 s.
         """
 
     def log(self, container_id: ContainerId) -> "Iterator[Entry]":

@@ -44,10 +44,13 @@ class Writer:
         self._unflushed: dict[ObjectId, bytes] = {}  # nodes, which are read again, with their content; others without
         self._new_pages: dict[bytes, tuple[ObjectId, int]] = {}
         self._seen = self._zero = self._known = self._new = self._new_objects = 0
+        self._blobs_seen_bytes = self._blobs_new_bytes = 0
 
     def stats(self) -> WriteStats:
         """Return what was written so far."""
-        return WriteStats(self._seen, self._zero, self._known, self._new, self._new_objects, self._intake.stored_bytes)
+        pages = (self._seen, self._zero, self._known, self._new)
+        blobs = (self._blobs_seen_bytes, self._blobs_new_bytes)
+        return WriteStats(*pages, self._new_objects, self._intake.stored_bytes, *blobs)
 
     # Objects
 
@@ -56,7 +59,9 @@ class Writer:
         if len(data) > MAX_BLOB_BYTES:
             raise ValueError(f"a blob has at most {MAX_BLOB_BYTES} bytes, not {len(data)}")
         blob = self._hasher.of("blob", data)
+        self._blobs_seen_bytes += len(data)
         if self._is_new(blob):
+            self._blobs_new_bytes += len(data)
             self._unflushed[blob] = b""
             self._blobs.append(("blob", blob, data))
             self._blob_bytes += len(data)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from limosa.adapters.criu import cgroup_yard, kernel_cache, log, rpc, watches
+from limosa.adapters.criu import cgroup_yard, kernel_cache, log, rpc, stats, watches
 from limosa.linux import process
+from limosa.model.obstacle import Obstacle
 from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, OnTerminal, RestorePlan, Session
 
 _LOG_LEVEL: Final = 2
-_GHOST_LIMIT_BYTES: Final = 1 << 30
+GHOST_LIMIT_BYTES: Final = 1 << 30  # a removed file that is still open goes into the dump up to this size
 _ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 _OTHER_MOUNTS: Final = "mnt[]:ms"  # device nodes and the like: found again by where they are mounted
@@ -56,7 +57,16 @@ class Criu:
         with ours, theirs:
             yield Session(self._argv(), ours.fileno(), theirs.fileno())
 
-    def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> None:
+    def obstacles(
+        self, init_pid: int, processes: list[int], *, thorough: bool, not_committed: tuple[tuple[str, str], ...] = ()
+    ) -> list[Obstacle]:
+        """See the port."""
+        from limosa.adapters.criu import obstacles
+
+        known = obstacles.Known(GHOST_LIMIT_BYTES, not_committed, _network_lock(init_pid) != rpc.NO_LOCK)
+        return obstacles.look(init_pid, processes, known, thorough=thorough)
+
+    def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> int:
         """See the port."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDWR)
@@ -80,7 +90,7 @@ class Criu:
             "tcp_established": True,
             "network_lock": _network_lock(plan.init_pid),
             "log_file": "dump.log",
-            "ghost_limit": _GHOST_LIMIT_BYTES,
+            "ghost_limit": GHOST_LIMIT_BYTES,
             "irmap_scan_paths": watches.watched_paths(plan.processes, plan.rootfs),
         }
         try:
@@ -88,6 +98,11 @@ class Criu:
         finally:
             ours.close()  # criu takes this as its end
             process.wait(pid)
+        try:
+            with open(f"{plan.criu_images}/stats-dump", "rb") as file:
+                return stats.stopped_ns(file.read())
+        except (OSError, ValueError):
+            return 0
 
     def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment, on_terminal: OnTerminal) -> int:
         """See the port."""

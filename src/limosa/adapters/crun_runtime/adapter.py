@@ -6,12 +6,12 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from limosa.adapters.crun_runtime import monitor
+from limosa.adapters.crun_runtime import monitor, outsiders
 from limosa.linux import files, process
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId, looks_like_id
 from limosa.model.init import RunFile
-from limosa.ports.runtime import BundlePlan, ExecRequest, Outcome, RestoreSeat, Started, Streams
+from limosa.ports.runtime import BundlePlan, ExecRequest, ExecSession, Outcome, RestoreSeat, Started, Streams
 
 if TYPE_CHECKING:
     from limosa.adapters.crun_runtime import session
@@ -323,12 +323,13 @@ class CrunRuntime:
         }
         return session.Place(container_id, self.bundle(container_id), _ENTER, self._arguments(), env)
 
-    def sessions(self, started: Started, processes: list[int]) -> list[tuple[int, str]]:
+    def sessions(self, started: Started, processes: list[int]) -> list[ExecSession]:
         """See the port."""
-        inside = set(processes)
-        parents = {pid: process.parent(pid) for pid in processes}
-        outer = [pid for pid in processes if pid != started.init_pid and parents[pid] not in (0, *inside)]
-        return [(pid, process.command(pid)) for pid in outer]
+        return outsiders.sessions(started, processes)
+
+    def end_sessions(self, started: Started, processes: list[int]) -> list[ExecSession]:
+        """See the port."""
+        return outsiders.end(started, processes)
 
     def log(self, container_id: ContainerId) -> "Iterator[Entry]":
         """See the port."""
