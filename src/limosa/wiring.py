@@ -214,6 +214,11 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
 
         return CriuImageArchive()
 
+    def trust() -> object:
+        from limosa.adapters.signing_keys import SigningKeys
+
+        return SigningKeys(root, _program("ssh-keygen"))
+
     def file_archive() -> object:
         from limosa.adapters.file_archive import DirectoryFileArchive
 
@@ -245,7 +250,7 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         command = shutil.which(sys.argv[0]) or shutil.which("limosa") or sys.argv[0]
         return SystemdTimers(_tag(root), root, os.path.abspath(command))
 
-    makers = (store, dumps, memory_archive, file_archive, written_pages, commit_mounts, timers)
+    makers = (store, dumps, memory_archive, file_archive, written_pages, commit_mounts, timers, trust)
     return {maker.__name__: maker for maker in makers}
 
 

@@ -171,8 +171,27 @@ def test_commits_go_through_files(one: Limosa, elsewhere: Limosa, python_rootfs:
     assert imported != commit
     elsewhere.has_image("python", python_rootfs)
     elsewhere("gc", "--reflog-days", "0")
-    assert elsewhere("fork", "--name", "copy", imported[:12]).strip() == "copy"
-    assert number(elsewhere, "copy") > 0
+    key = one("trust", "key").strip()
+    refused = elsewhere("fork", imported[:12], status=1)
+    assert "LIM-TRUST-002" in refused
+    assert f"limosa trust add NAME '{key}'" in refused
+    fingerprint = elsewhere("trust", "add", "friend", key).strip()
+    assert fingerprint in elsewhere("show", imported[:12])
+    assert json.loads(elsewhere("trust", "ls", "--json"))[0]["fingerprint"] == fingerprint
+    assert elsewhere("fork", "-n", "2", "--name", "copy", imported[:12]).split() == ["copy-1", "copy-2"]
+    assert number(elsewhere, "copy-1") > 0
+    assert number(elsewhere, "copy-2") > 0
+    elsewhere("trust", "rm", "friend")
+    assert "LIM-TRUST-002" in elsewhere("fork", imported[:12], status=1)
+    again = elsewhere("checkpoint", "copy-1").strip()
+    assert elsewhere("fork", "--name", "own", again).strip() == "own", "what this host made itself"
+    elsewhere("export", "--for-strangers", imported[:12], f"{tmp_path}/passed-on")
+    with new_host() as third:
+        third("trust", "add", "friend", elsewhere("trust", "key").strip())
+        passed_on = third("import", f"{tmp_path}/passed-on").strip()
+        assert "LIM-TRUST-001" in third("fork", passed_on, status=1), "who passes it on does not vouch for it"
+        accepted = third("import", "--trust", f"{tmp_path}/passed-on").strip()
+        assert "LIM-IMG-002" in third("fork", accepted, status=125), "nothing else is in the way"
     assert elsewhere("import", f"{tmp_path}/anybody").strip() == imported
 
     one("run", "-d", "--name", "hooked", "--hook", "poststart=true", "python", "sleep", "1000")

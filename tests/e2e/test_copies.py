@@ -1,6 +1,7 @@
 """Copies are themselves: their own connections, names and addresses, and what is inside goes on."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -182,3 +183,84 @@ def test_what_the_caller_holds_does_not_matter(limosa: Limosa, busybox_rootfs: s
         assert done.returncode == 0, f"with {more} descriptors: {done.stderr}"
         limosa("exec", "two", "true")
         limosa("rm", "--force", "two")
+
+
+# A web server that counts while it lives: what it answers tells which copy it is and whether it went on.
+SERVER = """
+import http.server, os, threading, time
+number = 0
+def count():
+    global number
+    while True:
+        number += 1
+        time.sleep(0.001)
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        with open("/tmp/name") as file:
+            self.wfile.write(f"{file.read()} {number}".encode())
+    def log_message(self, *_):
+        pass
+with open("/tmp/name", "w") as file:
+    file.write("original")
+threading.Thread(target=count, daemon=True).start()
+http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Answer).serve_forever()
+"""
+HOOK = "sh -c 'echo -n $LIMOSA_NAME of $LIMOSA_COPY_OF >/tmp/name; cat /proc/1/stat >/tmp/stat; echo said'"
+
+
+def test_copies_publish_ports_of_their_own_and_run_a_hook_before_they_go_on(limosa: Limosa, python_rootfs: str) -> None:
+    import urllib.request
+
+    def answer(port: int) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as reply:
+            return str(reply.read().decode())
+
+    limosa("image", "import", python_rootfs, "python")
+    limosa("run", "-d", "--name", "web", "-p", "18000:8000", "python", "python3", "-c", SERVER)
+    eventually(lambda: limosa("exec", "web", "cat", "/tmp/name") == "original")
+    commit = limosa("checkpoint", "web").strip()
+    names = limosa("fork", "-n", "2", "--name", "c", "-p", "18001-18002:8000", "--hook", HOOK, commit).split()
+    assert names == ["c-1", "c-2"], "what the hook prints is no answer of fork's"
+    for name, port in (("c-1", 18001), ("c-2", 18002)):
+        said, _, counted = answer(port).rpartition(" ")
+        assert said == f"{name} of web"
+        assert int(counted) > 0
+        assert str(port) in limosa("port", name)
+        running, stopped = (limosa("exec", name, "cat", path).split() for path in ("/proc/1/stat", "/tmp/stat"))
+        assert stopped[2] in "tT", "it stood still"
+        assert running[21] == stopped[21], "and is the same process"
+    assert answer(18000).startswith("original "), "the original keeps its port"
+    limosa("checkpoint", "c-1")  # the hook left nothing that would be in the way
+
+    assert "LIM-NET-005" in limosa("fork", "-p", "18000:8000", commit, status=1)
+    assert "LIM-CLI-003" in limosa("fork", "-n", "2", "-p", "18005:8000", commit, status=2)
+    for hook in ("false", "/no/such/program"):
+        assert "LIM-HOOK-002" in limosa("fork", "--name", "lost", "--hook", hook, commit, status=1)
+    assert "lost" not in limosa.records()
+    limosa("fork", "-n", "2", "-p", "8000", commit)
+    published = [record["config"]["ports"] for record in limosa.records().values()]
+    assert len({port["host_port"] for ports in published for port in ports}) == 5
+
+
+def test_copies_have_ids_of_their_own(limosa: Limosa, python_rootfs: str) -> None:
+    limosa("image", "import", python_rootfs, "python")
+    limosa("run", "-d", "--name", "one", "--user", "1234", "python", "sleep", "1000")
+    limosa("exec", "--user", "0", "one", "sh", "-c", "echo mine >/root/mine; chown 1234:99 /root/mine")
+    copies = limosa("fork", "-n", "2", "one").split()
+    commit = limosa("checkpoint", "one").strip()
+    limosa("rm", "--force", "one")
+    limosa("run", "-d", "--name", "taker", "python", "sleep", "1000")  # gets the ids that were given back
+    limosa("restore", commit)
+    found = limosa.records()
+    firsts = {name: found[name]["first_host_id"] for name in ("one", "taker", *copies)}
+    assert len(set(firsts.values())) == 4
+    for name in ("one", *copies):
+        assert os.stat(f"/proc/{found[name]['init_pid']}").st_uid == firsts[name] + 1234
+        assert limosa("exec", "--user", "0", name, "stat", "-c", "%u %g", "/root/mine") == "1234 99\n"
+        assert "1234" in limosa("exec", name, "id", "-u")
+    again = limosa("checkpoint", copies[0]).strip()
+    limosa("rm", "--force", copies[0])
+    limosa("restore", again)
+    assert limosa("exec", copies[0], "id", "-u") == "1234\n"

@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from limosa.model.commit_store import (
     PageMap,
     PageRun,
     RefChange,
+    Signature,
     StoreUsage,
     VerifyReport,
     WriteStats,
@@ -226,16 +227,26 @@ class FakeCommitStore:
     def as_remote(self) -> "FakeCommitStore":
         return self
 
-    def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
-        data = (
-            (b"*" * 32 if for_strangers else self.key)
-            + hashlib.sha256(body := pickle.dumps(self._closure(commits))).digest()
-            + body
-        )
+    def export(
+        self,
+        commits: Sequence[ObjectId],
+        path: str,
+        *,
+        for_strangers: bool = False,
+        sign: Callable[[Commit, bytes], Signature | None] = lambda commit, data: None,
+    ) -> int:
+        found = self._closure(commits)
+        if for_strangers:
+            for commit_id in commits:
+                commit = found[commit_id]._replace(parents=())
+                found[commit_id] = commit._replace(signature=sign(commit, pickle.dumps(commit)))
+        data = (b"*" * 32 if for_strangers else self.key) + hashlib.sha256(body := pickle.dumps(found)).digest() + body
         with open(path, "xb") as file:
             return file.write(data)
 
-    def import_file(self, path: str) -> list[ObjectId]:
+    def import_file(
+        self, path: str, taken: Callable[[Commit, bytes], bytes] = lambda commit, data: commit.attributes
+    ) -> list[ObjectId]:
         with open(path, "rb") as file:
             data = file.read()
         if hashlib.sha256(data[64:]).digest() != data[32:64]:
@@ -244,12 +255,12 @@ class FakeCommitStore:
             raise failures.other_key(path)
         found = pickle.loads(data[64:])
         if data[:32] != self.key:  # without parents, and under another id
-            found = {
-                self.keep(value._replace(parents=())) if isinstance(value, Commit) else one: (
-                    value._replace(parents=()) if isinstance(value, Commit) else value
-                )
-                for one, value in found.items()
-            }
+            came = {one: value for one, value in found.items() if isinstance(value, Commit)}
+            for one, value in came.items():
+                plain = value._replace(signature=None)
+                made = plain._replace(attributes=taken(value, pickle.dumps(plain)))
+                del found[one]
+                found[self.keep(made)] = made
         self.objects.update(found)
         commits = [one for one, value in found.items() if isinstance(value, Commit)]
         for commit in commits:

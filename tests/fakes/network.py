@@ -139,6 +139,9 @@ class FakeNetworks:
         if not names_later:
             self.refresh_names(container_id)
 
+    def furnish(self, init_pid: int, sysctls: tuple[tuple[str, str], ...]) -> None:
+        self.calls.append(("furnish", ContainerId(str(init_pid))))
+
     def refresh_names(self, container_id: ContainerId) -> None:
         network = self._reserved(container_id).network
         for key, one in self._attachments.items():

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from limosa.model.errors import LimosaError
@@ -44,6 +44,48 @@ class FakeVolumes:
     def remove(self, name: str) -> None:
         shutil.rmtree(self.directory(name))
         del self._known[name]
+
+    def write_back(self, name: str) -> None:
+        self.find(name)
+
+    def _snapshot(self, name: str, label: str) -> str:
+        return f"{self._directory}.snapshots/{label}/{name}"
+
+    def take_snapshot(self, name: str, label: str) -> None:
+        shutil.rmtree(self._snapshot(name, label), ignore_errors=True)
+        shutil.copytree(self.directory(name), self._snapshot(name, label))
+
+    def snapshot(self, name: str, label: str) -> str:
+        if not os.path.isdir(self._snapshot(name, label)):
+            raise KeyError(label)
+        return self._snapshot(name, label)
+
+    def receive_snapshot(self, name: str, label: str, fill: Callable[[str], None]) -> None:
+        made = f"{self._directory}.staged"
+        os.makedirs(made)
+        try:
+            fill(made)
+            shutil.rmtree(self._snapshot(name, label), ignore_errors=True)
+            shutil.copytree(made, self._snapshot(name, label))
+        finally:
+            shutil.rmtree(made)
+
+    def drop_snapshots(self, label: str) -> None:
+        shutil.rmtree(f"{self._directory}.snapshots/{label}", ignore_errors=True)
+
+    def revert(self, name: str, label: str) -> None:
+        origin = self.snapshot(name, label)
+        shutil.rmtree(self.directory(name))
+        shutil.copytree(origin, self.directory(name))
+
+    def copy(self, name: str, label: str, volume: Volume) -> None:
+        origin = self.snapshot(name, label)
+        self.create(volume)
+        shutil.copytree(origin, self.directory(volume.name), dirs_exist_ok=True)
+
+    def clear(self, name: str) -> None:
+        shutil.rmtree(self.directory(name))
+        os.makedirs(self.directory(name))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from limosa.cli import container_options, dispatch, limit_options, values
-from limosa.model.container import ContainerConfig, Mount, RestartPolicy
+from limosa.model.container import ContainerConfig, Mount, PublishedPort, RestartPolicy
 from limosa.model.errors import LimosaError
 
 
@@ -35,6 +35,7 @@ from limosa.model.errors import LimosaError
         (values.mount, "/a:/b", Mount("bind", "/a", "/b")),
         (values.mount, "/a:/b:ro,noidmap", Mount("bind", "/a", "/b", True, ("noidmap",))),
         (values.mount, "data:/b:ro", Mount("volume", "data", "/b", True)),
+        (values.mount, "data:/b:commit=exclude,ro", Mount("volume", "data", "/b", True, policy="exclude")),
         (values.tmpfs, "/t", Mount("tmpfs", "", "/t")),
         (values.tmpfs, "/t:size=64m,mode=1777", Mount("tmpfs", "", "/t", options=("size=64m", "mode=1777"))),
         (values.seccomp, "unconfined", "unconfined"),
@@ -146,3 +147,20 @@ def test_the_help_of_every_verb_has_examples(verb: str, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "examples:" in said
     assert f"limosa {verb}" in said.partition("examples:")[2]
+
+
+def test_ranges_of_the_hosts_ports() -> None:
+    found = values.port_range("127.0.0.1:8080-8089:80/udp")
+    assert found == (PublishedPort(8080, 80, "udp", "127.0.0.1"), 8089)
+    assert values.port_range("[::1]:8080-8081:80") == (PublishedPort(8080, 80, "tcp", "::1"), 8081)
+    assert values.port_range("8080:80") == (PublishedPort(8080, 80), 8080)
+    assert values.port_range("80") == (PublishedPort(0, 80), 0)
+    for wrong in ("8080-:80", "8090-8080:80", "0-5:80", "8080-70000:80", "a-b:80", "8080-8081:80-81", "8080-8081"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            values.port_range(wrong)
+
+
+@pytest.mark.parametrize("text", ["data:/b:commit=none", "/a:/b:commit=include", "d:/b:commit=include,commit=exclude"])
+def test_a_mount_says_one_policy_and_only_of_a_volume(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        values.mount(text)

@@ -3,13 +3,16 @@
 <root>/volumes/<name>.json       the record: a volume exists while it does
 <root>/volumes/lock
 <pool>/volumes/<name>/           the subvolume; made before the record, removed after it
+<pool>/volume-snapshots/<label>/<name>/   as it was in the commit of that label, read-only
+<pool>/volume-staging/<random>/  being made, or being removed
 """
 
 import json
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-from limosa.linux import btrfs, files, flock
+from limosa.linux import btrfs, files, flock, renameat2
 from limosa.model import codec
 from limosa.model.errors import LimosaError
 from limosa.model.volume import Volume
@@ -24,25 +27,30 @@ class PoolVolumes:
         """`pool` is the directory of the containers' storage, which the caller prepares."""
         self._records = f"{root}/volumes"
         self._files = f"{pool}/volumes"
+        self._snapshots = f"{pool}/volume-snapshots"
+        self._staging = f"{pool}/volume-staging"
 
     def _record(self, name: str) -> str:
         return f"{self._records}/{name}{_SUFFIX}"
 
     def create(self, volume: Volume) -> None:
         """See the port."""
-        if os.path.exists(self._record(volume.name)):
-            raise LimosaError(
-                "LIM-VOL-001",
-                f"there is a volume called {volume.name!r} already",
-                hint=f"limosa volume inspect {volume.name}",
-            )
-        os.makedirs(self._records, mode=0o700, exist_ok=True)
+        self._require_new(volume.name)
         os.makedirs(self._files, mode=0o711, exist_ok=True)
         if not os.path.isdir(f"{self._files}/{volume.name}"):
             btrfs.create_subvolume(f"{self._files}/{volume.name}")
         self._save(volume)
 
+    def _require_new(self, name: str) -> None:
+        if os.path.exists(self._record(name)):
+            raise LimosaError(
+                "LIM-VOL-001",
+                f"there is a volume called {name!r} already",
+                hint=f"limosa volume inspect {name}",
+            )
+
     def _save(self, volume: Volume) -> None:
+        os.makedirs(self._records, mode=0o700, exist_ok=True)
         files.write_durably(self._record(volume.name), json.dumps(codec.to_jsonable(volume), indent=1).encode())
 
     def find(self, name: str) -> Volume:
@@ -84,6 +92,79 @@ class PoolVolumes:
         os.unlink(self._record(volume.name))
         _delete(f"{self._files}/{volume.name}")
 
+    def write_back(self, name: str) -> None:
+        """See the port."""
+        with self._staged() as staged:
+            btrfs.snapshot_subvolume(self.directory(name), staged, read_only=True)
+
+    @contextmanager
+    def _staged(self) -> Iterator[str]:
+        """Yield a place for a subvolume; what is there at the end is removed."""
+        os.makedirs(self._staging, mode=0o700, exist_ok=True)
+        staged = f"{self._staging}/{os.urandom(8).hex()}"
+        try:
+            yield staged
+        finally:
+            _delete(staged)
+
+    def take_snapshot(self, name: str, label: str) -> None:
+        """See the port."""
+        target = f"{self._snapshots}/{label}/{self.find(name).name}"
+        os.makedirs(os.path.dirname(target), mode=0o711, exist_ok=True)
+        _delete(target)
+        btrfs.snapshot_subvolume(self.directory(name), target, read_only=True)
+
+    def snapshot(self, name: str, label: str) -> str:
+        """See the port."""
+        place = f"{self._snapshots}/{label}/{name}"
+        if not os.path.isdir(place):
+            raise KeyError(label)
+        return place
+
+    def receive_snapshot(self, name: str, label: str, fill: Callable[[str], None]) -> None:
+        """See the port."""
+        target = f"{self._snapshots}/{label}/{name}"
+        with self._staged() as staged:
+            btrfs.create_subvolume(staged)
+            fill(staged)
+            os.makedirs(os.path.dirname(target), mode=0o711, exist_ok=True)
+            _delete(target)
+            btrfs.snapshot_subvolume(staged, target, read_only=True)
+
+    def drop_snapshots(self, label: str) -> None:
+        """See the port."""
+        place = f"{self._snapshots}/{label}"
+        for name in files.names_in(place):
+            _delete(f"{place}/{name}")
+        if os.path.isdir(place):
+            os.rmdir(place)
+
+    def revert(self, name: str, label: str) -> None:
+        """See the port."""
+        origin = self.snapshot(name, label)
+        with self._staged() as staged:
+            btrfs.snapshot_subvolume(origin, staged)
+            renameat2.exchange(staged, self.directory(name))
+
+    def copy(self, name: str, label: str, volume: Volume) -> None:
+        """See the port."""
+        origin = self.snapshot(name, label)
+        self._require_new(volume.name)
+        os.makedirs(self._files, mode=0o711, exist_ok=True)
+        _delete(f"{self._files}/{volume.name}")
+        btrfs.snapshot_subvolume(origin, f"{self._files}/{volume.name}")
+        self._save(volume)
+
+    def clear(self, name: str) -> None:
+        """See the port."""
+        place = self.directory(name)
+        status = os.stat(place)
+        with self._staged() as staged:
+            btrfs.create_subvolume(staged)
+            os.chown(staged, status.st_uid, status.st_gid)
+            os.chmod(staged, status.st_mode & 0o7777)
+            renameat2.exchange(staged, place)
+
     def locked(self) -> AbstractContextManager[None]:
         """See the port."""
         os.makedirs(self._records, mode=0o700, exist_ok=True)
@@ -97,6 +178,8 @@ class PoolVolumes:
         for name in files.names_in(self._records):
             if name.endswith(".new"):
                 files.remove_file(f"{self._records}/{name}")
+        for name in files.names_in(self._staging):
+            _delete(f"{self._staging}/{name}")
         return left
 
 

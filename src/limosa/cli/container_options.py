@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-p", "--publish", **many, type=values.port, metavar=publish, help="a port of the host that leads to one inside"
     )
     bind = "a directory or file of the host, or a volume by its name; DST alone: one that goes with rm -v"
-    add("-v", "--volume", **many, type=values.mount, metavar="[SRC:]DST[:ro]", help=bind)
+    add("-v", "--volume", **many, type=values.mount, metavar="[SRC:]DST[:ro,commit=…]", help=bind)
     declared = "what a VOLUME of the image becomes: the container's own files (own), a volume, memory"
     add("--image-volume", choices=("own", "ignore", "anonymous", "tmpfs"), default="own", help=declared)
     memory = "a file system in memory: size=64m,mode=1777,…"

@@ -60,6 +60,7 @@ VERBS: Final = {
     "umount": ("umount", "take away what mount made"),
     "export": ("export", "write a commit to a file"),
     "import": ("import_commits", "take commits from an exported file"),
+    "trust": ("trust", "say whose commits are restored here"),
     "gc": ("gc", "free what no commit needs"),
     "verify": ("verify", "check every chunk of commits against its digest"),
     "recover": ("recover", "finish what a killed command left"),

@@ -1,36 +1,82 @@
 """limosa fork"""
 
 import argparse
+import shlex
 
 from limosa import wiring
 from limosa.cli import values
-from limosa.engine import checkpoint, commits, restore
+from limosa.engine import checkpoint, commits, copies
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
-from limosa.model.errors import LimosaError
+from limosa.model.container import CopyRequest, PublishedPort
+from limosa.model.errors import EXIT_USAGE, LimosaError
 
 EXAMPLES = """\
 examples:
   limosa fork db                    a copy of a running container, as it is now
   limosa fork -n 3 5f2c9a
-  limosa fork --name trial good"""
+  limosa fork --name trial good
+  limosa fork -n 3 -p 8081-8083:80 web          each publishes the next port
+  limosa fork --hook "sh -c 'rm -f /etc/ssh/ssh_host_*; ssh-keygen -A'" box
+The hook has LIMOSA_NAME, LIMOSA_ID, LIMOSA_COMMIT and LIMOSA_COPY_OF in its environment, and is executed as the copy's
+root while every other process of the copy stands still; if it fails, there is no copy."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("-n", "--number", type=values.count, default=1, metavar="N", help="how many copies")
     parser.add_argument("--name", default="", metavar="PATTERN", help="their name; -1, -2, … is added for several")
+    parser.add_argument(
+        "-p",
+        "--publish",
+        action="append",
+        default=[],
+        type=values.port_range,
+        metavar="[ADDRESS:]HOST[-LAST]:CONTAINER[/udp]",
+        help="publish a port of the copy; the original's stay with it",
+    )
+    parser.add_argument(
+        "--share-volumes",
+        action="store_true",
+        help="it may write to volumes and directories that its original writes to",
+    )
+    parser.add_argument("--hook", default="", metavar="COMMAND", help="execute it inside before the copy goes on")
     parser.add_argument("source", metavar="CONTAINER|COMMIT")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    commit = _commit(host, args.source)
+    requests = _requests(args)
+    copies.fork(host, _commit(host, args.source), requests, lambda record: print(record.config.name, flush=True))
+    return 0
+
+
+def _requests(args: argparse.Namespace) -> list[CopyRequest]:
+    """Return what each copy is to be. Raises: LimosaError LIM-CLI-003: there are fewer ports than copies."""
     several = args.number > 1 and args.name
     names = [f"{args.name}-{index + 1}" if several else args.name for index in range(args.number)]
-    restore.fork(host, commit, names, lambda record: print(record.config.name, flush=True))
-    return 0
+    try:
+        hook = tuple(shlex.split(args.hook))
+    except ValueError as unclosed:
+        raise LimosaError("LIM-CLI-003", f"--hook {args.hook}: {unclosed}", exit_status=EXIT_USAGE) from unclosed
+    return [CopyRequest(name, _ports(args, index), args.share_volumes, hook=hook) for index, name in enumerate(names)]
+
+
+def _ports(args: argparse.Namespace, index: int) -> tuple[PublishedPort, ...]:
+    found = []
+    for first, last in args.publish:
+        needed = first.host_port + args.number - 1
+        if first.host_port and needed > last:
+            inner = first.container_port
+            raise LimosaError(
+                "LIM-CLI-003",
+                f"{args.number} copies cannot share the port {first.host_port}",
+                hint=f"-p {first.host_port}-{needed}:{inner} gives each its own, -p {inner} a free one",
+                exit_status=EXIT_USAGE,
+            )
+        found.append(first._replace(host_port=first.host_port and first.host_port + index))
+    return tuple(found)
 
 
 def _commit(host: Host, source: str) -> CommitRecord:

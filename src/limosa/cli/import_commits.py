@@ -9,13 +9,14 @@ EXAMPLES = """\
 examples:
   limosa import db.commit      prints the ids of its commits
   limosa fork "$(limosa import good)"
-A file of another key is refused if what it holds would get commands, directories or devices of the host when it is
-restored; --trust takes it all the same. Restore no commit of somebody whose programs you would not execute."""
+The commits of a file of another host are restored if a key that `limosa trust` has signed them. It is refused if what
+it holds would get commands, directories or devices of the host. --trust takes it all the same, as if this host had made
+it. Restore no commit of somebody whose programs you would not execute."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--trust", action="store_true", help="also what reaches out of its container")
+    parser.add_argument("--trust", action="store_true", help="vouch for it, also for what reaches out of its container")
     parser.add_argument("file", metavar="FILE")
 
 

@@ -7,7 +7,7 @@ import time
 from limosa import wiring
 from limosa.cli import memory_names, table
 from limosa.engine import commit_contents, commits
-from limosa.model import codec
+from limosa.model import codec, trust
 from limosa.model.commit_contents import Contents
 from limosa.model.commit_store import PAGE_BYTES
 
@@ -44,6 +44,7 @@ def _text(found: Contents) -> str:
         ("command", " ".join(config.args)),
         ("time", time.strftime("%F %T %z", time.localtime(commit.created_ns / 1e9))),
         ("message", commit.message),
+        ("made by", trust.shown(commit.origin) if commit.origin else ""),
         ("tags", ", ".join(found.tags)),
         ("frozen", f"{commit.frozen_ns / 1e6:.0f} ms{', and ended by it' if commit.stopped else ''}"),
         ("files", f"{found.n_files} of its own, {table.size(found.file_bytes)}"),

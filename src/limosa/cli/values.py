@@ -3,12 +3,13 @@
 import argparse
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from limosa.model.cgroup import WEIGHT_MAX, WEIGHT_MIN
 from limosa.model.container import HOOK_EVENTS, Mount, PublishedPort, RestartPolicy
 from limosa.model.devices import DEVICES
 from limosa.model.ids import NAME
+from limosa.model.volume import POLICIES, Policy
 
 if TYPE_CHECKING:
     from limosa.model.retention import Keep
@@ -27,6 +28,13 @@ ULIMITS: Final = (
     *("as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss"),
     *("rtprio", "rttime", "sigpending", "stack"),
 )
+
+
+class PortRange(NamedTuple):
+    """A published port, and the last of the host's ports that it may be."""
+
+    first: PublishedPort
+    last_host_port: int
 
 
 def size_bytes(text: str) -> int:
@@ -60,6 +68,21 @@ def port(text: str) -> PublishedPort:
     return PublishedPort(numbers[0], numbers[1], "udp" if protocol == "udp" else "tcp", address)
 
 
+def port_range(text: str) -> PortRange:
+    """Return the meaning of a port, or of one with a range of the host's: "8080-8089:80"."""
+    rest, slash, protocol = text.rpartition("/") if "/" in text else (text, "", "")
+    host, colon, inner = rest.rpartition(":")
+    address, _, ports = host.rpartition(":")
+    first, dash, last = ports.partition("-")
+    if not dash:
+        found = port(text)
+        return PortRange(found, found.host_port)
+    found = port(f"{address}{':' if address else ''}{first}{colon}{inner}{slash}{protocol}")
+    if not last.isdigit() or not 0 < found.host_port <= int(last) <= _MOST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r}: {ports!r} is no range of ports: use FIRST-LAST")
+    return PortRange(found, int(last))
+
+
 def variable(text: str) -> tuple[str, str]:
     """Return the meaning of "NAME=VALUE", or of "NAME", which takes the value that it has here."""
     import os
@@ -71,7 +94,7 @@ def variable(text: str) -> tuple[str, str]:
 
 
 def mount(text: str) -> Mount:
-    """Return the meaning of "SRC:DST[:ro]": a bind of an absolute path, or a volume by its name.
+    """Return the meaning of "SRC:DST[:ro,commit=POLICY]": a bind of an absolute path, or a volume by its name.
 
     "DST" alone is an anonymous volume: `create` gives it its name.
     "noidmap" leaves the owners of a bind's files as the host has them (docs/adr/0009).
@@ -82,11 +105,16 @@ def mount(text: str) -> Mount:
     target, _, words = rest.partition(":")
     options = {word for word in words.split(",") if word}
     named = NAME.match(source) is not None
+    policies: list[Policy] = [one for one in POLICIES if f"commit={one}" in options and named]
+    options -= {f"commit={one}" for one in policies}
     known = {"ro", "rw"} if named else {"ro", "rw", "noidmap"}
     if not (named or source.startswith("/")) or not _inner_path(target) or options - known or {"ro", "rw"} <= options:
         raise argparse.ArgumentTypeError(f"{text!r} is not SRC:DST[:ro]: SRC is an absolute path or a volume's name")
+    if len(policies) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: one commit= at most, of {', '.join(POLICIES)}")
     kept = ("noidmap",) if "noidmap" in options else ()
-    return Mount("volume" if named else "bind", source, target, read_only="ro" in options, options=kept)
+    kind: Literal["volume", "bind"] = "volume" if named else "bind"
+    return Mount(kind, source, target, "ro" in options, kept, policies[0] if policies else None)
 
 
 _TMPFS_FLAGS: Final = frozenset(("ro", "rw", "exec", "noexec", "suid", "nosuid", "noatime"))

@@ -8,7 +8,7 @@ import json
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import commits, ending, journal, lifecycle, restore
+from limosa.engine import commits, ending, journal, lifecycle, restore, reviving
 from limosa.engine.channel_store import not_kept
 from limosa.engine.exchange import Peer, object_id
 from limosa.engine.host import Host
@@ -172,6 +172,8 @@ class Arriving:
             )
         record = ending.idle(offered)._replace(config=config, phase="migrating", exit=None, restart_at_ns=0)
         lifecycle.add(host, record)
+        record = lifecycle.with_id_range(host, record)  # those that it had there may be another's here
+        host.containers.save(record)
         if not ending.networked(config):
             return
         had = record.addresses
@@ -246,7 +248,7 @@ class Arriving:
 
     # Deeds
 
-    def _restore(self, hold: restore.Hold | None) -> None:
+    def _restore(self, hold: reviving.Hold | None) -> None:
         """Bring it back from the last commit. Raises: LimosaError: nothing of it is left but record and commits."""
         assert self.entry is not None
         host, container_id = self.host, self.entry.container_id

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from limosa.engine import bundle, commits, ending, journal, lifecycle, obstacles
+from limosa.engine import bundle, commits, ending, journal, lifecycle, obstacles, volume_commits
 from limosa.engine.host import Host
 from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CheckpointStats, CommitRecord
@@ -75,6 +75,7 @@ def _taken(host: Host, record: ContainerRecord, wanted: Wanted, hold: Hold = lam
         directory = host.dumps.make(dump)
         with ExitStack() as undo:
             undo.callback(host.storage.drop_snapshot, container_id, dump.label)
+            undo.callback(host.volumes.drop_snapshots, dump.label)
             base = always.enter_context(commits.built_upon(host, container_id))
             following = always.enter_context(
                 host.written_pages.following(
@@ -114,6 +115,7 @@ class _Taking:
         self._wanted, self._base, self._following = wanted, base, following
         self._hold = hold
         self._streams = host.runtime.standard_streams(record.container_id)
+        self._volumes = volume_commits.of(host, record.config)
         self._moments: dict[str, int] = {}
         self._memories: list[ProcessMemory] = []
         self._witness: list[ProcessMemory] = []
@@ -125,14 +127,16 @@ class _Taking:
         """Dump, and return what was stored."""
         host, record = self._host, self._record
         rootfs = host.rootfs.path(record.container_id)
+        volume_commits.write_back(host, record, self._volumes)
         plan = DumpPlan(
             init_pid=record.init_pid,
             criu_images=self._directory,
             rootfs=rootfs,
             leave_running=not self._wanted.stop,
-            own_network=ending.networked(record.config),
+            own_network=record.config.network.network != "host",
             external_mounts=bundle.external_mounts(bundle.plan(host, record, rootfs)),
             skip_followed=host.written_pages.skips,
+            excluded=volume_commits.excluded_places(record.config, self._volumes),
             processes=tuple(host.cgroups.processes(record.container_id)),
         )
         asked_ns = host.now_ns()
@@ -150,6 +154,9 @@ class _Taking:
         self._moments[moment] = host.now_ns()
         if moment == "post-dump":
             host.storage.take_snapshot(container_id, self._dump.label)
+            for volume in self._volumes:
+                if volume.policy == "include":
+                    host.volumes.take_snapshot(volume.name, self._dump.label)
             groups = host.cgroups.save_subtree(container_id)
             processes = host.cgroups.processes(container_id)
             self._witness = self._following.witness(processes)
@@ -192,6 +199,7 @@ class _Taking:
             cgroups=tuple(groups),
             stopped=self._wanted.stop,
             scheduled=self._wanted.scheduled,
+            volumes=self._volumes,
             created_ns=moments["post-dump"],
         )
 

@@ -7,7 +7,7 @@ Tags are refs `tags/NAME`.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from limosa.engine import written_check
@@ -17,6 +17,7 @@ from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId, WriteStats
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
+from limosa.model.file_entry import VOLUMES_PREFIX, volume_prefix
 from limosa.model.ids import ID_DIGITS, NAME, ContainerId, checked_digest, checked_name, looks_like_id
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
@@ -88,13 +89,34 @@ def _manifest(
     memory = host.memory_archive.save(writer, criu_images, memories, base)
     snapshot = host.storage.snapshot(record.container.container_id, record.snapshot)
     if base is None:
-        return writer.put_entries(Manifest(), {**memory, **host.file_archive.save(writer, snapshot)})
+        files = {**memory, **host.file_archive.save(writer, snapshot), **_volumes(host, writer, record)}
+        return writer.put_entries(Manifest(), files)
     edits: dict[bytes, Entry | None] = {}
     for prefix in (IMAGE_PREFIX, MEMORY_PREFIX):
         edits.update((key, None) for key, _ in base.entries(prefix))
     edits.update(memory)
     edits.update(host.file_archive.save(writer, snapshot, base, _snapshot_of(host, base)))
+    edits.update(_volumes(host, writer, record, base))
     return writer.put_entries(base.commit.manifest, edits)
+
+
+def _volumes(
+    host: Host, writer: CommitWriter, record: CommitRecord, parent: CommitReader | None = None
+) -> dict[bytes, Entry | None]:
+    """Return what differs in the files of the volumes from the parent's."""
+    edits: dict[bytes, Entry | None] = {}
+    names = [volume.name for volume in record.volumes if volume.policy == "include"]
+    if parent is not None:
+        prefixes = tuple(volume_prefix(name) for name in names)
+        edits.update((key, None) for key, _ in parent.entries(VOLUMES_PREFIX) if not key.startswith(prefixes))
+    for name in names:
+        before = ""
+        if parent is not None:
+            with suppress(KeyError):
+                before = host.volumes.snapshot(name, described(parent.commit_id, parent.commit).snapshot)
+        snapshot = host.volumes.snapshot(name, record.snapshot)
+        edits.update(host.file_archive.save(writer, snapshot, parent, before, volume_prefix(name)))
+    return edits
 
 
 def _snapshot_of(host: Host, reader: CommitReader) -> str:
@@ -139,6 +161,8 @@ def _check_names(said: CommitRecord) -> None:
     check_container(said.container)
     if said.snapshot and NAME.match(said.snapshot) is None:
         raise ValueError(f"{said.snapshot[:80]!r} is no name")
+    for volume in said.volumes:
+        checked_name(volume.name, "volume")
 
 
 def check_container(container: ContainerRecord) -> None:
@@ -240,6 +264,7 @@ def forget(host: Host, record: CommitRecord) -> None:
     host.store.forget([commit_id])
     host.storage.prepare()
     host.storage.drop_snapshot(record.container.container_id, record.snapshot)
+    host.volumes.drop_snapshots(record.snapshot)
 
 
 def owner(host: Host, reference: str) -> ContainerId:

@@ -148,7 +148,7 @@ def erase(host: Host, record: ContainerRecord) -> None:
     if record.schedule is not None:
         host.timers.remove(container_id)
     host.identities.remove(container_id)
-    host.storage.destroy(container_id)
+    destroy_files(host, container_id)
     if record.volumes_go or record.config.remove_when_stopped or record.phase == "creating":
         volumes.remove_anonymous(host, record)
     host.containers.remove(container_id)
@@ -196,3 +196,10 @@ def unless_gone(error: LimosaError) -> None:
     """Raise `error` again unless it says that there is no such container (any more)."""
     if error.code != "LIM-NAME-003":
         raise error
+
+
+def destroy_files(host: Host, container_id: ContainerId) -> None:
+    """Remove a container's files, and the snapshots of its commits with those of their volumes; the store has all."""
+    for label in host.storage.snapshots(container_id):
+        host.volumes.drop_snapshots(label)
+    host.storage.destroy(container_id)

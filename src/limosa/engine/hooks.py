@@ -10,10 +10,15 @@ environment are LIMOSA_EVENT, LIMOSA_ID, LIMOSA_NAME, LIMOSA_PID (of the first p
 and after an end LIMOSA_STATUS and LIMOSA_PHASE: "restarting" if it will be started again by itself, else "stopped".
 """
 
+from typing import TYPE_CHECKING
+
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.ports.hooks import HookFailed
+
+if TYPE_CHECKING:
+    from limosa.model.commit import CommitRecord
 
 
 def before_start(host: Host, record: ContainerRecord, init_pid: int) -> None:
@@ -36,6 +41,45 @@ def notify(host: Host, record: ContainerRecord, event: str) -> ContainerRecord:
         record = record._replace(hook_failure=failure)
         host.containers.save(record)
     return record
+
+
+def in_copy(
+    host: Host,
+    record: ContainerRecord,
+    commit: "CommitRecord",
+    command: tuple[str, ...],
+) -> None:
+    """Execute a command inside a copy whose own processes are there and stand still; what it prints goes to stderr.
+
+    Raises: LimosaError LIM-HOOK-002: it failed, or cannot be executed.
+    """
+    from limosa.engine import bundle
+    from limosa.ports.runtime import ExecRequest, Started, Streams
+
+    env = {
+        "PATH": bundle.PATH,
+        "HOME": "/root",
+        **dict(record.config.env),
+        "LIMOSA_NAME": record.config.name,
+        "LIMOSA_ID": record.container_id,
+        "LIMOSA_COMMIT": commit.commit_id,
+        "LIMOSA_COPY_OF": commit.container.config.name,
+    }
+    host.runtime.adopt(record.container_id, Started(record.init_pid, record.init_start_ticks, record.monitor_pid))
+    request = ExecRequest(argv=command, env=tuple(env.items()), streams=Streams(to_errors=True))
+    try:
+        status = host.runtime.execute(record.container_id, request, host.cgroups.exec_procs_files(record.container_id))
+        failure = f"it ended with {status}" if status else ""
+    except LimosaError as refused:
+        failure = refused.cause or refused.summary
+    if failure:
+        raise LimosaError(
+            "LIM-HOOK-002",
+            f'there is no copy "{record.config.name}": its hook failed',
+            state="nothing of the copy is left; those made before run",
+            cause=f"{' '.join(command)[:200]}: {failure}",
+            hint="the hook is executed inside the copy, by no shell; limosa exec tries it in the original",
+        )
 
 
 def _run(host: Host, record: ContainerRecord, event: str, init_pid: int) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from limosa.ports.store_keys import StoreKeys
     from limosa.ports.templates import Templates
     from limosa.ports.timers import Timers
+    from limosa.ports.trust import Trust
     from limosa.ports.volumes import Volumes
     from limosa.ports.written_pages import WrittenPages
 
@@ -69,6 +70,7 @@ class Host:
     store_keys: "StoreKeys"
     archive_files: "ArchiveFiles"
     written_pages: "WrittenPages"
+    trust: "Trust"
 
     def __init__(
         self,

@@ -40,9 +40,7 @@ def create(
             add(host, record)
         if watch is not None:
             watch.enter_context(host.containers.watched(container_id))
-        if not config.security.privileged:
-            in_use = frozenset(other.first_host_id for other in host.containers.all())
-            record = record._replace(first_host_id=host.containers.take_id_range(container_id, in_use))
+        record = with_id_range(host, record)
         undo.callback(host.storage.destroy, container_id)
         host.storage.create(container_id, config.limits.disk_bytes)
         if networked(config):
@@ -56,6 +54,17 @@ def create(
         host.containers.save(record)
         undo.pop_all()
     return record
+
+
+def with_id_range(host: Host, record: ContainerRecord) -> ContainerRecord:
+    """Return a new record with ids of the host that no other container has; none for a privileged one.
+
+    Raises: LimosaError LIM-NAME-006: none are left.
+    """
+    if record.config.security.privileged:
+        return record._replace(first_host_id=0)
+    in_use = frozenset(other.first_host_id for other in host.containers.all())
+    return record._replace(first_host_id=host.containers.take_id_range(record.container_id, in_use))
 
 
 def _complete(

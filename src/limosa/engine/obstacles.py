@@ -1,6 +1,6 @@
 """What would stop a checkpoint of a container, found out while it runs: nothing is frozen for it."""
 
-from limosa.engine import ending, lifecycle
+from limosa.engine import ending, lifecycle, volume_commits
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
@@ -24,10 +24,11 @@ def found(host: Host, record: ContainerRecord, *, thorough: bool = True) -> list
         Obstacle("LIM-CRIU-020", one.command, one.inner_pid, "", f"is an exec session: {one.line[:60]}", hint)
         for one in sessions
     ]
+    committed = {volume.name for volume in volume_commits.of(host, record.config) if volume.policy == "include"}
     elsewhere = tuple(
         (mount.target, f"the volume {mount.source}" if mount.kind == "volume" else f"the host's {mount.source}")
         for mount in record.config.mounts
-        if mount.kind != "tmpfs"
+        if mount.kind == "bind" or (mount.kind == "volume" and mount.source not in committed)
     )
     return outside + host.checkpointer.obstacles(record.init_pid, pids, thorough=thorough, not_committed=elsewhere)
 

@@ -78,6 +78,7 @@ def _stray_dumps(host: Host, found: list[Dump]) -> list[str]:
     for dump in found:
         if dump.label not in kept:
             host.storage.drop_snapshot(dump.container_id, dump.label)
+            host.volumes.drop_snapshots(dump.label)
         host.dumps.remove(dump)
     return [f"removed an unfinished dump of {dump.container_id}" for dump in found]
 
@@ -142,6 +143,7 @@ def _stray_snapshots(host: Host, container_id: ContainerId, needed: _NeededSnaps
     """Drop snapshots of a container's files that belong to no commit: a checkpoint or its removal was cut off."""
     for label in needed.strays(host.storage.snapshots(container_id)):
         host.storage.drop_snapshot(container_id, label)
+        host.volumes.drop_snapshots(label)
 
 
 def _told(before: ContainerRecord, after: ContainerRecord | None) -> list[str]:
@@ -164,6 +166,6 @@ def _everything(host: Host) -> list[tuple[str, ContainerId, tuple[Callable[[Cont
         ("mount", host.rootfs.present(), (host.rootfs.unmount,)),
         ("bundle", host.runtime.present(), (host.runtime.delete,)),
         ("timer", host.timers.present(), (host.timers.remove,)),
-        ("files", host.storage.present(), (host.storage.destroy,)),
+        ("files", host.storage.present(), (lambda container_id: ending.destroy_files(host, container_id),)),
     )
     return [(what, container_id, actions) for what, ids, actions in groups for container_id in ids]

@@ -1,23 +1,18 @@
 """What comes back from commits: restore as itself, and fork into copies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from limosa.engine import bundle, commits, ending, journal, lifecycle, pausing
+from limosa.engine import bundle, commits, ending, journal, lifecycle, origins, reviving, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
-from limosa.model.container import Addresses, ContainerConfig, ContainerRecord, NetworkRequest, Phase
+from limosa.model.container import Addresses, ContainerRecord, NetworkRequest, Phase
 from limosa.model.errors import LimosaError
-from limosa.model.ids import ContainerId, checked_name
-from limosa.ports.checkpointer import RestoreMoment, RestorePlan
+from limosa.model.ids import checked_name
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
-from limosa.ports.runtime import Started
 
-Hold = Callable[[ContainerRecord], None]
-_MACHINE_ID: Final = "/etc/machine-id"
-_MACHINE_ID_DIGITS: Final = 32
 _ADDRESS_NOT_TO_BE_HAD: Final = ("LIM-NET-004", "LIM-NET-008")  # another has it; another host, with other subnets
 
 
@@ -26,9 +21,11 @@ def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
     """Give the directory with a commit's images of criu, for the time of a `with` block; its files are in a snapshot.
 
     Raises: LimosaError LIM-CSTORE-001, -002: the commit is damaged; LIM-IMG-002: its image is not here;
-    LIM-CSTORE-006: the disk is full. Nothing is left.
+    LIM-CSTORE-006: the disk is full; LIM-TRUST-001, -002: it came from elsewhere, from nobody that this host trusts.
+    Nothing is left.
     """
     container_id = commit.container.container_id
+    origins.require_trusted(host, commit)
     require_image(host, commit)
     host.storage.prepare()
     dump = Dump(container_id, host.new_id())
@@ -37,6 +34,7 @@ def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
         directory = host.dumps.make(dump)
         host.memory_archive.load(reader, directory)
         bring_files(host, commit, reader)
+        volume_commits.bring(host, commit, reader)
         yield directory
 
 
@@ -98,6 +96,7 @@ def restore(
             hint=f"limosa fork --name {name} {commit.commit_id[:12]} makes a copy; limosa rename renames",
             exit_status=2,
         )
+    volume_commits.require_there(host, commit)
     with brought(host, commit) as directory, host.containers.locked(container_id, create=gone), ExitStack() as undo:
         if gone:
             _add_record(host, commit, name, undo)
@@ -111,9 +110,9 @@ def restore(
         undo.callback(host.containers.save, record)
         host.containers.save(record._replace(phase="starting"))
         host.storage.revert(container_id, commit.snapshot)
-        record = revive(
-            host, record, commit, directory, undo, keep_connections=keep, phase="running" if start else "paused"
-        )
+        volume_commits.put_back(host, commit, undo)
+        phase: Phase = "running" if start else "paused"
+        record = reviving.revive(host, record, commit, directory, undo, keep_connections=keep, phase=phase)
     move_head(host, commit, "restore")
     journal.note(host, "restore", record, commit.commit_id)
     return record
@@ -134,7 +133,7 @@ def in_place(
     directory: str,
     *,
     keep_connections: bool,
-    hold: Hold | None = None,
+    hold: reviving.Hold | None = None,
 ) -> ContainerRecord:
     """Make a container of whose processes none lives what a commit says, also its files; the caller holds its lock.
 
@@ -146,7 +145,8 @@ def in_place(
         if record.phase != "migrating":
             host.containers.save(record._replace(phase="starting"))
         host.storage.revert(record.container_id, commit.snapshot)
-        return revive(host, record, commit, directory, undo, keep_connections=keep_connections, hold=hold)
+        volume_commits.put_back(host, commit, undo)
+        return reviving.revive(host, record, commit, directory, undo, keep_connections=keep_connections, hold=hold)
 
 
 def _lives(record: ContainerRecord, commit: CommitRecord) -> LimosaError:
@@ -171,11 +171,20 @@ def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) ->
     source = commit.container
     container_id = source.container_id
     config = source.config._replace(name=checked_name(name)) if name else source.config
-    record = ending.idle(source)._replace(config=config, phase="creating", exit=None, restart_at_ns=0, schedule=None)
+    record = ending.idle(source)._replace(
+        config=config,
+        phase="creating",
+        exit=None,
+        restart_at_ns=0,
+        schedule=None,
+        first_host_id=0,
+        hook_failure="",
+    )
     lifecycle.add(host, record)
     undo.callback(host.containers.remove, container_id)
+    record = lifecycle.with_id_range(host, record)
     undo.callback(host.identities.remove, container_id)
-    undo.callback(host.storage.destroy, container_id)
+    undo.callback(ending.destroy_files, host, container_id)
     if ending.networked(config):
         undo.callback(host.networks.forget, container_id)
         record = _with_addresses(host, record)
@@ -203,175 +212,3 @@ def _with_addresses(host: Host, record: ContainerRecord) -> ContainerRecord:
         if refused.code not in _ADDRESS_NOT_TO_BE_HAD or any(config.network[1:]):
             raise
     return reserved(config.network, inner if any(inner) else had)
-
-
-def fork(
-    host: Host, commit: CommitRecord, names: list[str], started: Callable[[ContainerRecord], None] = lambda _: None
-) -> list[ContainerRecord]:
-    """Start a running copy of a commit per name ("" for a made-up one), each with its own identity and address.
-
-    `started` is called with each. Raises: LimosaError; the copies made before the one that failed run on, of the
-    failed one nothing is left.
-    """
-    made = []
-    with brought(host, commit) as directory:
-        for name in names:
-            made.append(_fork_one(host, commit, directory, name))
-            started(made[-1])
-    return made
-
-
-def _fork_one(host: Host, commit: CommitRecord, directory: str, name: str) -> ContainerRecord:
-    source = commit.container
-    container_id = host.new_id()
-    config = config_of_copy(source.config, name or f"{source.config.name}-{container_id[:6]}")
-    with host.containers.locked(container_id, create=True), ExitStack() as undo:
-        record = prepare_copy(host, commit, container_id, config, undo)
-        record = revive(host, record, commit, directory, undo, keep_connections=False)
-    host.store.set_ref(
-        commits.ref_of(container_id),
-        commits.identifier(commit),
-        when_ns=host.now_ns(),
-        why=f"fork of {source.config.name}",
-    )
-    journal.note(host, "fork", record, commit.commit_id)
-    return record
-
-
-def prepare_copy(
-    host: Host, commit: CommitRecord, container_id: ContainerId, config: ContainerConfig, undo: ExitStack
-) -> ContainerRecord:
-    """Make a new container with a copy of a commit's files, for `revive`; the caller holds its lock."""
-    source = commit.container
-    undo.callback(host.containers.remove, container_id)
-    record = ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers)
-    lifecycle.add(host, record)
-    undo.callback(host.identities.remove, container_id)
-    undo.callback(host.storage.destroy, container_id)
-    host.storage.clone(source.container_id, commit.snapshot, container_id, config.limits.disk_bytes)
-    if ending.networked(config):
-        undo.callback(host.networks.forget, container_id)
-        inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
-        addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
-        record = record._replace(addresses=addresses, inner_addresses=inner)
-    return record
-
-
-def config_of_copy(config: ContainerConfig, name: str) -> ContainerConfig:
-    """Published ports, fixed addresses and the host name stay with the original."""
-    network = config.network._replace(ipv4="", ipv6="", mac="")
-    return config._replace(name=checked_name(name), hostname="", ports=(), network=network)
-
-
-def revive(
-    host: Host,
-    record: ContainerRecord,
-    commit: CommitRecord,
-    directory: str,
-    undo: ExitStack,
-    *,
-    keep_connections: bool,
-    phase: Phase = "running",
-    isolated: bool = False,
-    hold: Hold | None = None,
-) -> ContainerRecord:
-    """Let CRIU fill a container whose files are in place from the images in `directory`.
-
-    On success `undo` is emptied and it has `phase`: it runs, or it is "paused" before any process has run. An
-    `isolated` one has its addresses, and a network on which nobody is. `hold` is called, with a record that names its
-    processes, when all is there and no instruction of it has run and no packet of it has left; they do once it has
-    returned. If it raises, nothing of it is left.
-    """
-    container_id = record.container_id
-    rootfs = lifecycle.acquire(host, record, undo)
-    plan = bundle.plan(host, record, rootfs)
-    undo.callback(host.runtime.delete, container_id)
-    undo.callback(host.cgroups.kill, container_id)
-    networked = ending.networked(record.config)
-    # Only the last commit of a container that it ended comes back as nothing but itself.
-    once = keep_connections
-
-    divided = any(node.path for node in commit.cgroups)
-
-    def on_moment(moment: RestoreMoment, init_pid: int) -> None:
-        if moment == "post-setup-namespaces" and divided:
-            # Not earlier: v2 lets nobody into a group that has controllers for groups below. Not later: files of these
-            # groups are watched.
-            host.cgroups.restore_subtree(container_id, commit.cgroups)
-        if moment == "setup-namespaces" and networked:
-            host.networks.connect(container_id, init_pid)
-            if hold is not None:
-                host.networks.silence(container_id)
-            if not once:  # criu probes the peers of what it restores, and they are somebody else's now
-                host.networks.silence(container_id)
-        # Not at pre-resume: criu would go on even if this failed.
-        if moment == "post-restore" and hold is not None:
-            hold(lifecycle.with_processes(record, host.runtime.seated(container_id, init_pid)))
-            if networked and once:
-                host.networks.unsilence(container_id, init_pid)
-        if moment == "pre-resume" and not once:
-            _tell_apart(host, record, init_pid, is_copy=container_id != commit.container.container_id)
-            if networked:
-                host.networks.abort_outside(init_pid)
-                if not isolated:
-                    host.networks.unsilence(container_id, init_pid)
-        if moment == "pre-resume" and phase == "paused":
-            # criu still holds them all: what it lets go of now stands in the freezer.
-            pausing.freeze(host, record)
-
-    with host.checkpointer.session() as session:
-        seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
-        try:
-            host.checkpointer.restore(
-                session,
-                RestorePlan(
-                    criu_images=directory,
-                    rootfs=rootfs,
-                    cgroup_roots=host.cgroups.criu_root(container_id),
-                    inherited=_inherited(commit),
-                    pid_file=seat.pid_file,
-                    # What leaves a container of limosa's networks is aborted above, before its processes go on.
-                    keep_connections=keep_connections or networked,
-                    own_network=networked,
-                    external_mounts=bundle.external_mounts(plan),
-                ),
-                on_moment,
-                lambda master: host.runtime.give_terminal(seat, master),
-            )
-        except BaseException:
-            host.runtime.abandon_restore(seat)
-            raise
-    started: Started = host.runtime.finish_restore(plan, seat)
-    record = lifecycle.running(host, record, started, phase=phase)
-    undo.pop_all()
-    return record
-
-
-def _tell_apart(host: Host, record: ContainerRecord, init_pid: int, *, is_copy: bool) -> None:
-    """Change what must not be the same in two that come from one commit; no process of it runs."""
-    container_id = record.container_id
-    host.identities.advance_generation(container_id)
-    host.identities.wipe_unique_memory(host.cgroups.processes(container_id))
-    if not is_copy:
-        return
-    host.identities.rename_host(init_pid, bundle.hostname(record))
-    try:
-        if len(host.rootfs.read(container_id, _MACHINE_ID).strip()) == _MACHINE_ID_DIGITS:
-            machine_id = host.random_bytes(_MACHINE_ID_DIGITS // 2).hex()
-            host.rootfs.rewrite(container_id, _MACHINE_ID, f"{machine_id}\n".encode())
-    except OSError:  # it has none, or none that is its own
-        return
-
-
-def _inherited(commit: CommitRecord) -> tuple[tuple[str, int], ...]:
-    """Standard input is inherited only where it was kept open; otherwise it is a pipe at its end, criu's own.
-
-    A terminal is not inherited: criu makes it anew and its master goes to the monitor.
-    """
-    if commit.container.config.terminal:
-        return ()
-    first = 0 if commit.container.config.stdin_open else 1
-    seen: dict[str, int] = {}
-    for descriptor in range(first, 3):
-        seen.setdefault(commit.streams[descriptor], descriptor)
-    return tuple(seen.items())

@@ -1,6 +1,6 @@
 """A running container goes back to an earlier commit, in place."""
 
-from limosa.engine import checkpoint, ending, journal, restore
+from limosa.engine import checkpoint, ending, journal, restore, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.errors import LimosaError
@@ -27,6 +27,7 @@ def rewind(
                 cause=f'that is a commit of "{commit.container.config.name}"',
                 hint=f"limosa log {record.config.name} lists its own; limosa fork makes copies of any",
             )
+        volume_commits.require_there(host, commit)
         if record.phase == "running" and not discard:
             wanted = checkpoint.Wanted(f"before the rewind to {commit.commit_id[:12]}", stop=True)
             kept = checkpoint.of_locked(host, record, wanted)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from limosa.engine import commits
+from limosa.engine import commits, origins
 from limosa.engine.host import Host
 from limosa.model import ids
 from limosa.model.commit import CommitRecord
@@ -127,11 +127,15 @@ def free_name(host: Host, reference: str, digest: Digest) -> str:
 def export(host: Host, records: list[CommitRecord], path: str, *, for_strangers: bool = False) -> int:
     """Write commits to a new file, without their images; return its size.
 
-    Raises: LimosaError LIM-COMM-022: it cannot be written; LIM-CSTORE-001, -002: a commit is damaged. No file is left.
+    For strangers they are signed with this host's key, apart from those that came from elsewhere themselves.
+    Raises: LimosaError LIM-TRUST-004: that cannot be; LIM-COMM-022: it cannot be written; LIM-CSTORE-001, -002: a
+    commit is damaged. No file is left.
     """
     wanted = [commits.identifier(record) for record in records]
     try:
-        return host.store.export(wanted, path, for_strangers=for_strangers)
+        return host.store.export(
+            wanted, path, for_strangers=for_strangers, sign=lambda commit, data: origins.signature(host, commit, data)
+        )
     except OSError as unwritable:
         raise LimosaError("LIM-COMM-022", f"{path} cannot be written", cause=str(unwritable)) from unwritable
 
@@ -141,11 +145,11 @@ def import_file(host: Host, path: str, *, trust: bool = False) -> list[CommitRec
 
     Raises: LimosaError LIM-COMM-021: the configuration of one reaches out of its container, without `trust`;
     LIM-COMM-003: one cannot be understood; LIM-COMM-022: the file cannot be read; LIM-CSTORE-004, -006, -010. Nothing
-    of the file can be reached then.
+    of the file can be reached then. LIM-TRUST-006: somebody changed it after it was signed.
     """
     before = set(host.store.refs())
     try:
-        came = host.store.import_file(path)
+        came = host.store.import_file(path, lambda commit, data: origins.noted(host, commit, data, accepted=trust))
     except OSError as unreadable:
         raise LimosaError("LIM-COMM-022", f"{path} cannot be imported", cause=str(unreadable)) from unreadable
     keepers = {f"imported/{commit_id.hex()[:24]}": commit_id for commit_id in came}

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, Literal, NamedTuple
 
-from limosa.engine import ending, restore, sessions
+from limosa.engine import copies, ending, restore, reviving, sessions
 from limosa.engine.host import Host
 from limosa.model.commit import CommitId, CommitRecord
-from limosa.model.container import ContainerRecord, RestartPolicy
+from limosa.model.container import ContainerRecord, CopyRequest, RestartPolicy
 from limosa.model.errors import LimosaError
 
 _BETWEEN_PROBES_SECONDS: Final = 0.5
@@ -52,6 +52,7 @@ def trial(host: Host, commit: CommitRecord, terms: Terms, sleep: Callable[[float
     finally:
         if not was_here:
             host.storage.drop_snapshot(commit.container.container_id, commit.snapshot)
+            host.volumes.drop_snapshots(commit.snapshot)
     took_ns = host.now_ns() - begun_ns
     if why:
         return Verdict(commit.commit_id, name, "fails", why, took_ns)
@@ -63,7 +64,9 @@ def _untriable(commit: CommitRecord) -> str:
     config = commit.container.config
     if config.network.network == "host":
         return "it is on the host's network, which it would use"
-    shared = [one for one in config.mounts if one.kind != "tmpfs" and not one.read_only]
+    own = {volume.name for volume in commit.volumes if volume.policy != "reference"}
+    outside = [one for one in config.mounts if one.kind == "bind" or (one.kind == "volume" and one.source not in own)]
+    shared = [one for one in outside if not one.read_only]
     if shared:
         return f"it would write to {shared[0].source}, which is in no commit"
     return ""
@@ -72,13 +75,13 @@ def _untriable(commit: CommitRecord) -> str:
 def _tried(host: Host, commit: CommitRecord, directory: str, terms: Terms, sleep: Callable[[float], None]) -> str:
     """Return why it does not work, "" if it does."""
     container_id = host.new_id()
-    config = restore.config_of_copy(commit.container.config, f"trial-{container_id[:12]}")
+    config = copies.config_of_copy(commit.container.config, f"trial-{container_id[:12]}")
     config = config._replace(hooks=(), restart=RestartPolicy(), onboot=False, remove_when_stopped=False)
     with host.containers.locked(container_id, create=True):
         try:
             with ExitStack() as undo:
-                record = restore.prepare_copy(host, commit, container_id, config, undo)
-                record = restore.revive(
+                record = copies.prepare(host, commit, container_id, config, CopyRequest(fleeting=True), undo)
+                record = reviving.revive(
                     host, record, commit, directory, undo, keep_connections=False, phase="creating", isolated=True
                 )
             return _judged(host, record, terms, sleep)

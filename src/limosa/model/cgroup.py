@@ -209,3 +209,19 @@ def worth_saving(name: str, text: str) -> str | None:
     if name == "cpu.weight" and value == "0":  # that is how cpu.idle shows in it
         return None
     return value
+
+
+def with_owners_within(nodes: Iterable[CgroupNode], first_host_id: int, count: int) -> tuple[CgroupNode, ...]:
+    """Return `nodes` with owners of that range alone: every other one becomes its first."""
+
+    def within(host_id: int) -> int:
+        return host_id if 0 <= host_id - first_host_id < count else first_host_id
+
+    return tuple(
+        node._replace(
+            uid=within(node.uid),
+            gid=within(node.gid),
+            owners=tuple((name, within(uid), within(gid)) for name, uid, gid in node.owners),
+        )
+        for node in nodes
+    )

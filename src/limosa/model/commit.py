@@ -4,6 +4,7 @@ from typing import NamedTuple, NewType
 
 from limosa.model.cgroup import CgroupNode
 from limosa.model.container import ContainerRecord
+from limosa.model.volume import CommittedVolume
 
 CommitId = NewType("CommitId", str)
 """64 lower-case hexadecimal digits: the store's keyed digest of everything in the commit."""
@@ -36,6 +37,8 @@ class CommitRecord(NamedTuple):
     scheduled: bool = False  # made at its time, not by somebody: retention may forget it
     read_bytes: int = 0  # memory and changed files that were read for it
     new_bytes: int = 0  # what of that the store did not have
+    volumes: tuple[CommittedVolume, ...] = ()
+    origin: str = ""  # see model.trust; what another host wrote there is replaced when it comes
     # What the store says, not the attributes:
     commit_id: CommitId = CommitId("")
     parent: CommitId = CommitId("")

@@ -80,6 +80,13 @@ class Manifest(NamedTuple):
     n_entries: int = 0
 
 
+class Signature(NamedTuple):
+    """Who vouches for a commit, and the proof: both as OpenSSH writes them."""
+
+    key: str  # "ssh-ed25519 AAAA…"
+    value: str  # "-----BEGIN SSH SIGNATURE-----…"
+
+
 class Commit(NamedTuple):
     """What a commit object says. Its id is the digest of this, so it names everything below it."""
 
@@ -87,6 +94,7 @@ class Commit(NamedTuple):
     manifest: Manifest
     created_ns: int
     attributes: bytes = b""  # the caller's: configuration, message, times, as UTF-8 JSON
+    signature: Signature | None = None  # over all of the above, as bytes
 
 
 class RefChange(NamedTuple):

@@ -7,6 +7,7 @@ All values are NamedTuples (docs/adr/0002): immutable, cheap to import, and turn
 from typing import Final, Literal, NamedTuple
 
 from limosa.model.ids import ContainerId, Digest
+from limosa.model.volume import Policy
 
 SUBORDINATE_IDS: Final = 65536
 """Ids of one container's user namespace: inside 0..65535, outside `ContainerRecord.first_host_id` and up."""
@@ -65,11 +66,23 @@ class Mount(NamedTuple):
     target: str  # absolute path inside
     read_only: bool = False
     options: tuple[str, ...] = ()
+    policy: Policy | None = None  # what a commit does with a volume; None: what the volume says
 
 
 ImageVolumes = Literal["own", "anonymous", "tmpfs"]
 """What the directories become that an image declares as volumes: files of the container's own, as all others, and so in
 its commits (docs/adr/0017), a volume each, or a tmpfs each."""
+
+
+class CopyRequest(NamedTuple):
+    """What a copy gets that its original does not have."""
+
+    name: str = ""  # empty: one is made up
+    ports: tuple[PublishedPort, ...] = ()
+    share: bool = False  # it may write to the very volumes and directories that its original writes to
+    fleeting: bool = False  # its volumes go with it
+    hook: tuple[str, ...] = ()  # executed inside before its processes go on
+
 
 HOOK_EVENTS: Final = ("prestart", "poststart", "prestop", "poststop")
 """When a command of `--hook EVENT=COMMAND` is executed, on the host."""

@@ -1,12 +1,13 @@
 """What a commit says of a file beside its content: the attributes of entries below `FILES_PREFIX` (docs/format.md)."""
 
-import base64
-import binascii
 import json
 from typing import Final, Literal, NamedTuple
 
 FILES_PREFIX: Final = b"files/"
 """Keys of files: the prefix and the path from the root of the container's own files; the root itself is the prefix."""
+
+VOLUMES_PREFIX: Final = b"volumes/"
+"""Keys of the files of volumes: this, the volume's name, a slash and the path from the volume's root."""
 
 Kind = Literal["file", "directory", "link", "character", "block", "pipe", "socket"]
 _KINDS: Final[tuple[Kind, ...]] = ("file", "directory", "link", "character", "block", "pipe", "socket")
@@ -30,6 +31,8 @@ class FileEntry(NamedTuple):
 
 def encode(entry: FileEntry) -> bytes:
     """Return the attributes of an entry: a JSON array in the order of the fields."""
+    import base64  # what asks for a prefix only is imported by every command
+
     xattrs = [[name, base64.b64encode(value).decode()] for name, value in entry.xattrs]
     fields = [_KINDS.index(entry.kind), *entry[1:5], *entry.device, entry.link_group, xattrs]
     return json.dumps(fields, separators=(",", ":")).encode()
@@ -37,6 +40,9 @@ def encode(entry: FileEntry) -> bytes:
 
 def decode(data: bytes) -> FileEntry:
     """Return what attributes say. Raises: ValueError: they are a stranger's or damaged."""
+    import base64
+    import binascii
+
     try:
         kind, mode, uid, gid, modified_ns, major, minor, link_group, xattrs = json.loads(data)
         numbers = (kind, mode, uid, gid, modified_ns, major, minor, link_group)
@@ -67,12 +73,17 @@ def _name(name: object) -> str:
     return name
 
 
-def checked_path(key: bytes) -> bytes:
-    """Return the path that a key below `FILES_PREFIX` means, b"" for the root.
+def volume_prefix(name: str) -> bytes:
+    """Return what the keys of a volume's files begin with."""
+    return VOLUMES_PREFIX + name.encode() + b"/"
+
+
+def checked_path(key: bytes, prefix: bytes) -> bytes:
+    """Return the path that a key below `prefix` means, b"" for the root.
 
     Raises: ValueError: it would lead out of the root, or is no path.
     """
-    path = key.removeprefix(FILES_PREFIX)
+    path = key.removeprefix(prefix)
     if not path:
         return path
     parts = path.split(b"/")

@@ -17,6 +17,7 @@ from limosa.model.commit_store import (
     ObjectId,
     Paged,
     PageMap,
+    Signature,
 )
 
 LEAF_PAGES: Final = 256
@@ -28,6 +29,8 @@ MAX_VALUE_BYTES: Final = 128 << 10
 MAX_NODE_ENTRIES: Final = 1024
 MAX_PARENTS: Final = 64
 FORMAT_VERSION: Final = 1
+_SSH_SIGNATURE: Final = 1
+_MOST_SIGNATURE_BYTES: Final = 4096
 _LEAF, _BRANCH, _MAP_LEAF, _MAP_BRANCH, _COMMIT = b"L", b"B", b"E", b"K", b"C"
 
 # In a leaf: one (frame, slot) a page, None for a zero page.
@@ -303,7 +306,15 @@ def decode_entry(data: bytes) -> Entry:
 
 
 def encode_commit(commit: Commit) -> bytes:
-    """Return a commit as bytes. Version 1 writes "no signature" into the envelope's last field."""
+    """Return a commit as bytes."""
+    if commit.signature is None:
+        return signed_part(commit) + number(0)
+    key, value = commit.signature
+    return signed_part(commit) + number(_SSH_SIGNATURE) + text(key.encode()) + text(value.encode())
+
+
+def signed_part(commit: Commit) -> bytes:
+    """Return the bytes of a commit that a signature is for."""
     root, n_entries = commit.manifest
     return b"".join(
         [
@@ -314,7 +325,6 @@ def encode_commit(commit: Commit) -> bytes:
             b"\0" if root is None else b"\1" + root + number(n_entries),
             number(commit.created_ns),
             text(commit.attributes),
-            number(0),
         ]
     )
 
@@ -332,7 +342,13 @@ def decode_commit(data: bytes) -> Commit:
         manifest = Manifest(root, reader.number(MAX_PAGE))
     created_ns = reader.number(1 << 63)
     attributes = reader.text(MAX_VALUE_BYTES * 4)
+    signature = None
     if algorithm := reader.number(255):
-        raise Malformed(f"a commit signed by algorithm {algorithm}, which this limosa does not know")
+        if algorithm != _SSH_SIGNATURE:
+            raise Malformed(f"a commit signed by algorithm {algorithm}, which this limosa does not know")
+        try:
+            signature = Signature(*(reader.text(_MOST_SIGNATURE_BYTES).decode("ascii") for _ in range(2)))
+        except UnicodeDecodeError as why:
+            raise Malformed("a commit with a signature that is none") from why
     reader.end()
-    return Commit(parents, manifest, created_ns, attributes)
+    return Commit(parents, manifest, created_ns, attributes, signature)

@@ -1,9 +1,19 @@
 """A named volume: files that outlive the containers that use them."""
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 Policy = Literal["include", "exclude", "reference"]
 """What a commit of a container does with the volume: keep its files, leave them out, or only name it."""
+
+
+POLICIES: Final[tuple[Policy, ...]] = ("include", "exclude", "reference")
+
+
+class CommittedVolume(NamedTuple):
+    """What a commit says of a volume of its container."""
+
+    name: str
+    policy: Policy
 
 
 class Volume(NamedTuple):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
+from limosa.model.confinement import Allowance
 from limosa.model.obstacle import Obstacle
 
 DumpMoment = Literal["pre-dump", "network-lock", "network-unlock", "post-dump"]
@@ -22,6 +23,7 @@ class DumpPlan(NamedTuple):
     own_network: bool = True  # the network namespace is left empty and rebuilt by us on restore
     external_mounts: tuple[tuple[str, str], ...] = ()  # (path inside, host path) of what is bind-mounted from outside
     skip_followed: bool = False  # private memory in which writes are marked is read by somebody else
+    excluded: tuple[str, ...] = ()  # places inside whose files will not come back
     processes: tuple[int, ...] = ()  # every process of it, for what has to be known of them before they are stopped
 
 
@@ -77,6 +79,19 @@ class Checkpointer(Protocol):
 
     def released(self, pid: int, timeout_s: float) -> bool:
         """Wait until no criu holds a process any more, one whose command is dead for example; say whether it is so."""
+
+    def require_confined(self, criu_images: str, allowance: Allowance) -> None:
+        """Hold the images of a stranger's commit against what limosa would give its container, and make them fit.
+
+        Owners in them become those of the container's own range of ids; nothing of a cgroup but its name is kept.
+        Raises: LimosaError LIM-CRIU-040: they are not what criu writes; LIM-CRIU-041: they ask for more. No criu ran.
+        """
+
+    def move_ids(self, criu_images: str, first_host_id: int, other_first_host_id: int) -> None:
+        """Let images of a container whose ids begin at `first_host_id` be restored to one of `other_first_host_id`.
+
+        May be repeated with another one. Raises: LimosaError LIM-CRIU-040.
+        """
 
     def session(self) -> AbstractContextManager[Session]:
         """Return a connection for one restore; it is closed, and criu with it, at the end of the `with` block."""

@@ -4,7 +4,7 @@ Order of a commit: pages and blobs, manifest, commit, ref. What was not reached 
 that `collect` takes; what a ref names is on disk and whole.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from limosa.model.commit_store import (
     PageMap,
     PageRun,
     RefChange,
+    Signature,
     StoreUsage,
     VerifyReport,
     WriteStats,
@@ -194,18 +195,29 @@ class CommitStore(Protocol):
     def as_remote(self) -> Remote:
         """Return this store as a transfer from another one sees it."""
 
-    def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
+    def export(
+        self,
+        commits: Sequence[ObjectId],
+        path: str,
+        *,
+        for_strangers: bool = False,
+        sign: Callable[[Commit, bytes], Signature | None] = lambda commit, data: None,
+    ) -> int:
         """Write commits, without their ancestors, to a new file of the same form as a pack; return its size.
 
         Only hosts with this one's key can read it, or anybody if it is `for_strangers`: then everything gets a new
-        key, which is in the file, so that it tells nothing about other stores.
+        key, which is in the file, so that it tells nothing about other stores, and `sign` is called with each commit
+        as it is there and the bytes that its signature is for.
         """
 
-    def import_file(self, path: str) -> list[ObjectId]:
+    def import_file(
+        self, path: str, taken: Callable[[Commit, bytes], bytes] = lambda commit, data: commit.attributes
+    ) -> list[ObjectId]:
         """Take the commits of a file that `export` wrote, checking every record, and return their ids here.
 
-        A commit that was exported for strangers gets another id. A ref `imported/` and 24 digits keeps each until
-        the caller has given it another one and removes that.
+        A commit that was exported for strangers gets another id, no signature, and the attributes that `taken`
+        returns; that is called with the commit as it came and the bytes that its signature is for. A ref `imported/`
+        and 24 digits keeps each until the caller has given it another one and removes that.
         Raises: LimosaError LIM-CSTORE-004: it is of hosts with another key; LIM-CSTORE-010: it is damaged.
         """
 

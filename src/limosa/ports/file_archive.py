@@ -4,14 +4,20 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from limosa.model.commit_store import Entry
+from limosa.model.file_entry import FILES_PREFIX
 from limosa.ports.commit_store import CommitReader, CommitWriter
 
 
 class FileArchive(Protocol):
-    """Both directions. Entries are those of `limosa.model.file_entry`, below its FILES_PREFIX."""
+    """Both directions. Entries are those of `limosa.model.file_entry`, below a prefix: of the container or a volume."""
 
     def save(
-        self, writer: CommitWriter, snapshot: str, parent: CommitReader | None = None, parent_snapshot: str = ""
+        self,
+        writer: CommitWriter,
+        snapshot: str,
+        parent: CommitReader | None = None,
+        parent_snapshot: str = "",
+        prefix: bytes = FILES_PREFIX,
     ) -> Mapping[bytes, Entry | None]:
         """Return what differs in the files of `snapshot`, an unchanging directory, from those of `parent`.
 
@@ -20,7 +26,7 @@ class FileArchive(Protocol):
         Raises: LimosaError LIM-COMM-010: a file cannot be read; those of `writer` and `parent`.
         """
 
-    def load(self, reader: CommitReader, directory: str) -> None:
+    def load(self, reader: CommitReader, directory: str, prefix: bytes = FILES_PREFIX) -> None:
         """Make the files of a commit in the empty directory `directory`, whose own owner and mode they set too.
 
         What a commit says is not believed: no path and no link leads out of the directory.

@@ -104,6 +104,12 @@ class Networks(Protocol):
         Raises: LimosaError as `prepare`; LIM-NET-003: nothing was reserved; ProcessLookupError: no such process.
         """
 
+    def furnish(self, init_pid: int, sysctls: tuple[tuple[str, str], ...]) -> None:
+        """Make a network namespace that is as the kernel makes one what the runtime would: lo up, `net.…` set.
+
+        Raises: LimosaError LIM-NET-010: the kernel refuses one of `sysctls`; ProcessLookupError: no such process.
+        """
+
     def refresh_names(self, container_id: ContainerId) -> None:
         """Bring the hosts files of the container and its neighbours in line with who runs now."""
 

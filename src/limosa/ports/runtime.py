@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
+from limosa.model.confinement import Allowance
 from limosa.model.container import ContainerConfig
 from limosa.model.ids import ContainerId
 from limosa.model.init import RunFile
@@ -53,6 +54,7 @@ class Streams(NamedTuple):
     stdin: bool = False  # what is typed or piped here goes to the program
     terminal: bool = False  # the program has a terminal; ours is raw meanwhile, and sizes are passed on
     detach_keys: bytes = b""  # typed on a terminal, they end the joining; empty: nothing does
+    to_errors: bool = False  # what the program prints is no answer of ours: it goes to our standard error
     pass_signals: bool = False  # signals to this process go to the program, unless our terminal is raw: keys do then
 
 
@@ -130,6 +132,12 @@ class Runtime(Protocol):
 
         The processes that it leaves are the monitor's, as those of `create` are.
         Raises: LimosaError LIM-RUN-009: what is executed in it later could not be confined as before.
+        """
+
+    def allowance(self, plan: BundlePlan) -> Allowance:
+        """Return what `create` would give a container of that plan, for a stranger's images to be held against.
+
+        Raises: LimosaError LIM-RUN-009, LIM-SEC-001: its seccomp filter cannot be made.
         """
 
     def give_terminal(self, seat: RestoreSeat, master: int) -> None:

@@ -1,5 +1,6 @@
 """Named volumes: directories that containers share and that outlive them."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -29,6 +30,36 @@ class Volumes(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a volume with its files. Raises: LimosaError LIM-VOL-002. The caller knows that nothing uses it."""
+
+    def write_back(self, name: str) -> None:
+        """Write what is dirty to the disk, so that `take_snapshot` is quick. Raises: LimosaError LIM-VOL-002."""
+
+    def take_snapshot(self, name: str, label: str) -> None:
+        """Keep the files as they are now, read-only, in constant time. `label` is a commit's, and all its volumes'.
+
+        Raises: LimosaError LIM-VOL-002.
+        """
+
+    def snapshot(self, name: str, label: str) -> str:
+        """Return the directory of a snapshot; the volume need not exist. Raises: KeyError: there is none."""
+
+    def receive_snapshot(self, name: str, label: str, fill: Callable[[str], None]) -> None:
+        """Make a snapshot of files that `fill` writes into the directory that it gets. Raises: what `fill` raises."""
+
+    def drop_snapshots(self, label: str) -> None:
+        """Remove the snapshots of a commit. Nothing happens if there are none."""
+
+    def revert(self, name: str, label: str) -> None:
+        """Make a volume's files those of its snapshot, in one step; what has the volume mounted keeps the old ones.
+
+        Raises: KeyError: there is no such snapshot; LimosaError LIM-VOL-002. Nothing changed.
+        """
+
+    def copy(self, name: str, label: str, volume: Volume) -> None:
+        """Make a volume with the files of a snapshot of `name`. Raises: as `create`; KeyError: no such snapshot."""
+
+    def clear(self, name: str) -> None:
+        """Make a volume empty in one step; what has it mounted keeps the old files. Raises: LimosaError LIM-VOL-002."""
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold all volumes for one command: between a look at who uses one, and what follows from it."""

@@ -1,6 +1,7 @@
 """What the port promises without a packet being sent: the same tests for the real adapter and for the fake."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 
 import laboratory
@@ -8,6 +9,7 @@ import pytest
 from tests.fakes.network import FakeNetworks
 
 from limosa.adapters.bridge_network import BridgeNetworks
+from limosa.linux import namespaces, sysctl
 from limosa.model.container import NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
@@ -186,3 +188,16 @@ def test_resolv_conf_is_a_file_with_servers_that_a_container_can_reach(networks)
     with open(networks.resolv_conf(ONE)) as file:
         servers = [line.split()[1] for line in file if line.startswith("nameserver")]
     assert not [server for server in servers if server.startswith("127.") or server == "::1"]
+
+
+def test_a_bare_namespace_gets_its_loopback_and_parameters(networks, start) -> None:
+    pid = start()
+    networks.furnish(pid, (("net.core.somaxconn", "77"), ("kernel.shmmax", "5")))
+    if isinstance(networks, FakeNetworks):
+        assert networks.calls == [("furnish", str(pid))]
+        return
+    with namespaces.entered(namespaces.open_network(pid)):
+        assert sysctl.read("net/core/somaxconn") == "77"
+        said = subprocess.run(["ip", "-o", "link", "show", "lo"], capture_output=True, text=True, check=True).stdout
+        assert "LOWER_UP" in said
+    refused("LIM-NET-010", lambda: networks.furnish(pid, (("net.core.somaxconn", "many"),)))

@@ -85,6 +85,73 @@ def test_what_is_not_there_is_said_so(volumes: Volumes, name: str) -> None:
         assert code_of(caught) == "LIM-VOL-002"
 
 
+def put(directory: str, name: str, text: str) -> None:
+    Path(f"{directory}/{name}").write_text(text, encoding="ascii")
+
+
+def read(directory: str, name: str) -> str:
+    return Path(f"{directory}/{name}").read_text(encoding="ascii")
+
+
+def test_snapshots_stay_as_they_were_and_a_volume_goes_back_to_one(volumes: Volumes) -> None:
+    volumes.create(Volume("data", 5))
+    put(volumes.directory("data"), "file", "one")
+    volumes.write_back("data")
+    volumes.take_snapshot("data", "first")
+    put(volumes.directory("data"), "file", "two")
+    put(volumes.directory("data"), "more", "x")
+    volumes.take_snapshot("data", "second")
+    put(volumes.directory("data"), "file", "three")
+    assert [read(volumes.snapshot("data", label), "file") for label in ("first", "second")] == ["one", "two"]
+    volumes.revert("data", "first")
+    assert os.listdir(volumes.directory("data")) == ["file"]
+    assert read(volumes.directory("data"), "file") == "one"
+    put(volumes.directory("data"), "file", "four")
+    assert read(volumes.snapshot("data", "first"), "file") == "one"
+    volumes.drop_snapshots("first")
+    volumes.drop_snapshots("first")
+    for action in (volumes.snapshot, volumes.revert):
+        with pytest.raises(KeyError):
+            action("data", "first")
+    assert read(volumes.directory("data"), "file") == "four"
+    volumes.clear("data")
+    assert os.listdir(volumes.directory("data")) == []
+    volumes.revert("data", "second")
+    assert read(volumes.directory("data"), "more") == "x"
+
+
+def test_a_volume_is_copied_from_a_snapshot_that_outlives_it(volumes: Volumes) -> None:
+    volumes.create(Volume("data", 5))
+    put(volumes.directory("data"), "file", "one")
+    volumes.take_snapshot("data", "label")
+    volumes.remove("data")
+    volumes.copy("data", "label", Volume("copy", 6, labels=(("a", "b"),)))
+    assert volumes.find("copy").labels == (("a", "b"),)
+    put(volumes.directory("copy"), "file", "two")
+    assert read(volumes.snapshot("data", "label"), "file") == "one"
+    with pytest.raises(LimosaError) as caught:
+        volumes.copy("data", "label", Volume("copy", 7))
+    assert code_of(caught) == "LIM-VOL-001"
+    assert read(volumes.directory("copy"), "file") == "two"
+    with pytest.raises(KeyError):
+        volumes.copy("data", "nosuch", Volume("third", 7))
+
+
+def test_a_snapshot_comes_from_elsewhere_whole_or_not_at_all(volumes: Volumes) -> None:
+    volumes.receive_snapshot("data", "label", lambda place: put(place, "file", "one"))
+    assert read(volumes.snapshot("data", "label"), "file") == "one"
+
+    def fails(place: str) -> None:
+        put(place, "file", "two")
+        raise ValueError("cut off")
+
+    with pytest.raises(ValueError, match="cut off"):
+        volumes.receive_snapshot("data", "other", fails)
+    with pytest.raises(KeyError):
+        volumes.snapshot("data", "other")
+    assert volumes.tidy() == []
+
+
 def test_tidy_removes_files_without_a_volume_and_nothing_else(volumes: Volumes) -> None:
     volumes.create(Volume("data", 5))
     place = os.path.dirname(volumes.directory("data"))

@@ -217,6 +217,19 @@ class BridgeNetworks:
         if not names_later:
             self._write_hosts(attachment.network, container_id)
 
+    def furnish(self, init_pid: int, sysctls: tuple[tuple[str, str], ...]) -> None:
+        """See the port."""
+        namespace = namespaces.open_network(init_pid)
+        try:
+            endpoint.raise_loopback(namespace)
+            own = [(name, value) for name, value in sysctls if name.startswith("net.")]
+            if own:
+                endpoint.set_parameters(namespace, own)
+        except OSError as failure:
+            raise impossible(failure) from failure
+        finally:
+            os.close(namespace)
+
     def _connect(self, state: State, lease: Lease, namespace: int) -> None:
         network = state.network(lease.attachment.network)
         try:

@@ -53,6 +53,13 @@ def raise_loopback(namespace: int) -> None:
         link.set_link(inner, _LOOPBACK_IFINDEX, up=True)
 
 
+def set_parameters(namespace: int, parameters: list[tuple[str, str]]) -> None:
+    """Set sysctls such as `net.core.somaxconn` of a namespace. Raises: OSError: the kernel refuses one."""
+    with namespaces.entered(namespace):
+        for name, value in parameters:
+            sysctl.write(name.replace(".", "/"), value)
+
+
 def build(route: RouteSocket, plan: Plan, namespace: int) -> None:
     """Make the interface of `plan` in `namespace`, with everything that it needs on the host, and announce it.
 

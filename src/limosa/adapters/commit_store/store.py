@@ -3,8 +3,9 @@
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Final
 
 from limosa.adapters.commit_store import failures, gc, leases, pack, strangers, transfer, verify, walk
@@ -23,6 +24,7 @@ from limosa.model.commit_store import (
     ObjectId,
     PageMap,
     RefChange,
+    Signature,
     StoreUsage,
     VerifyReport,
 )
@@ -200,15 +202,28 @@ class DirectoryStore:
         """Return this store as a transfer sees it."""
         return transfer.DirectoryRemote(self.parts)
 
-    def export(self, commits: Sequence[ObjectId], path: str, *, for_strangers: bool = False) -> int:
+    def export(
+        self,
+        commits: Sequence[ObjectId],
+        path: str,
+        *,
+        for_strangers: bool = False,
+        sign: Callable[[Commit, bytes], Signature | None] = lambda commit, data: None,
+    ) -> int:
         """Write commits to a new file."""
         if not for_strangers:
             return transfer.export(self.parts, commits, path)
         with strangers.workplace(f"{path}.{os.getpid()}.store", os.urandom(KEY_BYTES)) as place:
-            copies = [strangers.copy(self.parts, commit, place) for commit in commits]
+
+            def signed(commit: Commit) -> Commit:
+                return commit._replace(signature=sign(commit, store_codec.signed_part(commit)))
+
+            copies = [strangers.copy(self.parts, commit, place, signed) for commit in commits]
             return transfer.export(place, copies, path, with_key=True)
 
-    def import_file(self, path: str) -> list[ObjectId]:
+    def import_file(
+        self, path: str, taken: Callable[[Commit, bytes], bytes] = lambda commit, data: commit.attributes
+    ) -> list[ObjectId]:
         """Take the commits of a file."""
         key_id, key = transfer.key_of(path)
         if key_id == self.parts.hasher.key_id:
@@ -216,4 +231,11 @@ class DirectoryStore:
         if key is None or Hasher(key).key_id != key_id:
             raise failures.other_key(path)
         with strangers.workplace(f"{self.parts.root}/incoming-{os.urandom(8).hex()}", key) as place:
-            return [strangers.copy(place, commit, self.parts) for commit in transfer.import_file(place, path)]
+            copies = []
+            for commit in transfer.import_file(place, path):
+                said = strangers.said(place, commit)
+                attributes = taken(said, store_codec.signed_part(said))
+                copies.append(
+                    strangers.copy(place, commit, self.parts, partial(Commit._replace, attributes=attributes))
+                )
+            return copies

@@ -1,7 +1,7 @@
 """Copy commits between stores of different keys: every id changes, so everything is read, checked and stored anew."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -43,22 +43,28 @@ def workplace(root: str, key: bytes) -> Iterator[Parts]:
         files.remove_tree(root)
 
 
-def copy(source: Parts, commit_id: ObjectId, target: Parts) -> ObjectId:
-    """Copy a commit, without parents, and keep it by a ref `imported/` and 24 digits; return its id there.
-
-    Raises: LimosaError LIM-CSTORE-001 and -002: it cannot be read; -006: the disk is full; -010: it names too much.
-    """
+def said(parts: Parts, commit_id: ObjectId) -> Commit:
+    """Return what a commit says. Raises: LimosaError LIM-CSTORE-001 and -002: it cannot be read."""
     try:
-        commit = store_codec.decode_commit(source.load("commit", commit_id))
+        return store_codec.decode_commit(parts.load("commit", commit_id))
     except Malformed as why:
         raise failures.damaged(commit_id, str(why)) from why
+
+
+def copy(source: Parts, commit_id: ObjectId, target: Parts, finished: Callable[[Commit], Commit]) -> ObjectId:
+    """Copy a commit, without parents, and keep it by a ref `imported/` and 24 digits; return its id there.
+
+    `finished` returns it as it is to be there, from what it is without parents and signature.
+    Raises: LimosaError LIM-CSTORE-001 and -002: it cannot be read; -006: the disk is full; -010: it names too much.
+    """
+    commit = said(source, commit_id)
     reader = Reader(source.objects, commit_id, commit)
     with source.locked(), target.locked():
         intake = target.intake()
         try:
             writer = Writer(intake, target.index, target.page_index, target.objects, target.hasher)
             manifest = _copied(reader, writer)
-            made = writer.put_commit(Commit((), manifest, commit.created_ns, commit.attributes))
+            made = writer.put_commit(finished(Commit((), manifest, commit.created_ns, commit.attributes)))
         finally:
             intake.close()
         target.refs.move(f"imported/{made.hex()[:24]}", made, when_ns=time.time_ns(), why="import")

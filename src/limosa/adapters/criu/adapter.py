@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from limosa.adapters.criu import cgroup_yard, kernel_cache, log, rpc, stats, watches
 from limosa.linux import process
+from limosa.model.confinement import Allowance
 from limosa.model.obstacle import Obstacle
 from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, OnTerminal, RestorePlan, Session
 
@@ -68,6 +69,10 @@ class Criu:
 
     def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> int:
         """See the port."""
+        if plan.excluded:
+            from limosa.adapters.criu import excluded
+
+            excluded.refuse_open_files(plan.processes, plan.excluded)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDWR)
         try:
@@ -131,6 +136,18 @@ class Criu:
             answer = self._call(ours, rpc.RESTORE, options, plan.criu_images, notified, on_terminal)
         return int(answer.get("restore", {}).get("pid", pids[0]))
 
+    def require_confined(self, criu_images: str, allowance: Allowance) -> None:
+        """See the port."""
+        from limosa.adapters.criu import confinement
+
+        confinement.require(criu_images, allowance)
+
+    def move_ids(self, criu_images: str, first_host_id: int, other_first_host_id: int) -> None:
+        """See the port."""
+        from limosa.adapters.criu import ids
+
+        ids.move(criu_images, first_host_id, other_first_host_id)
+
     def _common(self, rootfs: str, own_network: bool) -> dict[str, Any]:
         options: dict[str, Any] = {
             "root": rootfs,
@@ -190,7 +207,7 @@ class Criu:
 
 
 def _cookie(inside: str) -> str:
-    return f"limosa{inside.replace('/', '%')}"
+    return f"limosa{inside.replace('/', '%')}"  # confined_mounts compares it
 
 
 def _network_lock(init_pid: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from limosa.adapters.crun_runtime import monitor, outsiders
 from limosa.linux import files, process
+from limosa.model.confinement import Allowance
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId, looks_like_id
 from limosa.model.init import RunFile
@@ -90,6 +91,15 @@ class CrunRuntime:
         env = {"LIMOSA_ARGV": "\n".join(criu_argv), "LIMOSA_CONSOLE": console}
         starting = self._watched(plan, _EXEC, (), env, connection)
         return RestoreSeat(plan.container_id, f"{self.bundle(plan.container_id)}/pidfile", starting.sync_fd)
+
+    def allowance(self, plan: BundlePlan) -> Allowance:
+        """See the port."""
+        from limosa.adapters.crun_runtime import allowance, seccomp_filter, spec
+
+        config = spec.config(plan)
+        profile = config["linux"].get("seccomp")
+        path = profile and seccomp_filter.compiled(profile, self._run, _ENTER, self._session(plan.container_id, ()).env)
+        return allowance.of(config, plan.first_host_id, path)
 
     def _keep_filter(self, plan: BundlePlan) -> None:
         """Make the filter that crun's exec takes; before anything of the container is there again."""

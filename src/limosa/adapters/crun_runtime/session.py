@@ -112,7 +112,7 @@ def _with_pipes(place: Place, request: ExecRequest) -> int:
             os.close(descriptor)
     os.set_blocking(in_write, False)
     ended = os.pidfd_open(pid)
-    forward = relay.pipe_forward({out_read: 1, err_read: 2})
+    forward = relay.pipe_forward({out_read: 2 if request.streams.to_errors else 1, err_read: 2})
 
     def forward_but_words(descriptor: int) -> bool:
         # What crun says of its own failure becomes an error message; it is in its log before it is here.

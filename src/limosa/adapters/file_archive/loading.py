@@ -18,14 +18,14 @@ _FORMATS: Final = {"character": 0o020000, "block": 0o060000, "pipe": 0o010000, "
 _MOST_SIZE_BYTES: Final = 1 << 62
 
 
-def load(reader: CommitReader, directory: str) -> None:
+def load(reader: CommitReader, directory: str, prefix: bytes = FILES_PREFIX) -> None:
     """See the port."""
     top = os.fsencode(directory)
     made: dict[bytes, FileEntry] = {}
     links: dict[int, bytes] = {}
     try:
-        for key, entry in reader.entries(FILES_PREFIX):
-            path = file_entry.checked_path(key)
+        for key, entry in reader.entries(prefix):
+            path = file_entry.checked_path(key, prefix)
             said = file_entry.decode(entry.attributes)
             _make(reader, top, path, entry, said, made, links)
         # Making files changes the times of their directories, and a mode may keep even root's programs out: last, and

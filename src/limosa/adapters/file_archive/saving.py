@@ -29,26 +29,31 @@ class _Parent(NamedTuple):
     """What the files were before."""
 
     reader: CommitReader
+    prefix: bytes
     directory: bytes
     changes: btrfs_changes.Changes
 
 
 def save(
-    writer: CommitWriter, snapshot: str, parent: CommitReader | None = None, parent_snapshot: str = ""
+    writer: CommitWriter,
+    snapshot: str,
+    parent: CommitReader | None = None,
+    parent_snapshot: str = "",
+    prefix: bytes = FILES_PREFIX,
 ) -> Mapping[bytes, Entry | None]:
     """See the port."""
     try:
-        before = _before(snapshot, parent, parent_snapshot)
+        before = _before(snapshot, parent, parent_snapshot, prefix)
         edits: dict[bytes, Entry | None] = {}
         seen = set()
         for path, status in _walk(os.fsencode(snapshot)):
-            key = FILES_PREFIX + path
+            key = prefix + path
             seen.add(key)
             entry = _entry(writer, os.fsencode(snapshot), path, status, before)
             if entry is not None:
                 edits[key] = entry
         if parent is not None:
-            edits.update((key, None) for key, _ in parent.entries(FILES_PREFIX) if key not in seen)
+            edits.update((key, None) for key, _ in parent.entries(prefix) if key not in seen)
         return edits
     except OSError as failed:
         raise LimosaError(
@@ -59,11 +64,11 @@ def save(
         ) from failed
 
 
-def _before(snapshot: str, parent: CommitReader | None, parent_snapshot: str) -> _Parent | None:
+def _before(snapshot: str, parent: CommitReader | None, parent_snapshot: str, prefix: bytes) -> _Parent | None:
     if parent is None or not parent_snapshot:
         return None
     changes = btrfs_changes.since(snapshot, btrfs.generation(parent_snapshot))
-    return _Parent(parent, os.fsencode(parent_snapshot), changes)
+    return _Parent(parent, prefix, os.fsencode(parent_snapshot), changes)
 
 
 def _walk(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
@@ -106,7 +111,7 @@ def _same_file_before(path: bytes, status: os.stat_result, before: _Parent | Non
         return None
     if old.st_ino != status.st_ino or stat.S_IFMT(old.st_mode) != stat.S_IFMT(status.st_mode):
         return None
-    return before.reader.entry(FILES_PREFIX + path)
+    return before.reader.entry(before.prefix + path)
 
 
 def _attributes(full: bytes, status: os.stat_result) -> FileEntry:

@@ -1,0 +1,109 @@
+"""Running copies of a commit, each with an identity, an address, ids and volumes of its own."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from limosa.engine import commits, ending, hooks, inspection, journal, lifecycle, restore, reviving, volume_commits
+from limosa.engine.host import Host
+from limosa.model.commit import CommitRecord
+from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest, PublishedPort
+from limosa.model.errors import LimosaError
+from limosa.model.ids import ContainerId, checked_name
+
+
+def fork(
+    host: Host,
+    commit: CommitRecord,
+    requests: list[CopyRequest],
+    started: Callable[[ContainerRecord], None] = lambda _: None,
+) -> list[ContainerRecord]:
+    """Start a running copy of a commit per request.
+
+    `started` is called with each. Raises: LimosaError LIM-HOOK-002: the hook of one failed; …; the copies made before
+    the one that failed run on, of the failed one nothing is left.
+    """
+    made: list[ContainerRecord] = []
+    with restore.brought(host, commit) as directory:
+        for wanted in requests:
+            made.append(_fork_one(host, commit, directory, wanted, examined=bool(made)))
+            started(made[-1])
+    return made
+
+
+def _fork_one(
+    host: Host, commit: CommitRecord, directory: str, wanted: CopyRequest, *, examined: bool
+) -> ContainerRecord:
+    source = commit.container
+    container_id = host.new_id()
+    name = wanted.name or f"{source.config.name}-{container_id[:6]}"
+
+    def hook(record: ContainerRecord) -> None:
+        hooks.in_copy(host, record, commit, wanted.hook)
+
+    with host.containers.locked(container_id, create=True), ExitStack() as undo:
+        config = config_of_copy(source.config, name, wanted.ports)
+        record = prepare(host, commit, container_id, config, wanted, undo)
+        record = reviving.revive(
+            host,
+            record,
+            commit,
+            directory,
+            undo,
+            keep_connections=False,
+            examined=examined,
+            before_it_goes_on=hook if wanted.hook else None,
+        )
+    host.store.set_ref(
+        commits.ref_of(container_id),
+        commits.identifier(commit),
+        when_ns=host.now_ns(),
+        why=f"fork of {source.config.name}",
+    )
+    journal.note(host, "fork", record, commit.commit_id)
+    return record
+
+
+def prepare(
+    host: Host,
+    commit: CommitRecord,
+    container_id: ContainerId,
+    config: ContainerConfig,
+    wanted: CopyRequest,
+    undo: ExitStack,
+) -> ContainerRecord:
+    """Make a new container with copies of a commit's files and volumes, for `revive`; the caller holds its lock.
+
+    Raises: LimosaError LIM-VOL-008: it would write to what its original writes to; LIM-NET-005, -006: a port cannot be
+    published; LIM-NAME-…. `undo` takes back what there is.
+    """
+    source = commit.container
+    undo.callback(host.containers.remove, container_id)
+    record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, source.layers)
+    lifecycle.add(host, record)
+    record = lifecycle.with_id_range(host, record)
+    undo.callback(host.identities.remove, container_id)
+    undo.callback(ending.destroy_files, host, container_id)
+    host.storage.clone(source.container_id, commit.snapshot, container_id, config.limits.disk_bytes)
+    if config.mounts:
+        config = volume_commits.of_copy(host, commit, config, wanted, container_id, undo)
+        record = record._replace(config=config)
+    if ending.networked(config):
+        undo.callback(host.networks.forget, container_id)
+        inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
+        addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
+        config = config._replace(ports=inspection.ports(host, record))
+        record = record._replace(addresses=addresses, inner_addresses=inner, config=config)
+    elif config.ports:
+        raise LimosaError(
+            "LIM-NET-006",
+            f'ports of "{config.name}" cannot be published',
+            cause=f"its network is {config.network.network!r}",
+            hint="leave -p out",
+        )
+    return record
+
+
+def config_of_copy(config: ContainerConfig, name: str, ports: tuple[PublishedPort, ...] = ()) -> ContainerConfig:
+    """Published ports, fixed addresses and the host name stay with the original."""
+    network = config.network._replace(ipv4="", ipv6="", mac="")
+    return config._replace(name=checked_name(name), hostname="", ports=ports, network=network)
