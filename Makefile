@@ -22,7 +22,7 @@ demo: setup
 	$(PY) tools/demo.py
 
 bench: setup
-	$(PY) bench/run.py
+	$(PY) bench/run.py; status=$$?; $(PY) bench/commits.py && exit $$status
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

@@ -14,7 +14,7 @@ from limosa.linux import cgroupfs, mount
 
 CACHE = os.environ.get("LIMOSA_BENCH_CACHE", "/var/cache/limosa-bench")
 SUITE = "trixie"
-PACKAGES = "podman,crun,conmon,netavark,aardvark-dns,nftables,iproute2"
+PACKAGES = "podman,crun,conmon,netavark,aardvark-dns,nftables,iproute2,criu,iptables,borgbackup,restic"
 _CLONE_NEWNS = 0x20000
 _CLONE_NEWCGROUP = 0x02000000
 _CPUSET = ("cpuset.cpus", "cpuset.mems")

@@ -143,9 +143,8 @@ def busybox(directory: str) -> str:
     return f"{directory}/busybox.tar"
 
 
-def sides_of(work: str, groups: places.Groups, tree: str) -> dict[str, Side]:
-    """Make both commands ready, with the image imported."""
-    archive = busybox(work)
+def sides_of(work: str, groups: places.Groups, tree: str, archive: str) -> dict[str, Side]:
+    """Make both commands ready, with the image of the root file system in `archive`."""
     groups.make(("limosa", "podman"))
 
     def launcher(name: str, enter: Any) -> Launcher:
@@ -158,7 +157,7 @@ def sides_of(work: str, groups: places.Groups, tree: str) -> dict[str, Side]:
         return Launcher(name, env, entered, *files)
 
     os.makedirs(f"{work}/podman")
-    os.link(archive, f"{work}/podman/busybox.tar")
+    os.link(archive, f"{work}/podman/rootfs.tar")
     os.mkdir(f"{work}/limosa", 0o711)
     limosa = launcher("limosa", lambda: None)
     podman = launcher("podman", lambda: places.enter_podman(tree, f"{work}/podman"))
@@ -167,13 +166,13 @@ def sides_of(work: str, groups: places.Groups, tree: str) -> dict[str, Side]:
         "podman": Side(podman, ["/usr/bin/podman"], "localhost/bench", ("--time", "0")),
     }
     found["limosa"].do("image", "import", archive, "bench")
-    found["podman"].do("import", "--quiet", "/mnt/busybox.tar", "localhost/bench")
+    found["podman"].do("import", "--quiet", "/mnt/rootfs.tar", "localhost/bench")
     return found
 
 
 def inside(args: argparse.Namespace, work: str, groups: places.Groups) -> int:
     """Measure; this process is in namespaces of its own, with which everything that it leaves behind ends."""
-    sides = sides_of(work, groups, places.podman_tree())
+    sides = sides_of(work, groups, places.podman_tree(), busybox(work))
     version = sides["podman"].do("--version").output.strip()
     print(f"limosa beside {version}, {args.runs} runs each in turn; milliseconds, medians\n")
     print("| | limosa | podman | CPU limosa | CPU podman | ratio |\n| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -210,17 +209,11 @@ def first_process(action: Callable[[], int]) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def main() -> int:
-    """Measure in namespaces of our own, and clean up after them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=11, metavar="N")
-    parser.add_argument("--many", type=int, default=MANY, metavar="N", help="containers that `ps` lists")
-    parser.add_argument("--only", nargs="+", choices=[scenario.name for scenario in SCENARIOS])
-    parser.add_argument("--json", default=f"{HERE}/bench/out/run.json", metavar="FILE")
-    args = parser.parse_args()
+def isolated(measure: Callable[[str, places.Groups], int]) -> int:
+    """Call `measure` with a directory and cgroups, in namespaces of this program's own, and clean up after it."""
     if _WORK in os.environ:
         work = os.environ[_WORK]
-        return first_process(lambda: inside(args, work, places.Groups(os.path.basename(work))))
+        return first_process(lambda: measure(work, places.Groups(os.path.basename(work))))
     places.podman_tree()
     work = tempfile.mkdtemp(prefix="limosa-bench-", dir="/var/tmp")
     os.chmod(work, 0o711)
@@ -231,6 +224,17 @@ def main() -> int:
         return subprocess.run(command, env={**os.environ, _WORK: work}, check=False).returncode
     finally:
         clean_up(work)
+
+
+def main() -> int:
+    """Measure in namespaces of our own, and clean up after them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=11, metavar="N")
+    parser.add_argument("--many", type=int, default=MANY, metavar="N", help="containers that `ps` lists")
+    parser.add_argument("--only", nargs="+", choices=[scenario.name for scenario in SCENARIOS])
+    parser.add_argument("--json", default=f"{HERE}/bench/out/run.json", metavar="FILE")
+    args = parser.parse_args()
+    return isolated(lambda work, groups: inside(args, work, groups))
 
 
 def clean_up(work: str) -> None:
