@@ -42,7 +42,7 @@ LIMOSA = f"{HERE}/.venv/bin/limosa"
 PRIORITY = 20
 PAGE = 4096
 
-# SIGUSR1 writes the pages, SIGUSR2 tells the longest gap since then, SIGHUP how many pages a second of its own it can write.
+# SIGUSR1 writes the pages, SIGUSR2 tells the longest gap since then, SIGHUP how many writes a second of its own has.
 PROGRAM = """
 import mmap, os, random, signal, sys, time
 pages, written = int(sys.argv[1]), int(sys.argv[2])

@@ -56,8 +56,10 @@ def _ioctl_of_nothing(category: int) -> bool:
 class Ranges:
     """Reads ranges of pages of many processes into one buffer."""
 
-    def __init__(self) -> None:
-        self._vector = ctypes.create_string_buffer(_RANGES * _RANGE_BYTES)
+    def __init__(self, at_once: int = _RANGES) -> None:
+        """`at_once` is how many ranges the kernel is asked for at a time."""
+        self._at_once = at_once
+        self._vector = ctypes.create_string_buffer(at_once * _RANGE_BYTES)
         self._argument = ctypes.create_string_buffer(_ARGUMENT.size)
         self._guards = GUARD
 
@@ -77,7 +79,7 @@ class Ranges:
             none = none_of | self._guards
             values = (
                 *(_ARGUMENT.size, _WP_MATCHING if protect else 0, start, END, 0),
-                *(ctypes.addressof(self._vector), _RANGES, 0, none, all_of | none, any_of, tell),
+                *(ctypes.addressof(self._vector), self._at_once, 0, none, all_of | none, any_of, tell),
             )
             _ARGUMENT.pack_into(self._argument, 0, *values)
             count = _libc.ioctl(pagemap, ctypes.c_ulong(_PAGEMAP_SCAN), self._argument)
@@ -88,5 +90,7 @@ class Ranges:
                     continue
                 raise OSError(number, os.strerror(number), "PAGEMAP_SCAN")
             found.frombytes(memoryview(self._vector)[: count * _RANGE_BYTES])
-            start = struct.unpack_from("<Q", self._argument, _WALK_END)[0]
+            if count < self._at_once:
+                break  # that was all, whatever `walk_end` says: it may be where a buffer of the kernel's own was full
+            start = max(struct.unpack_from("<Q", self._argument, _WALK_END)[0], found[-2])
         return found

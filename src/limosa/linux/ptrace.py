@@ -90,21 +90,38 @@ class StoppedThread:
         _ptrace(_DETACH, self._tid)
 
     def _wait(self, wanted: int) -> None:
-        pause_s = 20e-6
-        while True:
-            found, status = os.waitpid(self._tid, _WALL | os.WNOHANG)
-            if found == 0:
-                if time.monotonic() > self._deadline_s:
-                    raise NotStopped(errno.ETIMEDOUT, "it sleeps uninterruptibly")
-                time.sleep(pause_s)
-                pause_s = min(2 * pause_s, 0.01)
-                continue
-            if not os.WIFSTOPPED(status):
-                raise ProcessLookupError(errno.ESRCH, "it has ended")
-            if status >> 8 == wanted or (wanted >> 8 and status >> 16 == _EVENT_STOP):
-                return
-            # SIGKILL and SIGSTOP cannot be masked; a stop of the job is told here and lasts after we are gone.
-            _ptrace(_CONT if wanted >> 8 else _SYSCALL, self._tid)
+        _wait(self._tid, wanted, self._deadline_s)
+
+
+def _wait(tid: int, wanted: int, deadline_s: float) -> None:
+    pause_s = 20e-6
+    while True:
+        found, status = os.waitpid(tid, _WALL | os.WNOHANG)
+        if found == 0:
+            if time.monotonic() > deadline_s:
+                raise NotStopped(errno.ETIMEDOUT, "it sleeps uninterruptibly")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.01)
+            continue
+        if not os.WIFSTOPPED(status):
+            raise ProcessLookupError(errno.ESRCH, "it has ended")
+        if status >> 8 == wanted or (wanted >> 8 and status >> 16 == _EVENT_STOP):
+            return
+        # A signal that came before is delivered now; a stop of the job is only told, and lasts after we are gone.
+        signal = 0 if status >> 16 else status >> 8
+        _ptrace(_CONT if wanted >> 8 else _SYSCALL, tid, 0, signal)
+
+
+def pass_by(tid: int) -> None:
+    """Return once a thread was seen between two system calls: what it was doing in the kernel is done, or begun anew.
+
+    Signals that it gets meanwhile it gets afterwards.
+    Raises: as `stopped`.
+    """
+    _ptrace(_SEIZE, tid)
+    _ptrace(_INTERRUPT, tid)
+    _wait(tid, _SIGTRAP | _EVENT_STOP << 8, time.monotonic() + STOP_LIMIT_S)
+    _ptrace(_DETACH, tid)
 
 
 @contextmanager

@@ -3,19 +3,25 @@
 A page that is missed is lost data, so an implementation that is not sure says that a page was written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import compress
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from limosa.model import page_runs
+from limosa.model.commit_store import PAGE_BYTES
 from limosa.model.ids import ContainerId
+from limosa.model.page_runs import Run
 
 if TYPE_CHECKING:
     from array import array
 
-PAGE_SHIFT: Final = 12
-Run = tuple[int, int]
-"""First page (address / 4096), pages."""
+
+class EarlierCopy(NamedTuple):
+    """What was copied of a process while it ran; what it wrote after that was copied again."""
+
+    ranges: "array[int]"  # first byte, end: two numbers each, sorted
+    content: memoryview
 
 
 class ProcessMemory(NamedTuple):
@@ -27,33 +33,31 @@ class ProcessMemory(NamedTuple):
     pid: int  # inside the container
     ranges: "array[int]"  # first byte, end, and whether it was written: three numbers each, sorted
     content: memoryview  # of what was written, in this order
-    since_parent: bool  # what was not written is as in the parent commit; otherwise all of it was written
+    since_parent: bool  # what was not copied is as in the parent commit; otherwise everything was
+    earlier: tuple[EarlierCopy, ...] = ()  # the latest last
 
     def present(self) -> list[Run]:
         """Return what the process has, sorted, neighbours joined."""
-        return _joined(self.ranges[0::3], self.ranges[1::3])
+        return page_runs.joined(self.ranges[0::3], self.ranges[1::3])
 
     def written(self) -> list[Run]:
         """Return what `content` has, sorted, neighbours joined."""
-        if not self.since_parent:
+        if not self.since_parent and not self.earlier:
             return self.present()
         marks = self.ranges[2::3]
-        return _joined(compress(self.ranges[0::3], marks), compress(self.ranges[1::3], marks))
+        return page_runs.joined(compress(self.ranges[0::3], marks), compress(self.ranges[1::3], marks))
 
-
-def _joined(starts: Iterable[int], ends: Iterable[int]) -> list[Run]:
-    runs: list[Run] = []
-    first = last = -1
-    for start, end in zip(starts, ends, strict=True):
-        if start == last:
-            last = end
-            continue
-        if last > first:
-            runs.append((first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT))
-        first, last = start, end
-    if last > first:
-        runs.append((first >> PAGE_SHIFT, (last - first) >> PAGE_SHIFT))
-    return runs
+    def pieces(self) -> list[tuple[int, int, memoryview]]:
+        """Return everything that was copied and is still there: first page, pages, their content; sorted."""
+        found = [(run, self.content) for run in page_runs.placed(self.written())]
+        if self.earlier:
+            absent = list(page_runs.gaps(self.present()))
+            for ranges, content in reversed(self.earlier):
+                covered = sorted((first, n_pages) for (first, n_pages, _), _ in found)
+                still_there = page_runs.left(page_runs.placed(page_runs.joined(ranges[0::2], ranges[1::2])), absent)
+                found += [(run, content) for run in page_runs.left(still_there, covered)]
+            found.sort(key=lambda piece: piece[0])
+        return [(first, n, content[at : at + n * PAGE_BYTES]) for (first, n, at), content in found]
 
 
 class Following(Protocol):

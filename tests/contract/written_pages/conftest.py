@@ -16,12 +16,15 @@ HOLDER = (sys.executable, "-I", "-S", os.path.abspath(descriptors.__file__))
 
 KINDS: dict[str, Callable[[str], Any]] = {
     "userfaultfd": lambda place: by_userfaultfd.UserfaultfdPages(lambda _: place, HOLDER),
+    "ahead": lambda place: by_userfaultfd.UserfaultfdPages(lambda _: place, HOLDER, worth_bytes=0),
     "soft-dirty": lambda place: by_soft_dirty.SoftDirtyPages(lambda _: place),
     "digest": lambda _: by_digest.ComparedPages(),
 }
 
 
-@pytest.fixture(params=["userfaultfd", pytest.param("soft-dirty", marks=pytest.mark.needs("soft-dirty")), "digest"])
+@pytest.fixture(
+    params=["userfaultfd", "ahead", pytest.param("soft-dirty", marks=pytest.mark.needs("soft-dirty")), "digest"]
+)
 def make_tracker(request: pytest.FixtureRequest) -> Callable[[str], Any]:
     return KINDS[request.param]
 

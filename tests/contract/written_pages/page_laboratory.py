@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -171,6 +171,13 @@ def of_the_dump(pid: int) -> set[int]:
     }
 
 
+def in_order(ranges: Sequence[int], step: int) -> None:
+    """Ranges are not empty, sorted, and apart from each other."""
+    ends = [0, *ranges[1::step]]
+    assert all(first < end for first, end in zip(ranges[0::step], ranges[1::step], strict=True))
+    assert all(end <= first for end, first in zip(ends, ranges[0::step], strict=False))
+
+
 class Committer:
     """Makes commits of an actor's memory, and holds each against the memory itself."""
 
@@ -181,6 +188,7 @@ class Committer:
         self.kept: dict[int, dict[int, bytes]] = {}  # by pid: what the last commit has
         self.copied: dict[int, int] = {}  # by pid: pages that the last commit copied
         self.since_parent: dict[int, bool] = {}
+        self.ahead: dict[int, int] = {}  # by pid: copies that were made while it ran
 
     def commit(self, *, settle: bool = True, meanwhile: str | Callable[[], None] = "") -> None:
         """Commit; every page of every process must be in it, as it was."""
@@ -195,6 +203,10 @@ class Committer:
             with stopped(pids):
                 left_out = {pid: of_the_dump(pid) if self.tracker.skips else None for pid in pids}
                 captured = following.capture(pids)
+                for one in captured:
+                    in_order(one.ranges, 3)
+                    for earlier in one.earlier:
+                        in_order(earlier.ranges, 2)
                 truth = {pid: memory(pid) for pid in pids}
             by_pid = {one.pid: one for one in captured}
             inside = {pid: number_inside(pid) for pid in pids}
@@ -224,22 +236,26 @@ class Committer:
         return made
 
     def _followed(self, captured: ProcessMemory) -> dict[int, bytes]:
-        before = self.kept.get(captured.pid, {})
+        before = self.kept.get(captured.pid, {}) if captured.since_parent else {}
         written = captured.written()
         self.since_parent[captured.pid] = captured.since_parent
         self.copied[captured.pid] = sum(count for _, count in written)
+        self.ahead[captured.pid] = len(captured.earlier)
         assert self.copied[captured.pid] * PAGE == len(captured.content)
         made = {
             page: before.get(page, bytes(PAGE))
             for first, count in captured.present()
             for page in range(first, first + count)
         }
-        at = 0
-        for first, count in written:
+        copied = set()
+        for first, count, content in captured.pieces():
+            assert len(content) == count * PAGE
             for page in range(first, first + count):
                 assert page in made
-                made[page] = bytes(captured.content[at : at + PAGE])
-                at += PAGE
+                assert page not in copied, "a page is there twice"
+                copied.add(page)
+                made[page] = bytes(content[(page - first) * PAGE : (page - first + 1) * PAGE])
+        assert captured.since_parent or copied == made.keys(), "nobody has these pages"
         return made
 
     @staticmethod

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from page_laboratory import CONTAINER, Actor, Committer, state
+from page_laboratory import CONTAINER, PAGE, Actor, Committer, in_order, state
 
-from limosa.adapters.written_pages import by_userfaultfd
+from limosa.adapters.written_pages import ahead, by_userfaultfd
 from limosa.adapters.written_pages.followed import Record, Records
 from limosa.keeper import descriptors
+from limosa.linux import pagemap_scan
+from limosa.linux.pagemap_scan import FILE, PRESENT, SWAPPED, ZERO
 
 pytestmark = pytest.mark.privileged
 
@@ -141,3 +143,66 @@ def test_a_record_of_another_boot_or_of_nobody_counts_as_none(records: Records, 
         with open(path, "w", encoding="ascii") as file:
             file.write(other)
         assert records.load(CONTAINER) == Record()
+
+
+def test_what_is_copied_ahead_is_not_copied_again(actor: Actor, tmp_path: Any) -> None:
+    tracker = by_userfaultfd.UserfaultfdPages(lambda _: str(tmp_path), HOLDER, worth_bytes=2 << 20)
+    committer = Committer(tracker, str(tmp_path), actor)
+    actor.do("a = area(3000); fill(a, 3000)")
+    committer.commit()
+    assert committer.ahead[actor.pid] == 1
+    assert committer.copied[actor.pid] < 500, "the first commit, too, copies little while all stands still"
+    assert not committer.since_parent[actor.pid]
+    actor.do("fill(a, 1000, 2)")
+    committer.commit(meanwhile="write(a, 7, 3); write(a, 2000, 3); libc.madvise(a + 9 * PAGE, PAGE, DONTNEED)")
+    assert committer.since_parent[actor.pid]
+    assert committer.ahead[actor.pid] == 1
+    assert 2 <= committer.copied[actor.pid] < 300
+    actor.do("write(a, 8, 4)")
+    committer.commit()
+    assert committer.ahead[actor.pid] == 0, "little is copied at once"
+
+
+def test_a_thread_that_does_not_leave_the_kernel_spoils_what_was_copied_ahead(actor: Actor, tmp_path: Any) -> None:
+    """A call that may have pages pinned for longer, here a vfork whose child does not go on."""
+    actor.do(
+        "a = area(3000); fill(a, 3000)",
+        "stack = area(64) + 60 * PAGE",
+        "pause = ctypes.cast(libc.pause, ctypes.c_void_p)",
+    )
+    assert ahead.all_passed(actor.pids())
+    actor.do("libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]")
+    actor.begin("twin = libc.clone(pause, stack, 0x4000 | 0x100 | 17, None)")
+    deadline = time.monotonic() + 10
+    while state(actor.pid) != "D":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not ahead.all_passed(actor.pids())
+    tracker = by_userfaultfd.UserfaultfdPages(lambda _: str(tmp_path), HOLDER, worth_bytes=0)
+    (child,) = [pid for pid in actor.pids() if pid != actor.pid]
+    with tracker.following(CONTAINER, actor.pid, actor.pids(), "", str(tmp_path)) as following:
+        assert state(actor.pid) == "D"
+        captured = following.capture([actor.pid])
+    assert all(not memory.earlier for memory in captured)
+    os.kill(child, signal.SIGKILL)
+    actor.finished()
+
+
+def test_asynchronous_reads_keep_a_process_from_being_copied_ahead(actor: Actor) -> None:
+    assert ahead.possible(actor.pid)
+    actor.do("context = ctypes.c_ulong(); assert libc.syscall(206, 8, ctypes.byref(context)) == 0")
+    assert not ahead.possible(actor.pid)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 64, 511, 512, 513, 1000, 5000])
+def test_a_scan_tells_each_range_once(actor: Actor, at_once: int) -> None:
+    """However many are asked for at a time, and however many the kernel gathers before it copies them out."""
+    address = actor.value("area(2100)")
+    actor.do(f"for page in range(0, 2100, 2): write({address}, page, 1)")
+    descriptor = os.open(f"/proc/{actor.pid}/pagemap", os.O_RDONLY)
+    scan = pagemap_scan.Ranges(at_once).scan
+    found = scan(descriptor, all_of=0, none_of=FILE | ZERO, any_of=PRESENT | SWAPPED, tell=0)
+    os.close(descriptor)
+    in_order(found, 3)
+    inside = [first for first in found[0::3] if address <= first < address + 2100 * PAGE]
+    assert inside == [address + page * PAGE for page in range(0, 2100, 2)]

@@ -23,10 +23,22 @@ def test_only_what_was_written_is_copied(committer: Committer, actor: Actor) -> 
     committer.commit()
     if follows(committer):
         assert committer.since_parent[actor.pid]
-        assert 3 <= committer.copied[actor.pid] < 600, "the program's own few pages, and three"
+        assert 3 <= committer.copied[actor.pid] + committer.ahead[actor.pid] * 3 < 600, "three, and its own few"
     committer.commit()
     if follows(committer):
         assert committer.copied[actor.pid] < 600
+
+
+def test_many_ranges(committer: Committer, actor: Actor) -> None:
+    """More than the kernel gathers before it copies them out, each of one page."""
+    actor.do("a = area(9000)", "for page in range(0, 9000, 2): write(a, page, 1)")
+    committer.commit()
+    actor.do("for page in range(0, 9000, 6): write(a, page, 2)", "libc.madvise(a + 4000 * PAGE, 500 * PAGE, DONTNEED)")
+    committer.commit()
+    actor.do("fill(a, 9000, 3)")
+    committer.commit()
+    actor.do("for page in range(1, 9000, 2): write(a, page, 4)")
+    committer.commit()
 
 
 def test_threads_that_write_at_random(committer: Committer, actor: Actor) -> None:
@@ -193,6 +205,36 @@ def test_a_commit_upon_another_parent(committer: Committer, actor: Actor) -> Non
     committer.parent, committer.kept = "somebody else's", {}
     committer.commit()
     assert not any(committer.since_parent.values())
+
+
+def test_no_signal_is_lost(actor: Actor, make_tracker: Callable[[str], Any], tmp_path: Any) -> None:
+    """Real-time signals are queued: each one that is sent has to arrive, also while it stands still."""
+    actor.do("import signal; got = []", "signal.signal(signal.SIGRTMIN, lambda *_: got.append(1))")
+    # First by a thread that waits for them, and so by what the kernel has queued.
+    actor.do("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])")
+    actor.do("take = lambda: signal.sigtimedwait([signal.SIGRTMIN], 4)")
+    actor.do("worker = threading.Thread(target=lambda: workers.extend(iter(take, None)), daemon=True); worker.start()")
+    sent = 0
+    for number in range(30):
+        place = f"{tmp_path}/{number}"
+        os.mkdir(place)
+        for _ in range(5):
+            os.kill(actor.pid, signal.SIGRTMIN)
+            sent += 1
+        with make_tracker(place).following(CONTAINER, actor.pid, actor.pids(), "", place):
+            pass
+    actor.do("worker.join()")
+    assert actor.value("len(workers)") == sent
+    # And by a handler, which interrupts what the thread does.
+    actor.do("signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGRTMIN])")
+    for number in range(30, 60):
+        place = f"{tmp_path}/{number}"
+        os.mkdir(place)
+        before = actor.value("len(got)")
+        os.kill(actor.pid, signal.SIGRTMIN)
+        with make_tracker(place).following(CONTAINER, actor.pid, actor.pids(), "", place):
+            pass
+        assert actor.value("len(got)") == before + 1
 
 
 def test_an_interrupted_sleep_and_signals_are_not_noticed(

@@ -1,15 +1,12 @@
 """Memory of which a part is in criu's images and a part was read by limosa: one page map, and one pagemap image."""
 
 import heapq
-from collections.abc import Iterable, Iterator
-from typing import Final
 
 from limosa.adapters.criu import pagemap
-from limosa.model.commit_store import MAX_PAGE, PAGE_BYTES, PageMap
+from limosa.model import page_runs
+from limosa.model.commit_store import PAGE_BYTES, PageMap
 from limosa.ports.commit_store import CommitWriter
-from limosa.ports.written_pages import ProcessMemory, Run
-
-_START: Final = 0
+from limosa.ports.written_pages import ProcessMemory
 
 
 def page_map(
@@ -18,66 +15,32 @@ def page_map(
     """Return a process's pages: those that were followed as `memory` says, and what else is in criu's `view`.
 
     `parent` is what the parent commit has of it; only what was written since, or was not followed, is stored.
+    Raises: ValueError: `memory` has neither a page nor a parent that could have it.
     """
     present = memory.present()
-    rest = list(_left(sorted(_placed(dumped)), present))
+    rest = _rest(dumped, present)
+    pieces = memory.pieces()
+    if not memory.since_parent:
+        missing = list(page_runs.left(page_runs.placed(present), [(first, n_pages) for first, n_pages, _ in pieces]))
+        if missing:
+            raise ValueError(f"page {missing[0][0]:#x} of process {memory.pid} was not copied")
     writes = heapq.merge(
-        _cut(memory.written(), memory.content),
+        ((first, content) for first, _, content in pieces),
         ((first, view[at : at + n_pages * PAGE_BYTES]) for first, n_pages, at in rest),
         key=lambda write: write[0],
     )
     base = parent if memory.since_parent else PageMap()
-    gone = list(_gaps(heapq.merge(present, ((first, n_pages) for first, n_pages, _ in rest))))
+    gone = list(page_runs.gaps(heapq.merge(present, ((first, n_pages) for first, n_pages, _ in rest))))
     return writer.put_pages(base, writes, gone)
 
 
 def image(dumped: pagemap.Pagemap, memory: ProcessMemory) -> bytes:
     """Return the pagemap image of all of a process's pages, in the order of their addresses."""
     present = memory.present()
-    rest = ((first, n_pages) for first, n_pages, _ in _left(sorted(_placed(dumped)), present))
+    rest = ((first, n_pages) for first, n_pages, _ in _rest(dumped, present))
     return pagemap.encode(pagemap.Pagemap(dumped.pages_id, list(heapq.merge(present, rest))))
 
 
-def _placed(dumped: pagemap.Pagemap) -> Iterator[tuple[int, int, int]]:
-    """Yield each run with where its content begins in the pages image."""
-    at = 0
-    for first, n_pages in dumped.runs:
-        yield first, n_pages, at
-        at += n_pages * PAGE_BYTES
-
-
-def _left(runs: list[tuple[int, int, int]], without: list[Run]) -> Iterator[tuple[int, int, int]]:
-    """Yield what of sorted runs is not in others; a criu that cannot skip has dumped everything."""
-    position = 0
-    for run_first, n_pages, run_at in runs:
-        first, end, at = run_first, run_first + n_pages, run_at
-        while position < len(without) and sum(without[position]) <= first:
-            position += 1
-        other = position
-        while first < end:
-            if other == len(without) or without[other][0] >= end:
-                yield first, end - first, at
-                break
-            other_first, other_end = without[other][0], sum(without[other])
-            if other_first > first:
-                yield first, other_first - first, at
-            at += (other_end - first) * PAGE_BYTES
-            first = other_end
-            other += 1
-
-
-def _cut(runs: list[Run], content: memoryview) -> Iterator[tuple[int, memoryview]]:
-    at = 0
-    for first, n_pages in runs:
-        yield first, content[at : at + n_pages * PAGE_BYTES]
-        at += n_pages * PAGE_BYTES
-
-
-def _gaps(runs: Iterable[Run]) -> Iterator[Run]:
-    end = _START
-    for first, n_pages in runs:
-        if first > end:
-            yield end, first - end
-        end = max(end, first + n_pages)
-    if end < MAX_PAGE:
-        yield end, MAX_PAGE - end
+def _rest(dumped: pagemap.Pagemap, present: list[page_runs.Run]) -> list[page_runs.Placed]:
+    """Return what only criu has; one that cannot skip has dumped everything."""
+    return list(page_runs.left(sorted(page_runs.placed(dumped.runs)), present))

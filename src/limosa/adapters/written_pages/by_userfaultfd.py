@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import compress
 from typing import Final
 
-from limosa.adapters.written_pages import holder, witness
+from limosa.adapters.written_pages import ahead, holder, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import NOBODY, FollowedProcess, Record, Records
 from limosa.adapters.written_pages.inside import pid_inside
@@ -21,8 +21,10 @@ from limosa.linux import pagemap_scan, process, process_memory, userfaultfd
 from limosa.linux.pagemap_scan import FILE, PRESENT, SWAPPED, WP_ALLOWED, WRITTEN, ZERO
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
-from limosa.ports.written_pages import ProcessMemory
+from limosa.ports.written_pages import EarlierCopy, ProcessMemory
 
+_WORTH_BYTES: Final = 16 << 20  # copied in 5 ms: less is not worth stopping every thread once more
+_ROUNDS: Final = 3
 _MOST_PROCESSES: Final = 512  # one descriptor each, here and in the holder
 
 
@@ -33,10 +35,19 @@ class UserfaultfdPages:
     skips: Final = True
 
     def __init__(
-        self, directory_of: Callable[[ContainerId], str], program: Sequence[str], *, checked: bool = False
+        self,
+        directory_of: Callable[[ContainerId], str],
+        program: Sequence[str],
+        *,
+        checked: bool = False,
+        worth_bytes: int = _WORTH_BYTES,
     ) -> None:
-        """`program` becomes keeper/descriptors.py; it gets the container's id appended."""
-        self._records, self._program, self._checked = Records(directory_of), tuple(program), checked
+        """`program` becomes keeper/descriptors.py; it gets the container's id appended.
+
+        `checked` and `worth_bytes`: what is written less than this is copied while everything stands still only.
+        """
+        self._records, self._program = Records(directory_of), tuple(program)
+        self._checked, self._worth_bytes = checked, worth_bytes
 
     @contextmanager
     def following(
@@ -49,7 +60,7 @@ class UserfaultfdPages:
             opened.callback(following.close)
             following.join(list(pids)[:_MOST_PROCESSES])
             following.hold(init_pid)
-            following.make_room()
+            following.copy_ahead(pids, self._worth_bytes)
             yield following
 
 
@@ -70,6 +81,9 @@ class _Following:
         self._record = records.load(container_id)
         self._followed: dict[FollowedProcess, int] = {}  # to a descriptor here
         self._captured: list[FollowedProcess] = []
+        self._ahead: dict[FollowedProcess, tuple[EarlierCopy, ...]] = {}
+        self._spoiled: set[FollowedProcess] = set()  # marks are gone, and what they said
+        self._reset = False
         self._ranges = pagemap_scan.Ranges()
 
     def close(self) -> None:
@@ -143,17 +157,59 @@ class _Following:
         self._records.prepare_reset(self._container_id, self._record)
         holder.end(before.holder)
 
-    def make_room(self) -> None:
-        """Have memory for the copies that are to be expected."""
+    def copy_ahead(self, pids: Sequence[int], worth_bytes: int) -> None:
+        """Copy what was written while it is worth it, and have memory for the copies that are still to be made."""
+        expected_bytes = self._expected_bytes()
+        for _ in range(_ROUNDS):
+            if expected_bytes < worth_bytes or not self._copied_ahead(pids):
+                break
+            before_bytes, expected_bytes = expected_bytes, self._expected_bytes()
+            if expected_bytes > before_bytes // 2:
+                break
+        self._copies.make_room(expected_bytes)
+
+    def _expected_bytes(self) -> int:
         expected_bytes = 0
         for one in self._followed:
             try:
-                written = WRITTEN if self._counts(one) else 0
-                ranges = self._scan(one.pid, all_of=WP_ALLOWED | written)
+                ranges = self._scan(one.pid, all_of=self._wanted(one))
             except OSError:
                 continue
             expected_bytes += sum(ranges[1::3]) - sum(ranges[0::3])
-        self._copies.make_room(expected_bytes)
+        return expected_bytes
+
+    def _wanted(self, one: FollowedProcess) -> int:
+        return WP_ALLOWED | (WRITTEN if self._counts(one) or one in self._ahead else 0)
+
+    def _copied_ahead(self, pids: Sequence[int]) -> bool:
+        """Copy what was written, once; False if that is not to be relied on. Marks count from here on."""
+        self._forget_marks()
+        found: list[tuple[FollowedProcess, array[int]]] = []
+        for one in self._followed:
+            try:
+                if ahead.possible(one.pid):
+                    found.append((one, self._scan(one.pid, all_of=self._wanted(one), protect=True)))
+            except OSError:
+                self._spoiled.add(one)
+        if not ahead.all_passed(pids):
+            self._spoiled.update(one for one, _ in found)
+            return False
+        for one, ranges in found:
+            starts, ends = ranges[0::3], ranges[1::3]
+            both = array("Q", bytes(16 * len(starts)))
+            both[0::2], both[1::2] = starts, ends
+            try:
+                copy = EarlierCopy(both, self._copies.take(one.pid, starts, ends))
+            except OSError:  # something was unmapped meanwhile
+                self._spoiled.add(one)
+                continue
+            self._ahead[one] = (*self._ahead.get(one, ()), copy)
+        return True
+
+    def _forget_marks(self) -> None:
+        if not self._reset:
+            self._records.reset(self._container_id)
+            self._reset = True
 
     def _counts(self, one: FollowedProcess) -> bool:
         return one.since != "" and one.since == self._parent
@@ -180,7 +236,7 @@ class _Following:
 
     def capture(self, pids: Sequence[int]) -> list[ProcessMemory]:
         """See the port."""
-        self._records.reset(self._container_id)
+        self._forget_marks()
         followed = {one.pid: one for one in self._followed}
         memories = []
         try:
@@ -210,14 +266,16 @@ class _Following:
         if not ranges:
             return None
         starts, ends = ranges[0::3], ranges[1::3]
-        since_parent = one is not None and self._counts(one)
-        if since_parent:
+        reliable = one is not None and one not in self._spoiled
+        since_parent = one is not None and reliable and self._counts(one)
+        earlier = self._ahead.get(one, ()) if one is not None and reliable else ()
+        if since_parent or earlier:
             marks = array("B", bytes(map(_MARKS.__getitem__, ranges[2::3])))
             if _UNSURE in marks:
                 _settle_unsure(pid, starts, ends, marks)
             ranges[2::3] = array("Q", marks)
             starts, ends = array("Q", compress(starts, marks)), array("Q", compress(ends, marks))
-        return ProcessMemory(pid_inside(pid), ranges, self._copies.take(pid, starts, ends), since_parent)
+        return ProcessMemory(pid_inside(pid), ranges, self._copies.take(pid, starts, ends), since_parent, earlier)
 
     # After everything goes on
 
