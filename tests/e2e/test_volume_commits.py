@@ -86,7 +86,7 @@ def test_what_is_left_out_is_empty_and_what_is_named_is_as_it_is_now(box: Limosa
     assert "LIM-VOL-008" in box("fork", "bound", status=1)
 
 
-def test_nothing_changes_under_another_container_or_an_open_file(box: Limosa) -> None:
+def test_nothing_changes_under_another_container_or_an_open_file(box: Limosa, tmp_path: Path) -> None:
     box("run", "-d", "--name", "one", "-v", "data:/data", "pg", "sh", "-c", "echo old >/data/n; exec sleep 1000")
     commit = box("checkpoint", "one").strip()
     box("run", "-d", "--name", "other", "-v", "data:/mine", "pg", "sh", "-c", "echo new >/mine/n; exec sleep 1000")
@@ -118,5 +118,14 @@ def test_nothing_changes_under_another_container_or_an_open_file(box: Limosa) ->
     assert "LIM-VOL-002" in missing
     assert "limosa volume create kept" in missing
     assert box("volume", "ls", "-q") == ""
+    box("volume", "create", "data")  # somebody else's
+    assert "LIM-VOL-009" in box("restore", last, status=1)
+    box("volume", "rm", "data")
     box("restore", last)
     assert box("exec", "one", "cat", "/data/n") == "old\n"
+    box("rewind", "one", last)
+    box("export", "--for-strangers", named, f"{tmp_path}/named")
+    with new_host() as elsewhere:
+        refused = elsewhere("import", f"{tmp_path}/named", status=1)
+        assert "LIM-COMM-021" in refused
+        assert "volumes of the host (kept)" in refused

@@ -182,6 +182,10 @@ def _drop(host: Host, refs: list[str]) -> None:
 
 def _refuse_reaching_out(record: CommitRecord, path: str) -> None:
     reasons = reaching_out(record.container)
+    own = {volume.name for volume in record.volumes if volume.policy != "reference"}
+    named = [one.source for one in record.container.config.mounts if one.kind == "volume" and one.source not in own]
+    if named:
+        reasons.append(f"volumes of the host ({', '.join(named)})")
     if reasons:
         raise LimosaError(
             "LIM-COMM-021",

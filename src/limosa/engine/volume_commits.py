@@ -21,8 +21,8 @@ def of(host: Host, config: ContainerConfig) -> tuple[CommittedVolume, ...]:
     found: dict[str, CommittedVolume] = {}
     for wanted in config.mounts:
         if wanted.kind == "volume" and wanted.source not in found:
-            policy = wanted.policy or host.volumes.find(wanted.source).policy
-            found[wanted.source] = CommittedVolume(wanted.source, policy)
+            volume = host.volumes.find(wanted.source)
+            found[wanted.source] = CommittedVolume(volume.name, wanted.policy or volume.policy, volume.created_ns)
     return tuple(found.values())
 
 
@@ -53,10 +53,19 @@ def bring(host: Host, commit: CommitRecord, reader: CommitReader) -> None:
 def require_there(host: Host, commit: CommitRecord) -> None:
     """Raise LimosaError unless the volumes of a commit can be put back.
 
-    LIM-VOL-002: one that it only names is gone; LIM-VOL-007: another container runs with one that would be put back.
+    LIM-VOL-002: one that it only names is gone; LIM-VOL-007: another container runs with one that would be put back;
+    LIM-VOL-009: what has its name here is another volume.
     """
-    known = {volume.name for volume in host.volumes.all()}
+    known = {volume.name: volume.created_ns for volume in host.volumes.all()}
     for volume in commit.volumes:
+        if volume.policy != "reference" and known.get(volume.name, volume.created_ns) != volume.created_ns:
+            raise LimosaError(
+                "LIM-VOL-009",
+                f"the volume {volume.name!r} is another one than that of commit {commit.commit_id[:12]}",
+                state="nothing changed",
+                cause="it was made at another time, and its files would be lost",
+                hint=f"limosa fork {commit.commit_id[:12]} gives a copy a volume of its own; or limosa volume rm",
+            )
         if volume.policy == "reference" and volume.name not in known:
             raise LimosaError(
                 "LIM-VOL-002",
@@ -91,7 +100,7 @@ def put_back(host: Host, commit: CommitRecord, undo: ExitStack) -> None:
                 undo.callback(_remove, host, volume.name, but_for=commit.container.container_id)
                 owner = commit.container.container_id
                 of = owner if volume.name.startswith(owner) else ""
-                host.volumes.create(Volume(volume.name, host.now_ns(), volume.policy, of=of, filled=True))
+                host.volumes.create(Volume(volume.name, volume.created_ns, volume.policy, of=of, filled=True))
             if volume.policy == "include":
                 host.volumes.revert(volume.name, commit.snapshot)
             else:

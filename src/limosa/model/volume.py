@@ -14,6 +14,7 @@ class CommittedVolume(NamedTuple):
 
     name: str
     policy: Policy
+    created_ns: int = 0  # with the name: which volume it was
 
 
 class Volume(NamedTuple):
