@@ -101,10 +101,12 @@ def test_a_copy_can_tell_that_it_is_one(limosa: Limosa, python_rootfs: str) -> N
     time.sleep(0.3)
     names = ("one", *copies)
     assert limosa("exec", "one", "cat", "/tmp/seen") == "b'secret' b'kept' original"
+    assert limosa("exec", "one", "cat", "/etc/hostname") == "original\n"
     for name in copies:
         short_id = limosa.records()[name]["container_id"][:12]
         zeros = r"b'\\x00\\x00\\x00\\x00\\x00\\x00'".replace("\\\\", "\\")
         assert limosa("exec", name, "cat", "/tmp/seen") == f"{zeros} b'kept' {short_id}"
+        assert limosa("exec", name, "cat", "/etc/hostname") == f"{short_id}\n"
     assert len({limosa("exec", name, "cat", "/etc/machine-id") for name in names}) == 3
     assert limosa("exec", "one", "cat", "/etc/machine-id") == machine_id
     assert limosa("exec", "one", "cat", "/run/.limosa-generation") == generation

@@ -173,7 +173,7 @@ def test_a_debian_comes_back_from_commits_and_copies_run_beside_it(limosa: Limos
         # Its init still has its groups in hand: it starts and ends services, in groups of their own.
         limosa("exec", name, "systemd-run", "--wait", "--quiet", "sh", "-c", "grep -q run-u /proc/self/cgroup")
         limosa("exec", name, "systemctl", "restart", "own.service")
-        eventually(lambda name=name: fetched(limosa, name) == "box")
+        eventually(lambda name=name: fetched(limosa, name) == name)  # each has its own name in /etc/hostname
     limosa("stop", "box", "copy")
     assert [record["exit"]["status"] for record in limosa.records().values()] == [0, 0]
 

@@ -51,7 +51,7 @@ ENDED = ExitState(3, 9)
         ),
         (record("running"), record("running", restarts=1), []),
         (record("paused"), record("running"), []),
-        (record("paused"), record("removing"), [("die", "removed")]),
+        (record("paused"), record("removing", exit=ENDED), [("die", "exit status 3")]),
         (record("stopped", exit=ENDED), record("removing"), []),
         (record("starting"), record("created"), []),
     ],

@@ -1,6 +1,7 @@
 """The options that `run` and `create` share, and what they mean."""
 
 import argparse
+import sys
 from contextlib import ExitStack
 from typing import Any
 
@@ -106,6 +107,9 @@ def config(args: argparse.Namespace) -> ContainerConfig:
         stop_timeout_s=args.stop_timeout,
         kind="system" if args.system else "app",
     )
+    if args.publish and not asked.network.own:
+        told = "is the host's own" if args.network == "host" else "is none"
+        print(f"limosa: -p has no effect: the container's network {told}", file=sys.stderr)
     return limit_options.given(args, asked)
 
 

@@ -137,9 +137,14 @@ def _release_all_but_runtime(host: Host, record: ContainerRecord, *, forget: boo
     host.storage.release(container_id)
 
 
-def erase(host: Host, record: ContainerRecord) -> None:
-    """Remove a container with its files, whatever there is of it; the caller holds its lock."""
+def erase(host: Host, record: ContainerRecord, status: int = KILLED) -> None:
+    """Remove a container with its files, whatever there is of it; the caller holds its lock.
+
+    `status` is how its program ends, if it has not ended yet.
+    """
     container_id = record.container_id
+    if record.phase in LIVE:
+        record = record._replace(exit=ExitState(status, host.now_ns()))
     if record.phase not in ("creating", "removing"):
         host.containers.save(record._replace(phase="removing"))
     host.keepers.end(record.keeper)
@@ -168,7 +173,7 @@ def end_and_erase(host: Host, container_id: ContainerId) -> int:
             return KILLED if status is None else status  # somebody started it anew: its monitor removes it then
         if record.exit is not None:
             status = record.exit.status
-        erase(host, record)
+        erase(host, record, KILLED if status is None else status)
     return KILLED if status is None else status
 
 

@@ -164,7 +164,7 @@ def start_locked(
         undo.callback(host.containers.save, record)
         host.containers.save(record._replace(phase="starting"))
         rootfs = acquire(host, record, undo)
-        system.personalize(host, record)
+        system.personalize(host, record, bundle.hostname(record))
         plan = bundle.plan(host, record, rootfs)
         undo.callback(host.runtime.delete, container_id)
         started = host.runtime.create(plan, host.cgroups.procs_files(container_id))

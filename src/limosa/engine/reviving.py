@@ -1,10 +1,10 @@
 """A container whose files are in place is filled from images of criu: the one way in which processes come back."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final, NamedTuple
 
-from limosa.engine import bundle, ending, lifecycle, origins, pausing
+from limosa.engine import bundle, ending, lifecycle, origins, pausing, system
 from limosa.engine.host import Host
 from limosa.model import cgroup
 from limosa.model.cgroup import CgroupNode
@@ -168,7 +168,10 @@ def _tell_apart(host: Host, record: ContainerRecord, init_pid: int, *, is_copy: 
     host.identities.wipe_unique_memory(host.cgroups.processes(container_id))
     if not is_copy:
         return
-    host.identities.rename_host(init_pid, bundle.hostname(record))
+    name = bundle.hostname(record)
+    host.identities.rename_host(init_pid, name)
+    with suppress(OSError):  # it has no such file
+        host.rootfs.rewrite(container_id, system.HOSTNAME_FILE, f"{name}\n".encode())
     try:
         if len(host.rootfs.read(container_id, _MACHINE_ID).strip()) == _MACHINE_ID_DIGITS:
             machine_id = host.random_bytes(_MACHINE_ID_DIGITS // 2).hex()

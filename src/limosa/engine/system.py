@@ -9,6 +9,7 @@ from limosa.model.errors import EXIT_NOT_FOUND, LimosaError
 from limosa.model.init import Init
 from limosa.ports.runtime import Started
 
+HOSTNAME_FILE: Final = "/etc/hostname"
 _MACHINE_ID: Final = "/etc/machine-id"
 
 
@@ -39,16 +40,17 @@ def _program(host: Host, record: ContainerRecord, path: str) -> bytes:
         return b""
 
 
-def personalize(host: Host, record: ContainerRecord) -> None:
-    """Give a system container that never ran a host name and a machine id of its own; its rootfs is mounted.
+def personalize(host: Host, record: ContainerRecord, hostname: str) -> None:
+    """Give a container that never ran its `hostname`, a system container also a machine id of its own.
 
-    An image may carry those of the machine that it was made on.
+    An image may carry those of the machine that it was made on. The rootfs is mounted.
     """
-    if record.config.kind != "system" or record.started_ns:
+    if record.started_ns:
         return
-    name = record.config.hostname or record.config.name
-    wanted = [("/etc/hostname", f"{name}\n".encode())]
-    if init_of(host, record).family == "systemd" or host.rootfs.resolve(record.container_id, _MACHINE_ID):
+    wanted = [(HOSTNAME_FILE, f"{hostname}\n".encode())]
+    if record.config.kind == "system" and (
+        init_of(host, record).family == "systemd" or host.rootfs.resolve(record.container_id, _MACHINE_ID)
+    ):
         wanted.append((_MACHINE_ID, b""))  # empty: systemd makes it from container_uuid, machine-id(5)
     for path, data in wanted:
         try:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from limosa.model.container import ContainerRecord
 
 _LIVE = ("running", "paused", "migrating")
-_ENDED = ("stopped", "restarting")
+_ENDED = ("stopped", "restarting", "removing")
 
 
 class Event(NamedTuple):
@@ -27,12 +27,11 @@ def happened(before: ContainerRecord | None, after: ContainerRecord) -> list[tup
         found.append(("create", ""))
     if before and after.stopped_by_user and not before.stopped_by_user and phase in (*_LIVE, "restarting"):
         found.append(("stop", ""))
-    if phase in _LIVE and after.phase in _ENDED and after.exit is not None:
+    given_away = phase == "migrating" and after.phase == "removing"
+    if phase in _LIVE and after.phase in _ENDED and after.exit is not None and not given_away:
         if after.exit.oom_killed:
             found.append(("oom", ""))
         found.append(("die", "reboot" if after.exit.reboot else f"exit status {after.exit.status}"))
-    if phase in _LIVE and phase != "migrating" and after.phase == "removing":
-        found.append(("die", "removed"))
     if phase not in _LIVE and after.phase == "running":
         found.append(("start", ""))
     return found
