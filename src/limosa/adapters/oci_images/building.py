@@ -249,10 +249,10 @@ class _Box:
             "TMPDIR": scratch,
             "XDG_RUNTIME_DIR": f"{self._work}/run",
             "CONTAINERS_REGISTRIES_CONF": f"{self._work}/registries.conf",
-            # We are in a user namespace already, and root's own caches and configuration are not ours. The user's home
-            # is looked up, so it must be one that every machine has: nobody.
+            # We are in a user namespace already, and root's own caches and configuration are not ours. The user is
+            # looked up and, from buildah 1.39 on, the home has to exist: every machine has both of daemon.
             "_CONTAINERS_USERNS_CONFIGURED": "1",
-            "_CONTAINERS_ROOTLESS_UID": "65534",
+            "_CONTAINERS_ROOTLESS_UID": "1",
         }
 
 
