@@ -1,12 +1,13 @@
 """Images: which are in use, bringing missing ones, removing and counting."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from limosa.engine import commits
 from limosa.engine.host import Host
 from limosa.model import oci
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import Digest
+from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import DEFAULT_REGISTRY, DiskUse, OciImage, Progress, Registry
 
 PullPolicy = Literal["missing", "always", "never"]

@@ -1,12 +1,13 @@
 """Everything that is known about a container, and what it uses now."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from limosa.engine import commits, mounts
 from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.container import ContainerRecord, PublishedPort
 from limosa.model.errors import LimosaError
+from limosa.model.value import NamedTuple
 
 LIVE = ("running", "paused")
 

@@ -5,13 +5,13 @@ killed and repeated.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from limosa.engine import commit_mounts, commits, ending, migrate, schedules
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 from limosa.ports.dumps import Dump
 
 

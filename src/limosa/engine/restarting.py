@@ -1,7 +1,6 @@
 """Starting containers again that nobody starts by hand: after an end, a reboot from inside, the machine's own boot."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from limosa.engine import ending, lifecycle, recover
 from limosa.engine.host import Host
@@ -9,6 +8,7 @@ from limosa.model import restart
 from limosa.model.container import ContainerRecord, ProcessName
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 
 
 def attend(host: Host, container_id: ContainerId, pause_until: Callable[[int], None]) -> None:

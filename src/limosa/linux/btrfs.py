@@ -3,7 +3,9 @@
 import fcntl
 import os
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+from limosa.model.value import NamedTuple
 
 _RESIZE: Final = 0x50009403
 _SYNC: Final = 0x9408

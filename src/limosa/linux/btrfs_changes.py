@@ -8,7 +8,9 @@ import errno
 import fcntl
 import os
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+from limosa.model.value import NamedTuple
 
 _TREE_SEARCH_V2: Final = 0xC0709411
 _INODE_ITEM: Final = 1

@@ -8,7 +8,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
+
+from limosa.model.value import NamedTuple
 
 UNIFIED: Final = "unified"
 _DELEGATE: Final = "/sys/kernel/cgroup/delegate"

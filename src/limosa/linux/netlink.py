@@ -9,7 +9,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+from limosa.model.value import NamedTuple
 
 NLM_F_REQUEST: Final = 0x1
 NLM_F_ACK: Final = 0x4

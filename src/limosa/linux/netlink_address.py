@@ -3,7 +3,7 @@
 import errno
 import socket
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.linux.netlink import (
     NLM_F_APPEND,
@@ -16,6 +16,7 @@ from limosa.linux.netlink import (
     attributes,
     u32,
 )
+from limosa.model.value import NamedTuple
 
 RTM_NEWADDR: Final = 20
 RTM_DELADDR: Final = 21

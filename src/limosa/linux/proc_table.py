@@ -1,7 +1,8 @@
 """What /proc says of a process. Source: proc_pid_stat(5), proc_pid_status(5)."""
 
 import os
-from typing import NamedTuple
+
+from limosa.model.value import NamedTuple
 
 
 class ProcessRow(NamedTuple):

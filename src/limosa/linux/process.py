@@ -7,7 +7,9 @@ serves the rest.  Nothing is ever passed to a shell.
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
+
+from limosa.model.value import NamedTuple
 
 _SYS_PIDFD_GETFD: Final = 438
 

@@ -3,7 +3,9 @@
 import errno
 import os
 import socket
-from typing import Final, NamedTuple
+from typing import Final
+
+from limosa.model.value import NamedTuple
 
 _TCP_LISTEN: Final = 0x0A
 

@@ -1,9 +1,10 @@
 """A commit: a container's processes, files and configuration at one instant."""
 
-from typing import NamedTuple, NewType
+from typing import NewType
 
 from limosa.model.cgroup import CgroupNode
 from limosa.model.container import ContainerRecord
+from limosa.model.value import NamedTuple
 from limosa.model.volume import CommittedVolume
 
 CommitId = NewType("CommitId", str)

@@ -1,8 +1,9 @@
 """What is in a commit, and in what two commits differ, as `show` and `diff` say it."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from limosa.model.commit import CommitRecord
+from limosa.model.value import NamedTuple
 
 Change = Literal["added", "changed", "removed"]
 

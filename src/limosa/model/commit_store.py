@@ -3,7 +3,9 @@
 docs/format.md says how each is written in bytes.
 """
 
-from typing import Final, NamedTuple, NewType
+from typing import Final, NewType
+
+from limosa.model.value import NamedTuple
 
 ObjectId = NewType("ObjectId", bytes)
 """32 bytes: a keyed BLAKE3 digest of a frame, a blob, a node or a commit."""

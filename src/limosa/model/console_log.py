@@ -4,9 +4,10 @@ TIME is local, with nanoseconds and the offset: 2026-11-24T02:24:36.123456789+00
 """
 
 import re
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.value import NamedTuple
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 _UNIT_NS: Final = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6}

@@ -4,9 +4,10 @@ All values are NamedTuples (docs/adr/0002): immutable, cheap to import, and turn
 `limosa.model.codec`.  Sizes are bytes, times are nanoseconds since the epoch, unless the name says otherwise.
 """
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from limosa.model.ids import ContainerId, Digest
+from limosa.model.value import NamedTuple
 from limosa.model.volume import Policy
 
 SUBORDINATE_IDS: Final = 65536

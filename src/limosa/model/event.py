@@ -1,8 +1,7 @@
 """What happened to a container, as `limosa events` tells it."""
 
-from typing import NamedTuple
-
 from limosa.model.container import ContainerRecord
+from limosa.model.value import NamedTuple
 
 _LIVE = ("running", "paused", "migrating")
 _ENDED = ("stopped", "restarting", "removing")

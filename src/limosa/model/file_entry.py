@@ -1,7 +1,9 @@
 """What a commit says of a file beside its content: the attributes of entries below `FILES_PREFIX` (docs/format.md)."""
 
 import json
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from limosa.model.value import NamedTuple
 
 FILES_PREFIX: Final = b"files/"
 """Keys of files: the prefix and the path from the root of the container's own files; the root itself is the prefix."""

@@ -7,10 +7,11 @@ Source: OCI Image Specification 1.1 (manifest.md, config.md, image-index.md); th
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest, checked_digest
+from limosa.model.value import NamedTuple
 
 DOCKER_HUB: Final = "docker.io"
 LOCAL: Final = "localhost"

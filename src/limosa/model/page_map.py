@@ -5,11 +5,11 @@ itself. 256 pages a leaf and 32 children a node: one changed page of a 10 GB fil
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from limosa.model import store_codec as codec
 from limosa.model.commit_store import MAX_PAGE, Malformed, ObjectId, PageMap, PageRun
 from limosa.model.store_codec import FANOUT, FANOUT_BITS, LEAF_PAGES, MAX_HEIGHT
+from limosa.model.value import NamedTuple
 
 Load = Callable[[ObjectId], bytes]
 Save = Callable[[bytes], ObjectId]

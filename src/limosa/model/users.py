@@ -1,8 +1,7 @@
 """Who `-u` means, by the container's own /etc/passwd and /etc/group."""
 
-from typing import NamedTuple
-
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, LimosaError
+from limosa.model.value import NamedTuple
 
 
 class User(NamedTuple):

@@ -1,6 +1,8 @@
 """A named volume: files that outlive the containers that use them."""
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from limosa.model.value import NamedTuple
 
 Policy = Literal["include", "exclude", "reference"]
 """What a commit of a container does with the volume: keep its files, leave them out, or only name it."""

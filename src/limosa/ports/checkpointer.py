@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
+
+from limosa.model.value import NamedTuple
 
 from limosa.model.confinement import Allowance
 from limosa.model.obstacle import Obstacle

@@ -1,6 +1,8 @@
 """Copying files between the host and a container's root file system."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from limosa.model.value import NamedTuple
 
 STREAM = "-"
 """A host path: standard input or output, as a tar archive."""

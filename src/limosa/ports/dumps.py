@@ -1,8 +1,9 @@
 """Room for criu's images, between criu and the commit store."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 
 
 class Dump(NamedTuple):

@@ -4,10 +4,11 @@ A container's network namespace belongs to its user namespace, so the OCI runtim
 and limosa fills it: a veth pair, addresses, routes (docs/adr/0004).
 """
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from limosa.model.container import Addresses, NetworkRequest, PublishedPort
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 
 DEFAULT_NETWORK = "default"
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from limosa.model.ids import Digest
 from limosa.model.oci import PLAIN_ROOTFS, RootfsConfig
+from limosa.model.value import NamedTuple
 
 Progress = Callable[[str, int, int], None]
 """(what, done_bytes, total_bytes); total 0 when it is not known."""

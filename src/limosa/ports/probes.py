@@ -1,6 +1,8 @@
 """What this machine can do, found out by trying it."""
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+from limosa.model.value import NamedTuple
 
 WORKS: Final = "works"
 DEGRADED: Final = "degraded"  # it works in part: limosa runs, and does something slower or not at all

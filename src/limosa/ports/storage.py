@@ -1,9 +1,10 @@
 """Where the writable files of containers live, and how they are copied in constant time."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 
 
 class WritableFiles(NamedTuple):

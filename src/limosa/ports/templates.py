@@ -1,9 +1,10 @@
 """Templates: root file systems of system containers, made from a distribution's packages."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from limosa.model.oci import RootfsConfig
+from limosa.model.value import NamedTuple
 
 
 class Template(NamedTuple):

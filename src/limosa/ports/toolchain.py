@@ -1,7 +1,9 @@
 """How criu, crun and Debian's packages reach a machine (docs/adr/0001)."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+from limosa.model.value import NamedTuple
 
 # Where a tool can come from, in the order in which they are tried. The first that passes its functional probe is taken.
 SYSTEM: Final = "system"  # the machine's own package

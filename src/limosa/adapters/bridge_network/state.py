@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from limosa.linux import atomic_file
 from limosa.linux.flock import locked
@@ -24,6 +24,7 @@ from limosa.model.codec import from_jsonable, to_jsonable
 from limosa.model.container import PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 from limosa.ports.network import Attachment, Network
 
 VERSION: Final = 1

@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from limosa.linux import cgroupfs
 from limosa.model import cgroup
 from limosa.model.container import Limits
 from limosa.model.errors import LimosaError
+from limosa.model.value import NamedTuple
 
 
 class Setting(NamedTuple):

@@ -5,11 +5,12 @@ digests that name it. Encryption will cover directory and payload; its fields ar
 """
 
 import struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from limosa.adapters.commit_store.hashing import CHECKSUM_BYTES, Hasher, checksum
 from limosa.model.commit_store import MAX_BLOB_BYTES, MAX_FRAME_PAGES, PAGE_BYTES, Malformed, ObjectId
 from limosa.model.store_codec import Reader, number
+from limosa.model.value import NamedTuple
 
 MAGIC: Final = b"LMR1"
 _HEADER: Final = struct.Struct("<4sBBBBIIII8s32s24s16s24x")  # then the checksum

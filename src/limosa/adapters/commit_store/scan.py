@@ -1,13 +1,13 @@
 """Bring the index up to what is in the packs: after a crash, a lost index, a power failure."""
 
 import os
-from typing import NamedTuple
 
 from limosa.adapters.commit_store import pack, record
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index, NewObject, NewRecord
 from limosa.adapters.commit_store.page_index import PageIndex
 from limosa.model.commit_store import Malformed
+from limosa.model.value import NamedTuple
 
 
 class Described(NamedTuple):

@@ -3,7 +3,9 @@
 import os
 import stat
 import tarfile
-from typing import IO, Final, NamedTuple
+from typing import IO, Final
+
+from limosa.model.value import NamedTuple
 
 _SPECIAL_MODE: Final = stat.S_ISUID | stat.S_ISGID
 _BLOCK_BYTES: Final = 1 << 20

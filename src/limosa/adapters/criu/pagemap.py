@@ -6,9 +6,10 @@ image, and an entry per run of pages. Source: CRIU images/pagemap.proto, include
 
 import struct
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from limosa.adapters.criu import wire
+from limosa.model.value import NamedTuple
 
 _COMMON_MAGIC: Final = 0x54564319
 _PAGEMAP_MAGIC: Final = 0x56084025

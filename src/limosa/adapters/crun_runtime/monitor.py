@@ -9,11 +9,12 @@ Source: conmon(8).
 import fcntl
 import json
 import os
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.linux import process
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

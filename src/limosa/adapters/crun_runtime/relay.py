@@ -10,10 +10,11 @@ import select
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.linux import terminal
 from limosa.model.detach import KeyMatcher
+from limosa.model.value import NamedTuple
 from limosa.ports.runtime import Outcome, Streams
 
 _BLOCK_BYTES: Final = 1 << 16

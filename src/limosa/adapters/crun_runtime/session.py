@@ -8,11 +8,12 @@ beside the container's config.json: `exec-<pid>.*`, and a directory `exec-<pid>`
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from limosa.adapters.crun_runtime import monitor, relay
 from limosa.linux import process, terminal
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 from limosa.ports.runtime import ExecRequest
 
 if TYPE_CHECKING:

@@ -3,13 +3,14 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.linux import btrfs, btrfs_changes, extents
 from limosa.model import file_entry
 from limosa.model.commit_store import PAGE_BYTES, WHOLE_FILE_BYTES, Content, Entry, Inline, Paged, PageMap
 from limosa.model.errors import LimosaError
 from limosa.model.file_entry import FILES_PREFIX, FileEntry
+from limosa.model.value import NamedTuple
 from limosa.ports.commit_store import CommitReader, CommitWriter
 
 _AT_ONCE_BYTES: Final = 4 << 20

@@ -1,13 +1,14 @@
 """What no name means any more, and what dead commands left."""
 
 import os
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.layout import Layout
 from limosa.linux import files
 from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
+from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import DiskUse
 
 _LAYER_DIGITS: Final = 64

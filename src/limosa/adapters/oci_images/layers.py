@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from limosa.adapters.oci_images.layout import Layout
 from limosa.adapters.oci_images.tar_stream import ForwardStream, MalformedTar, Source, compression, decompressed
@@ -12,6 +12,7 @@ from limosa.adapters.oci_images.unpacking import unpack
 from limosa.linux import files, process, syncfs
 from limosa.model.ids import Digest
 from limosa.model.oci import LAYER, Descriptor
+from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import Progress
 
 _COMPRESS: Final = ("-1", "-q", "-c", "-T0")

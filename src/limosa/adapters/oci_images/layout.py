@@ -15,12 +15,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from limosa.linux import files, flock
 from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
 from limosa.model.oci import INDEX, MANIFEST, REF_NAME, Descriptor, parse_descriptor
+from limosa.model.value import NamedTuple
 
 _MOST_JSON_BYTES: Final = 8 << 20
 _BLOCK_BYTES: Final = 1 << 20

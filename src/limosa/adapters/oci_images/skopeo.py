@@ -5,11 +5,12 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.linux import process
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.model.oci import Reference
+from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import Progress, Registry
 
 _MESSAGE: Final = re.compile(r'msg="((?:[^"\\]|\\.)*)"')

@@ -3,12 +3,13 @@
 import os
 import shlex
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.adapters.templates import systemd
 from limosa.adapters.templates.tree import Tree
 from limosa.linux import files, process
 from limosa.model.oci import KIND_LABEL, RootfsConfig
+from limosa.model.value import NamedTuple
 from limosa.ports.templates import Template
 
 

@@ -7,10 +7,11 @@ machine itself.  The program comes with the libraries that it was linked with.
 import os
 import shlex
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.adapters.toolchain import archive
 from limosa.linux import process
+from limosa.model.value import NamedTuple
 from limosa.ports.toolchain import ToolUnavailable
 
 

@@ -1,7 +1,8 @@
 """The pinned packages of the private tool tree, as data: pins.txt and apt-packages.txt beside this file."""
 
 import os
-from typing import NamedTuple
+
+from limosa.model.value import NamedTuple
 
 
 class Pin(NamedTuple):
