@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from limosa.engine import commits, mounts
+from limosa.engine import mounts
 from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.container import ContainerRecord, PublishedPort
@@ -83,6 +83,8 @@ def ports(host: Host, record: ContainerRecord) -> tuple[PublishedPort, ...]:
 
 def everything(host: Host, record: ContainerRecord) -> dict[str, Any]:
     """Return the record, ready for JSON, with state, network, mounts and use as they are now."""
+    from limosa.engine import commits
+
     usage = codec.to_jsonable(sample(host, record))
     for known in ("container_id", "name", "phase"):
         del usage[known]

@@ -163,12 +163,14 @@ def start_locked(
     with ExitStack() as undo:
         undo.callback(host.containers.save, record)
         host.containers.save(record._replace(phase="starting"))
-        rootfs = acquire(host, record, undo)
+        register_undoing(host, record, undo)
+        undo.callback(host.runtime.delete, container_id)
+        undo.callback(host.cgroups.kill, container_id)
+        host.runtime.begin(container_id, record.config)
+        rootfs = acquire(host, record, lambda: host.runtime.join(container_id, host.cgroups.procs_files(container_id)))
         system.personalize(host, record, bundle.hostname(record))
         plan = bundle.plan(host, record, rootfs)
-        undo.callback(host.runtime.delete, container_id)
-        started = host.runtime.create(plan, host.cgroups.procs_files(container_id))
-        undo.callback(host.cgroups.kill, container_id)
+        started = host.runtime.create(plan, lambda: _look_ahead(host, record, attended=before_program is not None))
         if networked(record.config):
             host.networks.connect(container_id, started.init_pid)
         system.furnish(host, record, started)
@@ -181,15 +183,30 @@ def start_locked(
     return hooks.notify(host, record, "poststart")
 
 
-def acquire(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
-    """Make cgroups and mount the rootfs, with their undoing on `undo`; return the rootfs."""
+def _look_ahead(host: Host, record: ContainerRecord, *, attended: bool) -> None:
+    """Do what can be done while the runtime is at work; `attended`: somebody will connect to the streams."""
+    if networked(record.config):
+        host.networks.prepare(record.container_id)
+    if attended:
+        host.runtime.expect_connection()
+
+
+def register_undoing(host: Host, record: ContainerRecord, undo: ExitStack) -> None:
+    """Put on `undo` what takes back `acquire` and a connection to the network, however far they came."""
     container_id = record.container_id
     undo.callback(host.cgroups.destroy, container_id)
-    host.cgroups.create(container_id, record.config.limits, record.first_host_id)
-    layers = host.oci_images.layer_directories(record.layers)
     undo.callback(host.rootfs.unmount, container_id)
     if networked(record.config):
         undo.callback(host.networks.disconnect, container_id)
+
+
+def acquire(host: Host, record: ContainerRecord, grouped: Callable[[], None] | None = None) -> str:
+    """Make cgroups and mount the rootfs, which is returned; `grouped` is called between the two."""
+    container_id = record.container_id
+    host.cgroups.create(container_id, record.config.limits, record.first_host_id)
+    if grouped is not None:
+        grouped()
+    layers = host.oci_images.layer_directories(record.layers)
     rootfs = host.rootfs.mount(container_id, layers, host.storage.locate(container_id), record.first_host_id)
     mounts.attach(host, record)
     return rootfs

@@ -102,10 +102,19 @@ class Runtime(Protocol):
     The monitor outlives the command that calls this, and tells the exit status afterwards.
     """
 
-    def create(self, plan: BundlePlan, procs_files: tuple[str, ...]) -> Started:
+    def begin(self, container_id: ContainerId, config: ContainerConfig) -> None:
+        """Start the monitor of a container that is about to get its parts; it comes up meanwhile.
+
+        `delete` takes it back, and it ends by itself if this process does before `create`.
+        """
+
+    def join(self, container_id: ContainerId, procs_files: tuple[str, ...]) -> None:
+        """Have what is to become the first process enter its cgroups now, by these files, and return at once."""
+
+    def create(self, plan: BundlePlan, meanwhile: Callable[[], None]) -> Started:
         """Make the container's namespaces and mounts and leave its first process waiting before the program's start.
 
-        The first process enters the cgroups of `procs_files` before its namespaces are made.
+        It comes after `begin` and `join`; `meanwhile` is called while the runtime is at work.
         Raises: LimosaError LIM-RUN-001: the runtime refused (its reason, translated); nothing is left of the attempt.
                 LIM-RUN-002 (status 127): no such command inside; LIM-RUN-003 (status 126): it cannot be executed.
         """
@@ -170,6 +179,9 @@ class Runtime(Protocol):
 
         A process that ended without its monitor's word (both were killed) has status 137.
         """
+
+    def expect_connection(self) -> None:
+        """Get ready for `connect` and `relay`, which are quicker then."""
 
     def connect(self, container_id: ContainerId) -> int:
         """Return a connection to the container's streams; what is printed from now on comes through it."""

@@ -54,7 +54,6 @@ class ContainerGroups:
         """See the port."""
         self._known = ()  # it may have been remembered when another group was the parent
         found = self._places()
-        self._foresee_entry()
         try:
             with flock.locked(f"{self._record}.lock", exclusive=False):  # close() waits
                 for place in found:
@@ -62,6 +61,7 @@ class ContainerGroups:
                     if owner_id:
                         self._delegate(place, place.directory(container_id), owner_id)
             self._limit(container_id, limits, fresh=True)
+            self._foresee_entry()  # last: no group can be made meanwhile
         except OSError as error:
             self.destroy(container_id)
             raise LimosaError(

@@ -4,11 +4,13 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from limosa.adapters.crun_runtime import monitor, outsiders
-from limosa.linux import files, process
+from limosa.adapters.crun_runtime import monitor, outsiders, waiting
+from limosa.linux import files, process, syscalls
 from limosa.model.confinement import Allowance
+from limosa.model.container import ContainerConfig
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import ContainerId, looks_like_id
 from limosa.model.init import RunFile
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from limosa.adapters.crun_runtime import session
     from limosa.model.console_log import Entry
 
-_ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.sh")
+_ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.pl")
 _EXEC: Final = os.path.join(os.path.dirname(__file__), "exec.sh")
 _EXITED: Final = os.path.join(os.path.dirname(__file__), "exited.sh")
 
@@ -45,7 +47,7 @@ class CrunRuntime:
         hidden_mount: str,
         init_helper: Callable[[], str],
     ) -> None:
-        """`hidden_mount` is what crun must not see (see enter.sh); `exit_command` gets the container's id appended."""
+        """`hidden_mount` is what crun must not see (see enter.pl); `exit_command` gets the container's id appended."""
         self._run = run_directory
         self._state = state_directory
         self._crun = crun
@@ -53,6 +55,7 @@ class CrunRuntime:
         self._exit_command = exit_command
         self._hidden_mount = hidden_mount
         self._init_helper = init_helper
+        self._waiting: dict[ContainerId, waiting.Waiting] = {}
 
     def bundle(self, container_id: ContainerId) -> str:
         """Return the directory with config.json and conmon's files."""
@@ -65,31 +68,60 @@ class CrunRuntime:
     def _arguments(self) -> tuple[str, ...]:
         return ("--root", f"{self._run}/crun", "--cgroup-manager=disabled")
 
-    def create(self, plan: BundlePlan, procs_files: tuple[str, ...]) -> Started:
+    def begin(self, container_id: ContainerId, config: ContainerConfig) -> None:
         """See the port."""
-        self._write_bundle(plan)
         env = {
-            "LIMOSA_PROCS": " ".join(procs_files),
-            "LIMOSA_HIDE": self._hidden_mount,
+            **self._entering(),
+            "LIMOSA_TOLD": "yes",
             "LIMOSA_PRIVATE": "yes",
-            "LIMOSA_STDIN": "" if plan.config.terminal or plan.config.stdin_open else "none",
+            "LIMOSA_STDIN": "" if config.terminal or config.stdin_open else "none",
+        }
+        self._make_places(container_id)
+        plan = self._monitor_plan(container_id, config, _ENTER, self._arguments(), env)
+        self._waiting[container_id] = waiting.start(self._conmon, plan)
+
+    def _entering(self) -> dict[str, str]:
+        """Return what enter.pl has to know wherever it is used."""
+        return {
+            "LIMOSA_HIDE": self._hidden_mount,
+            "LIMOSA_CALLS": " ".join(map(str, syscalls.numbers("unshare", "mount"))),
             "LIMOSA_CRUN": self._crun,
         }
+
+    def join(self, container_id: ContainerId, procs_files: tuple[str, ...]) -> None:
+        """See the port."""
+        waiting.say(self._waiting[container_id], " ".join(procs_files))
+
+    def create(self, plan: BundlePlan, meanwhile: Callable[[], None]) -> Started:
+        """See the port."""
+        self._write_bundle(plan)
+        starting = waiting.go_on(self._waiting.pop(plan.container_id))
         try:
-            return self._started(self._watched(plan, _ENTER, self._arguments(), env))
+            meanwhile()
+        except BaseException:
+            with suppress(LimosaError):  # nobody is at work any more when the caller takes back what there is
+                monitor.first_pid(starting)
+            raise
+        try:
+            return self._started(starting)
         except LimosaError as failed:
             self.delete(plan.container_id)
             raise _translated(failed, plan.argv) from failed
 
     def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
         """See the port."""
+        from limosa.adapters.crun_runtime import restored
+
         self._write_bundle(plan)
-        self._keep_filter(plan)
+        restored.keep_filter(self._run, self._session(plan.container_id, ()))
         console = f"{self.bundle(plan.container_id)}/{_CONSOLE}" if plan.config.terminal else ""
         if os.path.exists(console):
             os.unlink(console)
         env = {"LIMOSA_ARGV": "\n".join(criu_argv), "LIMOSA_CONSOLE": console}
-        starting = self._watched(plan, _EXEC, (), env, connection)
+        self._make_places(plan.container_id)
+        monitoring = self._monitor_plan(plan.container_id, plan.config, _EXEC, (), env)
+        starting = monitor.start(self._conmon, monitoring._replace(passed_fd=connection))
+        monitor.launched(starting)
         return RestoreSeat(plan.container_id, f"{self.bundle(plan.container_id)}/pidfile", starting.sync_fd)
 
     def allowance(self, plan: BundlePlan) -> Allowance:
@@ -100,20 +132,6 @@ class CrunRuntime:
         profile = config["linux"].get("seccomp")
         path = profile and seccomp_filter.compiled(profile, self._run, _ENTER, self._session(plan.container_id, ()).env)
         return allowance.of(config, plan.first_host_id, path)
-
-    def _keep_filter(self, plan: BundlePlan) -> None:
-        """Make the filter that crun's exec takes; before anything of the container is there again."""
-        with open(f"{self.bundle(plan.container_id)}/config.json", encoding="utf-8") as file:
-            profile = json.load(file)["linux"].get("seccomp")
-        if profile is not None:
-            from limosa.adapters.crun_runtime import seccomp_filter
-
-            env = self._session(plan.container_id, ()).env
-            made = seccomp_filter.compiled(profile, self._run, _ENTER, env)
-            directory = f"{self._run}/crun/{plan.container_id}"
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            if not os.path.exists(f"{directory}/seccomp.bpf"):
-                os.link(made, f"{directory}/seccomp.bpf")
 
     def give_terminal(self, seat: RestoreSeat, master: int) -> None:
         """See the port."""
@@ -130,7 +148,8 @@ class CrunRuntime:
 
     def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
         """See the port."""
-        started = self._started(monitor.Starting(seat.sync_fd, self._monitor_plan(plan, _EXEC, (), {}, -1)))
+        monitoring = self._monitor_plan(plan.container_id, plan.config, _EXEC, (), {})
+        started = self._started(monitor.Starting(seat.sync_fd, monitoring))
         self.adopt(plan.container_id, started)
         return started
 
@@ -149,9 +168,13 @@ class CrunRuntime:
         return bundle
 
     def _monitor_plan(
-        self, plan: BundlePlan, program: str, arguments: tuple[str, ...], env: dict[str, str], passed_fd: int
+        self,
+        container_id: ContainerId,
+        config: ContainerConfig,
+        program: str,
+        arguments: tuple[str, ...],
+        env: dict[str, str],
     ) -> monitor.MonitorPlan:
-        container_id = plan.container_id
         exit_command = (_EXITED, f"{self._state}/containers/{container_id}", *self._exit_command, container_id)
         return monitor.MonitorPlan(
             container_id=container_id,
@@ -160,20 +183,17 @@ class CrunRuntime:
             runtime_args=arguments,
             env=tuple(env.items()),
             log_path=self.log_path(container_id),
-            terminal=plan.config.terminal,
-            stdin_open=plan.config.stdin_open,
-            log_max_bytes=plan.config.log_max_bytes,
-            leave_stdin_open=plan.config.terminal or not plan.config.stdin_once,
+            terminal=config.terminal,
+            stdin_open=config.stdin_open,
+            log_max_bytes=config.log_max_bytes,
+            leave_stdin_open=config.terminal or not config.stdin_once,
             exit_command=exit_command if self._exit_command else (),
-            passed_fd=passed_fd,
         )
 
-    def _watched(
-        self, plan: BundlePlan, program: str, arguments: tuple[str, ...], env: dict[str, str], passed_fd: int = -1
-    ) -> monitor.Starting:
+    def _make_places(self, container_id: ContainerId) -> None:
         os.makedirs(f"{self._run}/crun", mode=0o700, exist_ok=True)
-        os.makedirs(os.path.dirname(self.log_path(plan.container_id)), mode=0o700, exist_ok=True)
-        return monitor.start(self._conmon, self._monitor_plan(plan, program, arguments, env, passed_fd))
+        os.makedirs(os.path.dirname(self.log_path(container_id)), mode=0o700, exist_ok=True)
+        os.makedirs(self.bundle(container_id), mode=0o700, exist_ok=True)
 
     def _started(self, starting: monitor.Starting) -> Started:
         init_pid = monitor.first_pid(starting)
@@ -209,31 +229,10 @@ class CrunRuntime:
         return Started(init_pid, process.start_ticks(init_pid), monitor.pid(self.bundle(container_id)))
 
     def adopt(self, container_id: ContainerId, started: Started) -> None:
-        """See the port: write what crun knows a container by, `<root>/<id>/status`."""
-        directory = f"{self._run}/crun/{container_id}"
-        bundle = self.bundle(container_id)
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        with open(f"{bundle}/config.json", encoding="utf-8") as file:
-            config = json.load(file)
-        status = {
-            "pid": started.init_pid,
-            "process-start-time": started.init_start_ticks,
-            "cgroup-path": "",
-            "scope": None,
-            "intelrdt": None,
-            "rootfs": config["root"]["path"],
-            "systemd-cgroup": False,
-            "bundle": bundle,
-            "created": "1970-01-01T00:00:00.000000Z",
-            "owner": "root",
-            "detached": True,
-            "external_descriptors": "[]",
-        }
-        with open(f"{directory}/config.json", "w", encoding="utf-8") as file:
-            file.write(json.dumps(config))
-        with open(f"{directory}/status.new", "w", encoding="utf-8") as file:
-            file.write(json.dumps(status))
-        os.replace(f"{directory}/status.new", f"{directory}/status")
+        """See the port."""
+        from limosa.adapters.crun_runtime import restored
+
+        restored.adopt(self._run, self.bundle(container_id), container_id, started)
 
     def standard_streams(self, container_id: ContainerId) -> tuple[str, str, str]:
         """See the port."""
@@ -273,6 +272,10 @@ class CrunRuntime:
                 return status
             process.ended(started.monitor_pid, 0, _STATUS_STEP_SECONDS)
         return _KILLED
+
+    def expect_connection(self) -> None:
+        """See the port."""
+        from limosa.adapters.crun_runtime import attach  # noqa: F401 - with it socket, relay, terminal: 5 ms
 
     def connect(self, container_id: ContainerId) -> int:
         """See the port."""
@@ -328,8 +331,7 @@ class CrunRuntime:
         env = {
             "PATH": monitor.PATH,
             "LIMOSA_PROCS": " ".join(procs_files),
-            "LIMOSA_HIDE": self._hidden_mount,
-            "LIMOSA_CRUN": self._crun,
+            **self._entering(),
         }
         return session.Place(container_id, self.bundle(container_id), _ENTER, self._arguments(), env)
 
@@ -361,6 +363,8 @@ class CrunRuntime:
 
     def delete(self, container_id: ContainerId) -> None:
         """See the port."""
+        if container_id in self._waiting:
+            waiting.abandon(self._waiting.pop(container_id))
         for directory in (f"{self._run}/crun/{container_id}", self.bundle(container_id)):
             files.remove_tree(directory)
 

@@ -1,7 +1,7 @@
 """conmon: parent of a container's first process, holder of its terminal or pipes, its log and its exit status.
 
 conmon is started once per start or restore, forks itself into the background, becomes a subreaper and starts "the
-runtime" (crun through enter.sh, or the restore shim), whose orphaned child it then watches.  Files, all below the
+runtime" (crun through enter.pl, or the restore shim), whose orphaned child it then watches.  Files, all below the
 bundle: `pidfile`, `conmon.pid`, `attach` (a SOCK_SEQPACKET socket), `ctl`, `winsz`, `exit/<id>`.
 Source: conmon(8).
 """
@@ -42,6 +42,7 @@ class Starting(NamedTuple):
 
     sync_fd: int
     plan: MonitorPlan
+    launcher_pid: int = 0  # conmon's first process, which ends once the monitor is up; 0: it was waited for
 
 
 def start(conmon: str, plan: MonitorPlan) -> Starting:
@@ -92,8 +93,13 @@ def _started(argv: list[str], plan: MonitorPlan) -> Starting:
     finally:
         for descriptor in (write_end, null, errors):
             os.close(descriptor)
-    process.wait(pid)
-    return Starting(read_end, plan)
+    return Starting(read_end, plan, pid)
+
+
+def launched(starting: Starting) -> None:
+    """Wait until the monitor is in the background and has noted its pid."""
+    if starting.launcher_pid:
+        process.wait(starting.launcher_pid)
 
 
 def first_pid(starting: Starting) -> int:
@@ -101,6 +107,7 @@ def first_pid(starting: Starting) -> int:
 
     Raises: LimosaError LIM-RUN-001: the runtime failed; the message has its words. conmon has ended then.
     """
+    launched(starting)
     plan = starting.plan
     with os.fdopen(starting.sync_fd, "rb") as sync:
         # One line: the pid, or -1 and the runtime's words. conmon keeps its end open for as long as it lives.

@@ -18,7 +18,7 @@ _NAME = "filter"
 
 
 def compiled(profile: Mapping[str, Any], run_directory: str, enter: str, env: Mapping[str, str]) -> str:
-    """Return the path of the compiled `profile`. `enter` becomes crun, see enter.sh.
+    """Return the path of the compiled `profile`. `enter` becomes crun, see enter.pl.
 
     Raises: LimosaError LIM-RUN-009: crun cannot compile it; nothing is left.
     """

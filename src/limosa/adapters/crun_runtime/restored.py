@@ -1,0 +1,52 @@
+"""What crun has to find in its own state of a container that criu brought back, for exec, state and kill to work."""
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from limosa.model.ids import ContainerId
+from limosa.ports.runtime import Started
+
+if TYPE_CHECKING:
+    from limosa.adapters.crun_runtime import session
+
+
+def keep_filter(run_directory: str, place: "session.Place") -> None:
+    """Make the filter that crun's exec takes; before anything of the container is there again."""
+    with open(f"{place.bundle}/config.json", encoding="utf-8") as file:
+        profile = json.load(file)["linux"].get("seccomp")
+    if profile is not None:
+        from limosa.adapters.crun_runtime import seccomp_filter
+
+        made = seccomp_filter.compiled(profile, run_directory, place.enter, place.env)
+        directory = f"{run_directory}/crun/{place.container_id}"
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        if not os.path.exists(f"{directory}/seccomp.bpf"):
+            os.link(made, f"{directory}/seccomp.bpf")
+
+
+def adopt(run_directory: str, bundle: str, container_id: ContainerId, started: Started) -> None:
+    """Write what crun knows a container by, `<root>/<id>/status`."""
+    directory = f"{run_directory}/crun/{container_id}"
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    with open(f"{bundle}/config.json", encoding="utf-8") as file:
+        config = json.load(file)
+    status = {
+        "pid": started.init_pid,
+        "process-start-time": started.init_start_ticks,
+        "cgroup-path": "",
+        "scope": None,
+        "intelrdt": None,
+        "rootfs": config["root"]["path"],
+        "systemd-cgroup": False,
+        "bundle": bundle,
+        "created": "1970-01-01T00:00:00.000000Z",
+        "owner": "root",
+        "detached": True,
+        "external_descriptors": "[]",
+    }
+    with open(f"{directory}/config.json", "w", encoding="utf-8") as file:
+        file.write(json.dumps(config))
+    with open(f"{directory}/status.new", "w", encoding="utf-8") as file:
+        file.write(json.dumps(status))
+    os.replace(f"{directory}/status.new", f"{directory}/status")
