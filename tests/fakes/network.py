@@ -67,7 +67,10 @@ class FakeNetworks:
         ports: tuple[PublishedPort, ...],
         hostname: str = "",
         inner: Addresses = Addresses(),  # noqa: B008 - immutable
+        *,
+        passing: bool = False,
     ) -> Addresses:
+        del passing  # nothing here survives anything
         addresses = Addresses()
         if request.network not in NO_NETWORK:
             addresses = self._addresses(container_id, self._network(request.network), request)

@@ -1,8 +1,12 @@
 """The `ContainerRecords` port over plain files.
 
 <root>/containers/<id>/record.json   one container; `lock` beside it
+                       passing.json  instead, of a container that goes with its program (`--rm`)
 <root>/names/<name>                  the id that has the name
 <root>/id-ranges/<slot>              the id that has host ids FIRST + slot * 65536 and up
+
+A record survives a loss of power, one in passing.json need not: its program is gone then, and so may be what the file
+says. Whatever cannot be read there counts as no record, so `recover` removes what belongs to it (docs/adr/0015).
 """
 
 import errno
@@ -12,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from limosa.linux import files, flock
+from limosa.linux import atomic_file, files, flock
 from limosa.model import codec
 from limosa.model.container import FIRST_HOST_ID, SUBORDINATE_IDS, ContainerRecord
 from limosa.model.errors import LimosaError
@@ -21,6 +25,8 @@ from limosa.model.ids import ContainerId, looks_like_id
 _SLOTS: Final = 16384
 _AT_WORK: Final = ("creating", "starting", "stopping", "removing")
 _LATE_OPENERS: Final = 100
+_RECORD: Final = "record.json"
+_PASSING: Final = "passing.json"
 
 
 class FileContainerRecords:
@@ -42,16 +48,22 @@ class FileContainerRecords:
         try:
             _claim(self._names, record.config.name, record.container_id)
         except FileExistsError as taken:
-            os.unlink(f"{directory}/record.json")
+            self._unlink(record.container_id)
             raise _name_in_use(record.config.name) from taken
 
     def save(self, record: ContainerRecord) -> None:
         """See the port."""
         text = json.dumps(codec.to_jsonable(record))  # an indented one is not made by the encoder in C
-        # After a power loss no command is at work and nothing runs: an older phase is as good, and saves a disk's wait.
-        passing = record.phase in _AT_WORK or record.config.remove_when_stopped
-        path = f"{self._directory(record.container_id)}/record.json"
-        files.write_durably(path, text.encode(), name_too=not passing)
+        directory = self._directory(record.container_id)
+        if record.config.remove_when_stopped:
+            atomic_file.replace(f"{directory}/{_PASSING}", text.encode(), lasting=False)
+        else:
+            # After a power loss no command is at work: an older phase is as good, and saves a disk's wait.
+            files.write_durably(f"{directory}/{_RECORD}", text.encode(), name_too=record.phase not in _AT_WORK)
+
+    def _unlink(self, container_id: str) -> None:
+        for name in (_RECORD, _PASSING):
+            files.remove_file(f"{self._directory(container_id)}/{name}")
 
     def rename(self, record: ContainerRecord, name: str) -> ContainerRecord:
         """See the port."""
@@ -68,16 +80,28 @@ class FileContainerRecords:
 
     def load(self, container_id: ContainerId) -> ContainerRecord:
         """See the port."""
-        path = f"{self._directory(container_id)}/record.json"
+        path = f"{self._directory(container_id)}/{_RECORD}"
         try:
-            with open(path, encoding="utf-8") as file:
-                return codec.from_jsonable(ContainerRecord, json.load(file))
-        except FileNotFoundError as missing:
-            raise _no_such(container_id) from missing
+            return _read(path)
+        except FileNotFoundError:
+            pass
         except ValueError as damaged:
             raise LimosaError(
                 "LIM-NAME-005", f"the record {path} is damaged", cause=str(damaged), hint="limosa recover"
             ) from damaged
+        try:
+            return _read(f"{self._directory(container_id)}/{_PASSING}")
+        except (FileNotFoundError, ValueError) as missing:
+            raise _no_such(container_id) from missing
+
+    def _is_known(self, container_id: str) -> bool:
+        if os.path.exists(f"{self._directory(container_id)}/{_RECORD}"):
+            return True
+        try:
+            _read(f"{self._directory(container_id)}/{_PASSING}")
+        except (FileNotFoundError, ValueError):
+            return False
+        return True
 
     def find(self, reference: str) -> ContainerRecord:
         """See the port."""
@@ -109,7 +133,7 @@ class FileContainerRecords:
                 if _content(f"{base}/{name}") == container_id:
                     files.remove_file(f"{base}/{name}")
         # The record goes first: what is left of a directory without one belongs to nobody, see `sweep_strays`.
-        files.remove_file(f"{self._directory(container_id)}/record.json")
+        self._unlink(container_id)
         for _ in range(_LATE_OPENERS):
             try:
                 return files.remove_tree(self._directory(container_id))
@@ -175,7 +199,7 @@ class FileContainerRecords:
         """See the port."""
         directory = self._directory(container_id)
         for name in files.names_in(directory):
-            if name.startswith("record.json.") and name.endswith(".new"):
+            if name.endswith(".new"):
                 files.remove_file(f"{directory}/{name}")
         for base in (self._names, self._ranges):
             files.remove_file(f"{base}/.{container_id}")
@@ -189,11 +213,11 @@ class FileContainerRecords:
         lines = []
         for name in files.names_in(self._containers):
             directory = self._directory(name)
-            if os.path.exists(f"{directory}/record.json"):
+            if self._is_known(name):
                 continue
             try:
                 with flock.locked(f"{directory}/lock"):  # waits for one that is just being made
-                    if not os.path.exists(f"{directory}/record.json"):
+                    if not self._is_known(name):
                         files.remove_tree(directory)
                         lines.append(f"removed the files of {name}, which has no record")
             except FileNotFoundError:
@@ -201,7 +225,7 @@ class FileContainerRecords:
         for base in (self._names, self._ranges):
             for name in files.names_in(base):
                 owner = name.removeprefix(".") if name.startswith(".") else _content(f"{base}/{name}")
-                if not os.path.isdir(self._directory(owner)):
+                if not owner or not os.path.isdir(self._directory(owner)):
                     files.remove_file(f"{base}/{name}")
                     lines.append(f"gave back {os.path.basename(base)}/{name}, whose container is gone")
         return lines
@@ -219,6 +243,12 @@ class FileContainerRecords:
                 continue
             return first
         raise LimosaError("LIM-NAME-006", "no range of host ids is left", hint="remove containers")
+
+
+def _read(path: str) -> ContainerRecord:
+    """Return the record in a file. Raises: FileNotFoundError; ValueError: it holds none."""
+    with open(path, encoding="utf-8") as file:
+        return codec.from_jsonable(ContainerRecord, json.load(file))
 
 
 def _content(path: str) -> str:

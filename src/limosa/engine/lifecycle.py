@@ -46,7 +46,8 @@ def create(
         if networked(config):
             undo.callback(host.networks.forget, container_id)
             addresses = host.networks.reserve(
-                container_id, config.name, config.network, config.ports, bundle.hostname(record)
+                *(container_id, config.name, config.network, config.ports, bundle.hostname(record)),
+                passing=config.remove_when_stopped,
             )
             chosen = inspection.ports(host, record)
             record = record._replace(addresses=addresses, config=config._replace(ports=chosen))

@@ -3,9 +3,11 @@
 import os
 
 
-def replace(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Make `data` the content of the file at `path`, and return when it would survive a crash.
+def replace(path: str, data: bytes, mode: int = 0o600, *, lasting: bool = True) -> None:
+    """Make `data` the content of the file at `path`, and return when it would survive a crash of the machine.
 
+    Not `lasting`, nothing is waited for: whoever reads it has the old content or the new one, also when this process
+    is killed, but a machine that loses its power may leave anything in the file, or no file.
     The caller holds the lock that keeps other writers away. Raises: OSError (ENOSPC…): the old content still stands.
     Source: fsync(2), rename(2).
     """
@@ -15,10 +17,13 @@ def replace(path: str, data: bytes, mode: int = 0o600) -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
+        if lasting:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     os.rename(unfinished, path)
+    if not lasting:
+        return
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

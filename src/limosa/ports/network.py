@@ -76,6 +76,8 @@ class Networks(Protocol):
         ports: tuple[PublishedPort, ...],
         hostname: str = "",
         inner: Addresses = Addresses(),  # noqa: B008 - immutable
+        *,
+        passing: bool = False,
     ) -> Addresses:
         """Hand out addresses and host ports and keep them until `forget`, also while the container is stopped.
 
@@ -83,7 +85,8 @@ class Networks(Protocol):
         what is handed out is how it is reached from outside, by a translation.
 
         A port with `host_port` 0 gets a free one (`attachments` tells which). Repeating it with another name, other
-        ports or another network changes the reservation and keeps the addresses where it can.
+        ports or another network changes the reservation and keeps the addresses where it can. One that is `passing`
+        need not survive the machine's present boot, which saves a wait for the disk.
         Raises: LimosaError LIM-NET-003: no such network; LIM-NET-004: address or MAC in use, or none left;
                 LIM-NET-005: host port in use (says by whom); LIM-NET-006: ports cannot be published there;
                 LIM-NET-007: this network needs a fixed address; LIM-NET-008: an address that cannot be.

@@ -8,7 +8,11 @@ from limosa.model.ids import ContainerId
 
 
 class ContainerRecords(Protocol):
-    """The records of one limosa root. A record is replaced in one step and is on disk when the method returns."""
+    """The records of one limosa root. A record is replaced in one step and is on disk when the method returns.
+
+    That of a container that goes with its program (`remove_when_stopped`) survives the death of any process, but not
+    always the machine's: there may be no record of it then, and no program either.
+    """
 
     def add(self, record: ContainerRecord) -> None:
         """Keep a new record and take its name. Raises: LimosaError LIM-NAME-002: the name is in use."""

@@ -117,6 +117,8 @@ class BridgeNetworks:
         ports: tuple[PublishedPort, ...],
         hostname: str = "",
         inner: Addresses = Addresses(),  # noqa: B008 - immutable
+        *,
+        passing: bool = False,
     ) -> Addresses:
         """See the port."""
         with self._book.changing() as state:
@@ -131,7 +133,7 @@ class BridgeNetworks:
             chosen = self._chosen_ports(state, container_id, ports)
             attachment = Attachment(container_id, container_name, request.network, addresses, chosen, hostname, inner)
             withdrawn = tuple(port for port in held.every_port if port not in chosen) if held else ()
-            state.put_lease(Lease(attachment, withdrawn))
+            state.put_lease(Lease(attachment, withdrawn), passing=passing)
         for kind in ("hosts", "resolv"):
             os.makedirs(f"{self._book.directory}/{kind}", mode=0o711, exist_ok=True)
         self._write_hosts(request.network, container_id, neighbours=False)

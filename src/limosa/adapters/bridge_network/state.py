@@ -3,6 +3,8 @@
     <root>/networks/
         state.json      {"version", "networks": {name: Network}, "leases": {id: Attachment + "withdrawn"},
                          "cursors": {network: offset of the address handed out last}}
+        passing.json    {"boot", "leases", "cursors"}: leases of containers that go with their programs (`--rm`), and
+                         newer cursors. Never waited for: it holds for one boot of the machine and then means nothing
         state.lock      held while state.json is changed (readers need no lock: it is replaced whole)
         build.lock      held while bridges and the table of rules are made or removed
         hosts.lock      held while the hosts files are written
@@ -18,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from limosa.linux import atomic_file
+from limosa.linux import atomic_file, boot
 from limosa.linux.flock import locked
 from limosa.model.codec import from_jsonable, to_jsonable
 from limosa.model.container import PublishedPort
@@ -45,8 +47,10 @@ class Lease(NamedTuple):
 class State:
     """The content of state.json at one moment; changes hold when `Book.changing` ends without an exception."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: dict[str, Any], passing: set[str]) -> None:
+        """`passing` are the ids whose leases need not survive the machine's present boot."""
         self.values = values
+        self.passing = passing
 
     def network(self, name: str) -> Network:
         """Return a network. Raises: LimosaError LIM-NET-003."""
@@ -85,8 +89,10 @@ class State:
         leases: dict[str, dict[str, Any]] = self.values["leases"]
         return leases
 
-    def put_lease(self, lease: Lease) -> None:
-        """Add or replace a reservation."""
+    def put_lease(self, lease: Lease, *, passing: bool = False) -> None:
+        """Add or replace a reservation; one that is `passing` stays so."""
+        if passing:
+            self.passing.add(lease.attachment.container_id)
         value = to_jsonable(lease.attachment)
         value["withdrawn"] = to_jsonable(lease.withdrawn)
         self.values["leases"][lease.attachment.container_id] = value
@@ -94,6 +100,17 @@ class State:
     def drop_lease(self, container_id: ContainerId) -> None:
         """Remove a reservation."""
         self.values["leases"].pop(container_id, None)
+        self.passing.discard(container_id)
+
+    def lasting(self) -> dict[str, Any]:
+        """Return what is to be in state.json."""
+        leases = {key: lease for key, lease in self.values["leases"].items() if key not in self.passing}
+        return {**self.values, "leases": leases}
+
+    def of_this_boot(self) -> str:
+        """Return what is to be in passing.json."""
+        leases = {key: lease for key, lease in self.values["leases"].items() if key in self.passing}
+        return json.dumps({"boot": boot.boot_id(), "leases": leases, "cursors": self.values["cursors"]})
 
 
 def _lease(value: dict[str, Any]) -> Lease:
@@ -102,11 +119,12 @@ def _lease(value: dict[str, Any]) -> Lease:
 
 
 class Book:
-    """Reads and changes state.json."""
+    """Reads and changes state.json and passing.json."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self._path = f"{directory}/state.json"
+        self._passing = f"{directory}/passing.json"
 
     def read(self) -> State:
         """Return what is reserved now. Raises: LimosaError LIM-NET-011: the file is damaged."""
@@ -119,7 +137,22 @@ class Book:
             raise _damaged(self._path, str(damage)) from damage
         if not isinstance(values, dict) or values.get("version") != VERSION:
             raise _damaged(self._path, f"it is not of version {VERSION}")
-        return State(values)
+        passing = self._read_passing()
+        values["leases"].update(passing["leases"])
+        values["cursors"].update(passing["cursors"])
+        return State(values, set(passing["leases"]))
+
+    def _read_passing(self) -> dict[str, Any]:
+        try:
+            with open(self._passing, "rb") as file:
+                values = json.loads(file.read())
+            if values["boot"] == boot.boot_id():
+                return {"leases": values["leases"], "cursors": values["cursors"]}
+        except FileNotFoundError:
+            pass
+        except (ValueError, TypeError, KeyError):  # the machine lost its power while it was written
+            pass
+        return {"leases": {}, "cursors": {}}
 
     @contextmanager
     def changing(self) -> Iterator[State]:
@@ -127,11 +160,12 @@ class Book:
         os.makedirs(self.directory, mode=0o711, exist_ok=True)
         with locked(f"{self.directory}/state.lock"):
             state = self.read()
-            before = json.dumps(state.values)
+            lasting, passing = _compared(state), state.of_this_boot()
             yield state
-            after = json.dumps(state.values)
-            if after != before:
-                atomic_file.replace(self._path, after.encode())
+            if (now := state.of_this_boot()) != passing:
+                atomic_file.replace(self._passing, now.encode(), lasting=False)
+            if _compared(state) != lasting:
+                atomic_file.replace(self._path, json.dumps(state.lasting()).encode())
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -139,6 +173,11 @@ class Book:
         os.makedirs(self.directory, mode=0o711, exist_ok=True)
         with locked(f"{self.directory}/build.lock"):
             yield
+
+
+def _compared(state: State) -> str:
+    """Return what is worth a wait for the disk: without new cursors, addresses only are given out again earlier."""
+    return json.dumps({**state.lasting(), "cursors": {}})
 
 
 def _damaged(path: str, cause: str) -> LimosaError:
