@@ -1,9 +1,7 @@
 """limosa attach"""
 
-import argparse
-
 from limosa import wiring
-from limosa.cli import terminal_options
+from limosa.cli import arguments, terminal_options
 from limosa.engine import attached
 from limosa.ports.runtime import Streams
 
@@ -13,14 +11,14 @@ examples:
   limosa attach --no-stdin --sig-proxy=false web  (only look)"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("--no-stdin", action="store_true", help="pass no input on")
     terminal_options.configure(parser)
     parser.add_argument("container", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)

@@ -34,10 +34,11 @@ def script() -> str:
 
 
 def _words(module_name: str) -> list[str]:
-    parser = argparse.ArgumentParser()
-    import_module(f"limosa.cli.{module_name}").configure(parser)
+    from limosa.cli import parser
+
+    made = parser.made("", "", "", import_module(f"limosa.cli.{module_name}").configure)
     words: list[str] = []
-    for action in parser._actions:  # argparse has no public way to ask
+    for action in made._actions:  # argparse has no public way to ask
         words += [option for option in action.option_strings if option.startswith("--")]
         if isinstance(action, argparse._SubParsersAction):
             words += list(action.choices)

@@ -1,18 +1,17 @@
 """The options that `run` and `create` share, and what they mean."""
 
-import argparse
 import sys
 from contextlib import ExitStack
 from typing import Any
 
-from limosa.cli import limit_options, values
+from limosa.cli import arguments, limit_options, values
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, Mount, NetworkRequest, Security
 from limosa.model.errors import EXIT_USAGE, LimosaError
 from limosa.model.ids import checked_name
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     add = parser.add_argument
     many: dict[str, Any] = {"action": "append", "default": []}
@@ -57,10 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--stop-signal", default="", metavar="SIGNAL", help="what `stop` sends first; the image's, or TERM")
     add("--stop-timeout", type=int, metavar="SECONDS", help="before `stop` kills; 10, for a system container 60")
     add("oci_image", metavar="IMAGE")
-    add("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
+    add("command", nargs=arguments.REMAINDER, metavar="COMMAND …")
 
 
-def _configure_isolation(parser: argparse.ArgumentParser) -> None:
+def _configure_isolation(parser: arguments.Parser) -> None:
     add = parser.add_argument
     many: dict[str, Any] = {"action": "append", "default": []}
     add("--read-only", action="store_true", help="the root file system is read-only")
@@ -73,7 +72,7 @@ def _configure_isolation(parser: argparse.ArgumentParser) -> None:
     add("--security-opt", **many, type=values.security_option, metavar="seccomp=…", help="the same, as docker says it")
 
 
-def config(args: argparse.Namespace) -> ContainerConfig:
+def config(args: arguments.Arguments) -> ContainerConfig:
     """Return what the options ask for."""
     command = [part for index, part in enumerate(args.command) if not (index == 0 and part == "--")]
     profiles = [profile for profile in args.security_opt if profile]
@@ -114,7 +113,7 @@ def config(args: argparse.Namespace) -> ContainerConfig:
 
 
 def create(
-    host: Host, args: argparse.Namespace, config: ContainerConfig, watch: ExitStack | None = None
+    host: Host, args: arguments.Arguments, config: ContainerConfig, watch: ExitStack | None = None
 ) -> ContainerRecord:
     """Make the container, of an image that is brought as `--pull` says. Raises: LimosaError."""
     from limosa.engine import lifecycle
@@ -131,7 +130,7 @@ def create(
     return lifecycle.create(host, config, entrypoint, watch)
 
 
-def _obtain(host: Host, args: argparse.Namespace) -> None:
+def _obtain(host: Host, args: arguments.Arguments) -> None:
     from limosa.cli.progress import ProgressLine
     from limosa.engine import images
 

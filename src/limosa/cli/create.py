@@ -1,9 +1,7 @@
 """limosa create"""
 
-import argparse
-
 from limosa import wiring
-from limosa.cli import container_options
+from limosa.cli import arguments, container_options
 
 EXAMPLES = """\
 examples:
@@ -11,7 +9,7 @@ examples:
   limosa create --init box debian:13        a system container that is called box and boots its own init"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-i", "--interactive", action="store_true", help="keep standard input open")
     parser.add_argument("--init", action="store_true", help="a system container; what follows are NAME IMAGE")
@@ -19,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     container_options.configure(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     if args.init:

@@ -4,15 +4,15 @@ A verb is a module of this package with `SUMMARY`, `configure(parser)` and `run(
 is imported.
 """
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final, NoReturn
+from typing import Final
 
 from limosa import __version__
+from limosa.cli import arguments
 from limosa.model.errors import EXIT_OK, EXIT_USAGE, LimosaError
 
 # verb -> (module, what it does)
@@ -91,7 +91,6 @@ _HEADINGS: Final = {
     "doctor": "this machine",
     "slice": "source code",
 }
-_COLUMNS: Final = 80
 _EXIT_STATUSES: Final = """\
 exit status:
   0 done · 1 failed · 2 wrong usage · run and exec pass the program's own status on, and use
@@ -126,47 +125,22 @@ def _run(argv: list[str]) -> int:
     if rest[0] in ("-V", "--version", "version"):
         print(f"limosa {__version__}")
         return EXIT_OK
-    verb, *arguments = rest
+    verb, *arguments_given = rest
     if verb not in VERBS:
         raise LimosaError("LIM-CLI-001", f"there is no command {verb!r}", hint=_nearest(verb), exit_status=EXIT_USAGE)
     module_name, summary = VERBS[verb]
     module = import_module(f"limosa.cli.{module_name}")
-    if verb == "slice" and arguments[:1] not in (["-h"], ["--help"]):
-        module.replace_process(arguments)
-    parser = _Parser(
-        prog=f"limosa {verb}",
-        description=summary,
-        epilog=module.EXAMPLES,
-        formatter_class=_Formatter,
-        allow_abbrev=False,
-    )
-    module.configure(parser)
-    args = parser.parse_args(arguments)
+    if verb == "slice" and arguments_given[:1] not in (["-h"], ["--help"]):
+        module.replace_process(arguments_given)
+    try:
+        args = arguments.read(module.configure, arguments_given)
+    except arguments.NotOrdinary:
+        from limosa.cli import parser
+
+        args = parser.made(verb, summary, module.EXAMPLES, module.configure).parse_args(arguments_given)
     args.root = root
     status: int = module.run(args)
     return status
-
-
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Knows how wide the terminal is without `shutil`, which argparse would import for every option that is added."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    try:
-        return int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns or _COLUMNS
-    except (ValueError, OSError):
-        return _COLUMNS
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong usage as every other error is reported."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise LimosaError LIM-CLI-002."""
-        raise LimosaError("LIM-CLI-002", message, hint=f"{self.prog} --help", exit_status=EXIT_USAGE)
 
 
 def _root_option(argv: list[str]) -> tuple[str | None, list[str]]:

@@ -1,10 +1,9 @@
 """limosa enter"""
 
-import argparse
 import os
 
 from limosa import wiring
-from limosa.cli import terminal_options
+from limosa.cli import arguments, terminal_options
 from limosa.engine import sessions
 
 EXAMPLES = """\
@@ -14,14 +13,14 @@ examples:
   echo uptime | limosa enter web"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-u", "--user", default="", metavar="USER", help="whose login shell (default root)")
     terminal_options.configure(parser, sig_proxy=False)
     parser.add_argument("container", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)

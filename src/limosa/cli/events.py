@@ -1,12 +1,11 @@
 """limosa events"""
 
-import argparse
 import json
 import time
 from typing import Final
 
 from limosa import wiring
-from limosa.cli import values
+from limosa.cli import arguments, values
 from limosa.model import codec, console_log
 from limosa.model.event import Event
 from limosa.model.ids import short
@@ -20,7 +19,7 @@ examples:
 _PAUSE_SECONDS: Final = 0.2
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("--since", default="", metavar="10m|TIME", help="not those before")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what happens from now on")
@@ -35,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="an object a line")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     since_ns = console_log.moment_ns(args.since, time.time_ns()) if args.since else 0

@@ -1,9 +1,7 @@
 """limosa exec"""
 
-import argparse
-
 from limosa import wiring
-from limosa.cli import terminal_options, values
+from limosa.cli import arguments, terminal_options, values
 from limosa.engine import sessions
 
 EXAMPLES = """\
@@ -14,7 +12,7 @@ examples:
   tar c . | limosa exec -i web tar x -C /srv"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-d", "--detach", action="store_true", help="leave it running; what it prints is lost")
     parser.add_argument("-i", "--interactive", action="store_true", help="pass standard input on")
@@ -28,10 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--privileged", action="store_true", help="every capability over the container")
     terminal_options.configure(parser)
     parser.add_argument("container", metavar="CONTAINER")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND …")
+    parser.add_argument("command", nargs=arguments.REMAINDER, metavar="COMMAND …")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)

@@ -1,9 +1,9 @@
 """limosa inspect"""
 
-import argparse
 import json
 
 from limosa import wiring
+from limosa.cli import arguments
 from limosa.engine import inspection
 
 EXAMPLES = """\
@@ -12,13 +12,13 @@ examples:
   limosa inspect web | jq '.[0].state'"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("--json", action="store_true", help="accepted: the answer is JSON anyway")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     found = [inspection.everything(host, host.containers.find(reference)) for reference in args.containers]

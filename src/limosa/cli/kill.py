@@ -1,9 +1,7 @@
 """limosa kill"""
 
-import argparse
-
 from limosa import wiring
-from limosa.cli import each
+from limosa.cli import arguments, each
 from limosa.engine import lifecycle
 
 EXAMPLES = """\
@@ -12,13 +10,13 @@ examples:
   limosa kill -s HUP web         for programs that read their configuration anew"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-s", "--signal", default="SIGKILL", metavar="SIGNAL", help="KILL, if it is not given")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     return each.container(

@@ -1,8 +1,6 @@
 """The options that `run`, `create` and `set` share: what a container may use, and when it is started again."""
 
-import argparse
-
-from limosa.cli import values
+from limosa.cli import arguments, values
 from limosa.model.container import ContainerConfig
 
 _LIMITS = {
@@ -17,10 +15,10 @@ _LIMITS = {
 }
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options. One that is not given is no attribute of the result."""
     add = parser.add_argument_group("limits and starts").add_argument
-    no = argparse.SUPPRESS
+    no = arguments.SUPPRESS
     add("-m", "--memory", default=no, type=values.memory_bytes, metavar="SIZE", help="such as 512m, 2g, unlimited")
     add("--swap", default=no, type=values.bytes_or_unlimited, metavar="SIZE", help="on top of --memory, or unlimited")
     add("--cpus", default=no, type=values.cpus, metavar="N", help="so much of the processors' time, such as 1.5")
@@ -36,15 +34,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="POLICY",
         help="no, always, unless-stopped, on-failure[:N]",
     )
-    add("--onboot", default=no, action=argparse.BooleanOptionalAction, help="start it with the machine")
+    add("--onboot", default=no, action=arguments.YES_OR_NO, help="start it with the machine")
 
 
-def any_given(args: argparse.Namespace) -> bool:
+def any_given(args: arguments.Arguments) -> bool:
     """Say whether one of the options was given."""
     return not vars(args).keys().isdisjoint((*_LIMITS, "restart", "onboot"))
 
 
-def given(args: argparse.Namespace, config: ContainerConfig) -> ContainerConfig:
+def given(args: arguments.Arguments, config: ContainerConfig) -> ContainerConfig:
     """Return `config` with what was given."""
     options = vars(args)
     limits = {field: options[name] for name, field in _LIMITS.items() if name in options}

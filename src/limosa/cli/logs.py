@@ -1,6 +1,5 @@
 """limosa logs"""
 
-import argparse
 import sys
 import time
 from collections import deque
@@ -8,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from limosa import wiring
+from limosa.cli import arguments
 from limosa.engine import logs
 from limosa.model import console_log
 from limosa.model.console_log import Entry
@@ -21,7 +21,7 @@ examples:
 _ALL: Final = -1
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the container has ended")
     parser.add_argument("-t", "--timestamps", action="store_true", help="the time before each line")
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("container", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)
@@ -60,7 +60,7 @@ def _lines(text: str) -> int:
     if text == "all":
         return _ALL
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+        raise arguments.wrong(f"{text!r} is no number of lines")
     return int(text)
 
 

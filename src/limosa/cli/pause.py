@@ -1,8 +1,7 @@
 """limosa pause"""
 
-import argparse
-
 from limosa import wiring
+from limosa.cli import arguments
 from limosa.engine import pausing
 
 EXAMPLES = """\
@@ -10,12 +9,12 @@ examples:
   limosa pause web"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     for reference in args.containers:

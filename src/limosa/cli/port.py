@@ -1,9 +1,9 @@
 """limosa port"""
 
-import argparse
 import json
 
 from limosa import wiring
+from limosa.cli import arguments
 from limosa.engine import inspection
 from limosa.model import codec
 from limosa.model.container import PublishedPort
@@ -15,14 +15,14 @@ examples:
   limosa port web 80"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("--json", action="store_true")
     parser.add_argument("container", metavar="CONTAINER")
     parser.add_argument("port", nargs="?", default="", metavar="PORT[/PROTOCOL]")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)

@@ -1,11 +1,10 @@
 """limosa ps"""
 
-import argparse
 import json
 import time
 
 from limosa import wiring
-from limosa.cli import filters, table, values
+from limosa.cli import arguments, filters, table, values
 from limosa.model import codec
 from limosa.model.container import ContainerRecord
 from limosa.model.ids import SHORT_ID_DIGITS
@@ -18,7 +17,7 @@ examples:
   limosa ps --json | jq -r '.[].config.name'"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-a", "--all", action="store_true", help="also those that do not run")
     parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
@@ -31,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     idle = ("created", "stopped")

@@ -1,8 +1,7 @@
 """limosa rename"""
 
-import argparse
-
 from limosa import wiring
+from limosa.cli import arguments
 from limosa.engine import renaming
 
 EXAMPLES = """\
@@ -10,13 +9,13 @@ examples:
   limosa rename web web-old"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("container", metavar="CONTAINER")
     parser.add_argument("name", metavar="NEW-NAME")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     print(renaming.rename(host, host.containers.find(args.container).container_id, args.name).config.name)

@@ -1,9 +1,7 @@
 """limosa rm"""
 
-import argparse
-
 from limosa import wiring
-from limosa.cli import each
+from limosa.cli import arguments, each
 from limosa.engine import lifecycle
 
 EXAMPLES = """\
@@ -11,14 +9,14 @@ examples:
   limosa rm -f web"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-f", "--force", action="store_true", help="end it first if it runs")
     parser.add_argument("-v", "--volumes", action="store_true", help="also the volumes without a name that it has")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     return each.container(

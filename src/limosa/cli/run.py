@@ -1,10 +1,9 @@
 """limosa run"""
 
-import argparse
 from contextlib import ExitStack
 
 from limosa import wiring
-from limosa.cli import container_options, terminal_options
+from limosa.cli import arguments, container_options, terminal_options
 from limosa.engine import attached
 from limosa.model.errors import EXIT_USAGE, LimosaError
 
@@ -15,7 +14,7 @@ examples:
   limosa run -d --name db -p 5432:5432 -m 1g -u postgres pg postgres -D /var/lib/postgresql/data"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-d", "--detach", action="store_true", help="print the id and leave it running")
     parser.add_argument("-i", "--interactive", action="store_true", help="keep standard input open")
@@ -26,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     container_options.configure(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     streams = terminal_options.streams(args, stdin=args.interactive and not args.detach, terminal=args.tty)

@@ -1,9 +1,7 @@
 """limosa set"""
 
-import argparse
-
 from limosa import wiring
-from limosa.cli import limit_options, values
+from limosa.cli import arguments, limit_options, values
 from limosa.engine import settings
 from limosa.model.container import ContainerConfig, PublishedPort
 from limosa.model.errors import EXIT_USAGE, LimosaError
@@ -19,7 +17,7 @@ examples:
 Everything given holds at once, or nothing is changed; it holds for later starts too."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     limit_options.configure(parser)
     parser.add_argument(
@@ -38,7 +36,7 @@ def _port(text: str) -> PublishedPort | None:
     return None if text == "none" else values.port(text)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
 
     def wanted(config: ContainerConfig) -> ContainerConfig:

@@ -1,10 +1,9 @@
 """limosa start"""
 
-import argparse
 import sys
 
 from limosa import wiring
-from limosa.cli import each, terminal_options
+from limosa.cli import arguments, each, terminal_options
 from limosa.engine import lifecycle
 from limosa.engine.host import Host
 from limosa.model.errors import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, LimosaError
@@ -16,7 +15,7 @@ examples:
   limosa start --onboot          what the boot unit of `limosa setup` calls"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-a", "--attach", action="store_true", help="join its output, and end with its status")
     parser.add_argument("-i", "--interactive", action="store_true", help="join its input too")
@@ -26,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which.add_argument("containers", nargs="*", default=[], metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     if args.onboot:
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     return each.container(host, args.containers, lambda record: lifecycle.start(host, record.container_id))
 
 
-def _attached(host: Host, args: argparse.Namespace) -> int:
+def _attached(host: Host, args: arguments.Arguments) -> int:
     from limosa.engine import attached
 
     if len(args.containers) != 1:

@@ -1,13 +1,12 @@
 """limosa stats"""
 
-import argparse
 import json
 import sys
 import time
 from typing import Any, Final
 
 from limosa import wiring
-from limosa.cli import table
+from limosa.cli import arguments, table
 from limosa.engine import inspection
 from limosa.engine.host import Host
 from limosa.engine.inspection import Sample
@@ -29,7 +28,7 @@ _DISK_EVERY: Final = 10
 _CLEAR: Final = "\033[H\033[J"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-a", "--all", action="store_true", help="also those that do not run")
     parser.add_argument("--no-stream", action="store_true", help="once")
@@ -37,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("containers", nargs="*", metavar="CONTAINER", help="all that run otherwise")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     disks: dict[str, tuple[int, int | None]] = {}
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _samples(host: Host, args: argparse.Namespace, disks: dict[str, tuple[int, int | None]]) -> list[Sample]:
+def _samples(host: Host, args: arguments.Arguments, disks: dict[str, tuple[int, int | None]]) -> list[Sample]:
     taken = []
     for record in _records(host, args):
         if record.container_id not in disks:
@@ -65,13 +64,13 @@ def _samples(host: Host, args: argparse.Namespace, disks: dict[str, tuple[int, i
     return taken
 
 
-def _records(host: Host, args: argparse.Namespace) -> list[ContainerRecord]:
+def _records(host: Host, args: arguments.Arguments) -> list[ContainerRecord]:
     if args.containers:
         return [host.containers.find(reference) for reference in args.containers]
     return [record for record in host.containers.all() if args.all or record.phase in inspection.LIVE]
 
 
-def _show(args: argparse.Namespace, now: list[Sample], before: dict[str, Sample]) -> None:
+def _show(args: arguments.Arguments, now: list[Sample], before: dict[str, Sample]) -> None:
     shares = [cpu_percent(before.get(one.container_id), one) for one in now]
     if args.json:
         found: list[dict[str, Any]] = [

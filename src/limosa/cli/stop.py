@@ -1,9 +1,7 @@
 """limosa stop"""
 
-import argparse
-
 from limosa import wiring
-from limosa.cli import each
+from limosa.cli import arguments, each
 from limosa.engine import lifecycle
 
 EXAMPLES = """\
@@ -11,13 +9,13 @@ examples:
   limosa stop -t 30 web"""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-t", "--time", type=float, metavar="SECONDS", help="wait so long before the kill")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     return each.container(host, args.containers, lambda record: lifecycle.stop(host, record.container_id, args.time))

@@ -1,14 +1,14 @@
 """The options of verbs that join a person's streams to a program's."""
 
-import argparse
 import os
 
+from limosa.cli import arguments
 from limosa.model import detach
 from limosa.model.errors import EXIT_FAILURE, LimosaError
 from limosa.ports.runtime import Streams
 
 
-def configure(parser: argparse.ArgumentParser, *, sig_proxy: bool = True) -> None:
+def configure(parser: arguments.Parser, *, sig_proxy: bool = True) -> None:
     """Add `--detach-keys`, and `--sig-proxy` where signals can be kept from the program."""
     parser.add_argument(
         "--detach-keys",
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser, *, sig_proxy: bool = True) -> Non
         )
 
 
-def streams(args: argparse.Namespace, *, stdin: bool, terminal: bool) -> Streams:
+def streams(args: arguments.Arguments, *, stdin: bool, terminal: bool) -> Streams:
     """Return how to join the streams.
 
     Raises: LimosaError LIM-CLI-004: a terminal was asked for, and the input is none; LIM-CLI-002: bad detach keys.
@@ -47,5 +47,5 @@ def streams(args: argparse.Namespace, *, stdin: bool, terminal: bool) -> Streams
 
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+        raise arguments.wrong(f"{text!r} is neither true nor false")
     return text.lower() in ("true", "1")

@@ -1,12 +1,11 @@
 """limosa top"""
 
-import argparse
 import json
 from collections.abc import Callable
 from typing import Final
 
 from limosa import wiring
-from limosa.cli import table
+from limosa.cli import arguments, table
 from limosa.engine import bundle, lifecycle
 from limosa.engine.host import Host
 from limosa.linux import proc_table, process
@@ -25,14 +24,14 @@ columns:
 _DEFAULT: Final = ("user", "pid", "ppid", "pcpu", "etime", "tty", "time", "args")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("--json", action="store_true")
     parser.add_argument("container", metavar="CONTAINER")
-    parser.add_argument("columns", nargs=argparse.REMAINDER, metavar="COLUMN …|PS-OPTION …")
+    parser.add_argument("columns", nargs=arguments.REMAINDER, metavar="COLUMN …|PS-OPTION …")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)

@@ -1,14 +1,15 @@
 """Option values: sizes, ports, mounts, as a docker user writes them."""
 
-import argparse
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
+from limosa.cli import arguments
 from limosa.model.cgroup import WEIGHT_MAX, WEIGHT_MIN
 from limosa.model.container import HOOK_EVENTS, Mount, PublishedPort, RestartPolicy
 from limosa.model.devices import DEVICES
 from limosa.model.ids import NAME
+from limosa.model.value import NamedTuple
 from limosa.model.volume import POLICIES, Policy
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def size_bytes(text: str) -> int:
     except (ValueError, KeyError, OverflowError):
         value = -1
     if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: use a number and k, m, g or t")
+        raise arguments.wrong(f"{text!r} is not a size: use a number and k, m, g or t")
     return value
 
 
@@ -62,9 +63,9 @@ def port(text: str) -> PublishedPort:
         address, *parts = parts
     numbers = [int(part) if part.isdigit() else -1 for part in (parts if len(parts) == 2 else ["0", *parts])]
     if len(numbers) != 2 or not all(0 <= number <= _MOST_PORT for number in numbers) or numbers[1] == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: use [ADDRESS:]HOST:CONTAINER[/udp]")
+        raise arguments.wrong(f"{text!r} is not a port: use [ADDRESS:]HOST:CONTAINER[/udp]")
     if protocol not in ("", "tcp", "udp"):
-        raise argparse.ArgumentTypeError(f"{text!r}: only tcp and udp ports are published")
+        raise arguments.wrong(f"{text!r}: only tcp and udp ports are published")
     return PublishedPort(numbers[0], numbers[1], "udp" if protocol == "udp" else "tcp", address)
 
 
@@ -79,7 +80,7 @@ def port_range(text: str) -> PortRange:
         return PortRange(found, found.host_port)
     found = port(f"{address}{':' if address else ''}{first}{colon}{inner}{slash}{protocol}")
     if not last.isdigit() or not 0 < found.host_port <= int(last) <= _MOST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r}: {ports!r} is no range of ports: use FIRST-LAST")
+        raise arguments.wrong(f"{text!r}: {ports!r} is no range of ports: use FIRST-LAST")
     return PortRange(found, int(last))
 
 
@@ -89,7 +90,7 @@ def variable(text: str) -> tuple[str, str]:
 
     name, equals, value = text.partition("=")
     if not name:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise arguments.wrong(f"{text!r} is not NAME=VALUE")
     return name, value if equals else os.environ.get(name, "")
 
 
@@ -109,9 +110,9 @@ def mount(text: str) -> Mount:
     options -= {f"commit={one}" for one in policies}
     known = {"ro", "rw"} if named else {"ro", "rw", "noidmap"}
     if not (named or source.startswith("/")) or not _inner_path(target) or options - known or {"ro", "rw"} <= options:
-        raise argparse.ArgumentTypeError(f"{text!r} is not SRC:DST[:ro]: SRC is an absolute path or a volume's name")
+        raise arguments.wrong(f"{text!r} is not SRC:DST[:ro]: SRC is an absolute path or a volume's name")
     if len(policies) > 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: one commit= at most, of {', '.join(POLICIES)}")
+        raise arguments.wrong(f"{text!r}: one commit= at most, of {', '.join(POLICIES)}")
     kept = ("noidmap",) if "noidmap" in options else ()
     kind: Literal["volume", "bind"] = "volume" if named else "bind"
     return Mount(kind, source, target, "ro" in options, kept, policies[0] if policies else None)
@@ -129,9 +130,9 @@ def tmpfs(text: str) -> Mount:
         key, equals, value = word.partition("=")
         fine = re.fullmatch(_TMPFS_VALUES.get(key, "$."), value.lower()) if equals else key in _TMPFS_FLAGS
         if not fine:
-            raise argparse.ArgumentTypeError(f"{word!r} is no option of --tmpfs: use size, mode, uid, gid, ro, noexec")
+            raise arguments.wrong(f"{word!r} is no option of --tmpfs: use size, mode, uid, gid, ro, noexec")
     if not _inner_path(target):
-        raise argparse.ArgumentTypeError(f"{text!r} is not DIR[:OPTIONS] with an absolute path")
+        raise arguments.wrong(f"{text!r} is not DIR[:OPTIONS] with an absolute path")
     return Mount("tmpfs", "", target, options=options)
 
 
@@ -143,7 +144,7 @@ def memory_bytes(text: str) -> int | None:
     """Return a memory limit; "unlimited" is None."""
     value = bytes_or_unlimited(text)
     if value is not None and value < _LEAST_MEMORY_BYTES:
-        raise argparse.ArgumentTypeError(f"{text!r} is less memory than any program starts with: 4m at least")
+        raise arguments.wrong(f"{text!r} is less memory than any program starts with: 4m at least")
     return value
 
 
@@ -159,7 +160,7 @@ def cpus(text: str) -> float | None:
     except ValueError:
         value = -1
     if not 0 <= value < 1 << 20 or 0 < value < _LEAST_CPUS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processors: use 0.01 or more, or unlimited")
+        raise arguments.wrong(f"{text!r} is no number of processors: use 0.01 or more, or unlimited")
     return value or None
 
 
@@ -168,14 +169,14 @@ def cpuset(text: str) -> str:
     if text in ("", "all"):
         return ""
     if re.fullmatch(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", text) is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of processors: use 0-1,3")
+        raise arguments.wrong(f"{text!r} is no list of processors: use 0-1,3")
     return text
 
 
 def weight(text: str) -> int:
     """Return a weight of 1 to 10000; 100 is what everybody has."""
     if not text.isdigit() or not WEIGHT_MIN <= int(text) <= WEIGHT_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r} is no weight: use {WEIGHT_MIN} to {WEIGHT_MAX}, 100 is the default")
+        raise arguments.wrong(f"{text!r} is no weight: use {WEIGHT_MIN} to {WEIGHT_MAX}, 100 is the default")
     return int(text)
 
 
@@ -184,7 +185,7 @@ def pids(text: str) -> int | None:
     if text in _UNLIMITED:
         return None
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: use 1 or more, or unlimited")
+        raise arguments.wrong(f"{text!r} is no number of processes: use 1 or more, or unlimited")
     return int(text)
 
 
@@ -194,7 +195,7 @@ def restart_policy(text: str) -> RestartPolicy:
     if when not in ("no", "always", "unless-stopped", "on-failure") or (
         colon and (when != "on-failure" or not retries.isdigit())
     ):
-        raise argparse.ArgumentTypeError(f"{text!r} is no restart policy: no, always, unless-stopped, on-failure[:N]")
+        raise arguments.wrong(f"{text!r} is no restart policy: no, always, unless-stopped, on-failure[:N]")
     return RestartPolicy(when, int(retries) if colon else None)  # type: ignore[arg-type]
 
 
@@ -206,9 +207,9 @@ def ulimit(text: str) -> tuple[str, int, int]:
         _ULIMIT_MOST if part in _UNLIMITED else int(part) if part.isdigit() else -1 for part in (soft, hard or soft)
     ]
     if name not in ULIMITS or min(found) < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=SOFT[:HARD] with one of {', '.join(ULIMITS)}")
+        raise arguments.wrong(f"{text!r} is not NAME=SOFT[:HARD] with one of {', '.join(ULIMITS)}")
     if found[0] > found[1]:
-        raise argparse.ArgumentTypeError(f"{text!r}: the soft limit is above the hard one")
+        raise arguments.wrong(f"{text!r}: the soft limit is above the hard one")
     return name, found[0], found[1]
 
 
@@ -216,7 +217,7 @@ def label(text: str) -> tuple[str, str]:
     """Return the meaning of "KEY[=VALUE]"."""
     key, _, value = text.partition("=")
     if not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY[=VALUE]")
+        raise arguments.wrong(f"{text!r} is not KEY[=VALUE]")
     return key, value
 
 
@@ -224,7 +225,7 @@ def setting(text: str) -> tuple[str, str]:
     """Return the meaning of "NAME=VALUE"."""
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise arguments.wrong(f"{text!r} is not NAME=VALUE")
     return name, value
 
 
@@ -232,7 +233,7 @@ def hook(text: str) -> tuple[str, str]:
     """Return (event, command) of "EVENT=COMMAND"."""
     event, _, command = text.partition("=")
     if event not in HOOK_EVENTS or not command.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not EVENT=COMMAND with one of {', '.join(HOOK_EVENTS)}")
+        raise arguments.wrong(f"{text!r} is not EVENT=COMMAND with one of {', '.join(HOOK_EVENTS)}")
     return event, command
 
 
@@ -240,7 +241,7 @@ def device(text: str) -> str:
     """Return the name of a device: "tun", or its path, "/dev/net/tun"."""
     by_path = {path: name for name, (path, _, _) in DEVICES.items()}
     if by_path.get(text, text) not in DEVICES:
-        raise argparse.ArgumentTypeError(f"there is no device {text!r} for containers: use {', '.join(DEVICES)}")
+        raise arguments.wrong(f"there is no device {text!r} for containers: use {', '.join(DEVICES)}")
     return by_path.get(text, text)
 
 
@@ -258,7 +259,7 @@ def security_option(text: str) -> str:
         return seccomp(value)
     if name == "no-new-privileges" and value in ("", "true"):
         return ""
-    raise argparse.ArgumentTypeError(f"{text!r}: only seccomp=default|unconfined|FILE is an option")
+    raise arguments.wrong(f"{text!r}: only seccomp=default|unconfined|FILE is an option")
 
 
 def env_file(text: str) -> list[tuple[str, str]]:
@@ -267,14 +268,14 @@ def env_file(text: str) -> list[tuple[str, str]]:
         with open(text, encoding="utf-8") as file:
             lines = [line.strip("\r\n") for line in file]
     except (OSError, UnicodeError) as unreadable:
-        raise argparse.ArgumentTypeError(f"{text}: {unreadable}") from unreadable
+        raise arguments.wrong(f"{text}: {unreadable}") from unreadable
     return [variable(line.lstrip()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def yes_or_no(text: str) -> bool:
     """Return the meaning of "true" and "false"."""
     if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not true or false")
+        raise arguments.wrong(f"{text!r} is not true or false")
     return text.lower() in ("true", "1", "yes")
 
 
@@ -300,7 +301,7 @@ def image_change(text: str) -> tuple[str, tuple[str, ...]]:
     match = re.match(r"([A-Za-z]+)[\s=]+(.*)\Z", text, re.S)
     name = match.group(1).upper() if match else ""
     if match is None or name not in _INSTRUCTIONS:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(_INSTRUCTIONS)} with a value")
+        raise arguments.wrong(f"{text!r} is none of {', '.join(_INSTRUCTIONS)} with a value")
     value = match.group(2).strip()
     try:
         words = json.loads(value) if value.startswith("[") else None
@@ -312,14 +313,14 @@ def image_change(text: str) -> tuple[str, tuple[str, ...]]:
         if not words or not all(isinstance(word, str) for word in words):
             raise ValueError("words are needed")
     except ValueError as wrong:
-        raise argparse.ArgumentTypeError(f"{text!r}: {wrong}") from wrong
+        raise arguments.wrong(f"{text!r}: {wrong}") from wrong
     return _INSTRUCTIONS[name], tuple(words)
 
 
 def count(text: str) -> int:
     """Return a number of 1 or more."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+        raise arguments.wrong(f"{text!r} is no number of 1 or more")
     return int(text)
 
 
@@ -329,7 +330,7 @@ def interval_s(text: str) -> int:
     number, unit = text[:-1], text[-1:]
     seconds = int(number) * units[unit] if number.isdigit() and unit in units else 0
     if not _LEAST_INTERVAL_SECONDS <= seconds <= _MOST_INTERVAL_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no interval: use a number and s, m, h or d, from 10s to 365d")
+        raise arguments.wrong(f"{text!r} is no interval: use a number and s, m, h or d, from 10s to 365d")
     return seconds
 
 
@@ -340,7 +341,7 @@ def retention(text: str) -> "Keep":
     try:
         return rules.parse(text)
     except ValueError as wrong:
-        raise argparse.ArgumentTypeError(str(wrong)) from wrong
+        raise arguments.wrong(str(wrong)) from wrong
 
 
 def seconds(text: str) -> float:
@@ -350,7 +351,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1
     if not 0 <= value < 1 << 20:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds: use 0 or more")
+        raise arguments.wrong(f"{text!r} is no number of seconds: use 0 or more")
     return value
 
 
@@ -361,7 +362,7 @@ def days(text: str) -> float:
     except ValueError:
         value = -1
     if not 0 <= value < 1 << 20:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days: use 0 or more")
+        raise arguments.wrong(f"{text!r} is no number of days: use 0 or more")
     return value
 
 
@@ -381,7 +382,7 @@ def event_filter(text: str) -> tuple[str, str]:
 def _filter(text: str, kinds: Sequence[str]) -> tuple[str, str]:
     kind, _, value = text.partition("=")
     if kind not in kinds or not value:
-        raise argparse.ArgumentTypeError(f"{text!r} is no filter: use {', '.join(f'{one}=' for one in kinds)}")
+        raise arguments.wrong(f"{text!r} is no filter: use {', '.join(f'{one}=' for one in kinds)}")
     return kind, value
 
 
@@ -389,5 +390,5 @@ def log_option(text: str) -> int | None:
     """Return the bytes of docker's "max-size=SIZE"; -1 is no limit."""
     name, _, value = text.partition("=")
     if name != "max-size":
-        raise argparse.ArgumentTypeError(f"{text!r}: only max-size=SIZE is an option of the log")
+        raise arguments.wrong(f"{text!r}: only max-size=SIZE is an option of the log")
     return None if value in ("", "-1") else max(size_bytes(value), _LEAST_LOG_BYTES)

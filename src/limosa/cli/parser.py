@@ -1,0 +1,53 @@
+"""argparse with limosa's words: what `arguments` does not read, and every help text."""
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from limosa.cli import arguments
+from limosa.model.errors import EXIT_USAGE, LimosaError
+
+_COLUMNS: Final = 80
+
+
+def made(verb: str, summary: str, examples: str, configure: Callable[[Any], None]) -> argparse.ArgumentParser:
+    """Return the parser of a verb."""
+    parser = _Parser(
+        prog=f"limosa {verb}",
+        description=summary,
+        epilog=examples,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    configure(parser)
+    for action in parser._actions:
+        if action.default == arguments.SUPPRESS:  # argparse asks whether it is its own, not whether it is the same
+            action.default = argparse.SUPPRESS
+    return parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Knows how wide the terminal is without `shutil`, which argparse would import for every option that is added."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size(1).columns or _COLUMNS
+    except (ValueError, OSError):
+        return _COLUMNS
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage as every other error is reported."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register("action", arguments.YES_OR_NO, argparse.BooleanOptionalAction)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise LimosaError LIM-CLI-002."""
+        raise LimosaError("LIM-CLI-002", message, hint=f"{self.prog} --help", exit_status=EXIT_USAGE)
