@@ -29,7 +29,7 @@ class ContainerIdentities:
     def advance_generation(self, container_id: ContainerId) -> None:
         """See the port."""
         path = self.generation_file(container_id)
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8") as file:
             words = file.read().split()
         _write(path, container_id, int(words[1]) + 1 if len(words) == 2 and words[1].isdigit() else 1)
 

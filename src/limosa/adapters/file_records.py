@@ -107,7 +107,7 @@ class FileContainerRecords:
         """See the port."""
         if "/" not in reference and reference not in ("", ".", ".."):
             try:
-                with open(f"{self._names}/{reference}", encoding="ascii") as file:
+                with open(f"{self._names}/{reference}", encoding="utf-8") as file:
                     named = self.load(ContainerId(file.read()))
                 if named.config.name == reference:  # else a rename was killed half-way
                     return named
@@ -253,7 +253,7 @@ def _read(path: str) -> ContainerRecord:
 
 def _content(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8") as file:
             return file.read()
     except FileNotFoundError:
         return ""
@@ -263,7 +263,7 @@ def _claim(directory: str, name: str, owner: str) -> None:
     """Make `directory/name` with `owner` in it, whole from the first moment. Raises: FileExistsError."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
     unfinished = f"{directory}/.{owner}"
-    with open(unfinished, "w", encoding="ascii") as file:
+    with open(unfinished, "w", encoding="utf-8") as file:
         file.write(owner)
     try:
         os.link(unfinished, f"{directory}/{name}")

@@ -115,7 +115,7 @@ class Lxcfs:
     def _pid(self) -> int:
         """Return the pid of this root's lxcfs, 0 if there is none; the number in the file may be another's by now."""
         try:
-            with open(self._pid_file, encoding="ascii") as file:
+            with open(self._pid_file, encoding="utf-8") as file:
                 pid = int(file.read() or 0)
         except (FileNotFoundError, ValueError):
             return 0

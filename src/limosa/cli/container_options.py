@@ -113,7 +113,12 @@ def config(args: arguments.Arguments) -> ContainerConfig:
 
 
 def create(
-    host: Host, args: arguments.Arguments, config: ContainerConfig, watch: ExitStack | None = None
+    host: Host,
+    args: arguments.Arguments,
+    config: ContainerConfig,
+    watch: ExitStack | None = None,
+    *,
+    to_start: bool = False,
 ) -> ContainerRecord:
     """Make the container, of an image that is brought as `--pull` says. Raises: LimosaError."""
     from limosa.engine import lifecycle
@@ -122,12 +127,12 @@ def create(
     if args.pull == "always":
         _obtain(host, args)
     try:
-        return lifecycle.create(host, config, entrypoint, watch)
+        return lifecycle.create(host, config, entrypoint, watch, to_start=to_start)
     except LimosaError as missing:
         if missing.code != "LIM-IMG-001" or args.pull == "never":
             raise
     _obtain(host, args)
-    return lifecycle.create(host, config, entrypoint, watch)
+    return lifecycle.create(host, config, entrypoint, watch, to_start=to_start)
 
 
 def _obtain(host: Host, args: arguments.Arguments) -> None:

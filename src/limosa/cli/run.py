@@ -44,7 +44,7 @@ def run(args: arguments.Arguments) -> int:
             exit_status=EXIT_USAGE,
         )
     with ExitStack() as watch:
-        record = container_options.create(host, args, config, watch)
+        record = container_options.create(host, args, config, watch, to_start=True)
         if args.detach:
             attached.start_new(host, record)
             print(record.container_id)

@@ -147,7 +147,8 @@ def erase(host: Host, record: ContainerRecord, status: int = KILLED) -> None:
         record = record._replace(exit=ExitState(status, host.now_ns()))
     if record.phase not in ("creating", "removing"):
         host.containers.save(record._replace(phase="removing"))
-    host.keepers.end(record.keeper)
+    if record.keeper.pid:
+        host.keepers.end(record.keeper)
     _release_all_but_runtime(host, record, forget=True)
     host.runtime.delete(container_id)
     if record.schedule is not None:

@@ -23,10 +23,13 @@ def create(
     config: ContainerConfig,
     entrypoint: tuple[str, ...] | None = None,
     watch: ExitStack | None = None,
+    *,
+    to_start: bool = False,
 ) -> ContainerRecord:
     """Make a container that does not run yet; `entrypoint` (None: the image's own) comes before its arguments.
 
-    `watch` goes on watching it (see `ContainerRecords.watched`).
+    `watch` goes on watching it (see `ContainerRecords.watched`). With `to_start`, its monitor comes up meanwhile: this
+    process starts the container next.
     Raises: LimosaError: the image is missing, the name or a port is in use, …; nothing is left of the attempt.
     """
     container_id = host.new_id()
@@ -40,6 +43,9 @@ def create(
             add(host, record)
         if watch is not None:
             watch.enter_context(host.containers.watched(container_id))
+        if to_start:
+            undo.callback(host.runtime.delete, container_id)
+            host.runtime.begin(container_id, config)
         record = with_id_range(host, record)
         undo.callback(host.storage.destroy, container_id)
         host.storage.create(container_id, config.limits.disk_bytes)
@@ -149,7 +155,8 @@ def start(host: Host, container_id: ContainerId, before_program: Callable[[], No
                 state=f'"{name}" is paused; nothing changed',
                 hint=f"limosa unpause {name}",
             )
-        host.keepers.end(record.keeper)
+        if record.keeper.pid:
+            host.keepers.end(record.keeper)
         idle = "stopped" if record.phase == "restarting" else record.phase
         record = record._replace(phase=idle, restarts=0, restart_delay_ns=0, restart_at_ns=0, keeper=ProcessName())
         return start_locked(host, record, before_program)
@@ -262,7 +269,8 @@ def _stop_locked(host: Host, record: ContainerRecord, timeout_s: float | None) -
         return record
     record = record._replace(stopped_by_user=True)
     if record.phase == "restarting":
-        host.keepers.end(record.keeper)
+        if record.keeper.pid:
+            host.keepers.end(record.keeper)
         record = record._replace(phase="stopped", keeper=ProcessName(), restart_at_ns=0)
         host.containers.save(record)
         return record

@@ -97,24 +97,6 @@ def make(directory: str) -> bool:
     return True
 
 
-def foresee_move(own_directory: str) -> None:
-    """Have the kernel begin now what the next move of a process into a v2 group waits for, and return at once.
-
-    The first such move after a pause waits for an RCU grace period, 5 to 20 ms; whoever moves soon after it does not.
-    So a thread moves this process to where it is, `own_directory`, while it has other things to do. Nothing happens
-    where that is refused.
-    """
-    import _thread  # what `threading` adds to it costs 2 ms to import
-
-    def stay() -> None:
-        try:
-            write(f"{own_directory}/cgroup.procs", "0")
-        except OSError:
-            return
-
-    _thread.start_new_thread(stay, ())
-
-
 def remove(directory: str) -> None:
     """Remove a group without children and processes. Raises: FileNotFoundError; OSError EBUSY: it has some."""
     os.rmdir(directory)

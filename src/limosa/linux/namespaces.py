@@ -87,7 +87,7 @@ def traffic(pid: int) -> tuple[int, int]:
     """
     received = sent = 0
     try:
-        with open(f"/proc/{pid}/net/dev", encoding="ascii") as file:
+        with open(f"/proc/{pid}/net/dev", encoding="utf-8") as file:
             for line in file:
                 name, colon, numbers = line.partition(":")
                 if colon and name.strip() != "lo":

@@ -257,5 +257,5 @@ def ended(pid: int, ticks: int, timeout_s: float | None) -> bool:
 
 def capability_bound() -> int:
     """Return the mask of the capabilities that this process and its descendants can have. Source: capabilities(7)."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         return next(int(line.split()[1], 16) for line in file if line.startswith("CapBnd:"))

@@ -4,8 +4,8 @@ import os
 from typing import Final
 
 _NUMBERS: Final = {
-    "x86_64": {"mount": 165, "unshare": 272},
-    "aarch64": {"mount": 40, "unshare": 97},
+    "x86_64": {"clone3": 435, "mount": 165, "unshare": 272},
+    "aarch64": {"clone3": 435, "mount": 40, "unshare": 97},
 }
 
 

@@ -105,7 +105,8 @@ class Runtime(Protocol):
     def begin(self, container_id: ContainerId, config: ContainerConfig) -> None:
         """Start the monitor of a container that is about to get its parts; it comes up meanwhile.
 
-        `delete` takes it back, and it ends by itself if this process does before `create`.
+        Nothing happens if it was begun. `delete` takes it back, and it ends by itself if this process does before
+        `create`.
         """
 
     def join(self, container_id: ContainerId, procs_files: tuple[str, ...]) -> None:

@@ -293,7 +293,9 @@ class BridgeNetworks:
         if lease.attachment.network in NO_NETWORK:
             return
         self._take_down(state, lease)
-        self._host.leave_idle(state.network(lease.attachment.network))
+        if container_id not in state.passing:
+            # Whoever uses --rm is likely to run the next one soon, and bridge and table are dear: `tidy` takes them.
+            self._host.leave_idle(state.network(lease.attachment.network))
         self._write_hosts(lease.attachment.network, container_id)
 
     def _take_down(self, state: State, lease: Lease) -> None:

@@ -61,7 +61,6 @@ class ContainerGroups:
                     if owner_id:
                         self._delegate(place, place.directory(container_id), owner_id)
             self._limit(container_id, limits, fresh=True)
-            self._foresee_entry()  # last: no group can be made meanwhile
         except OSError as error:
             self.destroy(container_id)
             raise LimosaError(
@@ -73,10 +72,6 @@ class ContainerGroups:
         except LimosaError:
             self.destroy(container_id)
             raise
-
-    def _foresee_entry(self) -> None:
-        for hierarchy in (place.hierarchy for place in self._places() if place.hierarchy.unified):
-            cgroupfs.foresee_move(hierarchy.directory(hierarchy.own_group))
 
     def _make(self, place: Place, container_id: ContainerId) -> None:
         above = os.path.dirname(place.directory())
@@ -111,7 +106,6 @@ class ContainerGroups:
     def exec_procs_files(self, container_id: ContainerId) -> tuple[str, ...]:
         """See the port."""
         self._require(container_id)
-        self._foresee_entry()
         files = []
         for place in self._places():
             directory = place.directory(container_id)
@@ -225,7 +219,8 @@ class ContainerGroups:
 def _entrance(place: Place, directory: str) -> str:
     """Return the file of a group that a process with one thread writes itself into.
 
-    A thread that moves itself alone, by v1's `tasks`, waits for nobody; by `cgroup.procs` it waits 5 to 20 ms.
+    A thread that moves itself alone, by v1's `tasks`, waits for nobody; by `cgroup.procs` it waits 5 to 20 ms, and lets
+    the whole machine wait, so on v2 one is better born there (enter.pl).
     """
     return f"{directory}/{'cgroup.procs' if place.hierarchy.unified else 'tasks'}"
 

@@ -70,6 +70,8 @@ class CrunRuntime:
 
     def begin(self, container_id: ContainerId, config: ContainerConfig) -> None:
         """See the port."""
+        if container_id in self._waiting:
+            return
         env = {
             **self._entering(),
             "LIMOSA_TOLD": "yes",
@@ -84,7 +86,7 @@ class CrunRuntime:
         """Return what enter.pl has to know wherever it is used."""
         return {
             "LIMOSA_HIDE": self._hidden_mount,
-            "LIMOSA_CALLS": " ".join(map(str, syscalls.numbers("unshare", "mount"))),
+            "LIMOSA_CALLS": " ".join(map(str, syscalls.numbers("unshare", "mount", "clone3"))),
             "LIMOSA_CRUN": self._crun,
         }
 
@@ -236,7 +238,7 @@ class CrunRuntime:
 
     def standard_streams(self, container_id: ContainerId) -> tuple[str, str, str]:
         """See the port."""
-        with open(f"{self.bundle(container_id)}/pidfile", encoding="ascii") as file:
+        with open(f"{self.bundle(container_id)}/pidfile", encoding="utf-8") as file:
             pid = int(file.read())
         _await_program(pid, self._crun)
         names = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
@@ -246,7 +248,7 @@ class CrunRuntime:
         """See the port."""
         pid_file = f"{self.bundle(container_id)}/pidfile"
         try:
-            with open(pid_file, encoding="ascii") as file:
+            with open(pid_file, encoding="utf-8") as file:
                 pid = int(file.read())
         except FileNotFoundError as never:
             raise ProcessLookupError(f"{container_id} has no first process") from never
@@ -265,12 +267,12 @@ class CrunRuntime:
             return None
         if not os.path.isdir(self.bundle(container_id)):
             return _KILLED
-        # conmon writes the status a moment after it has reaped the process.
-        for _ in range(_STATUS_STEPS):
+        # conmon writes the status a moment after it has reaped the process, mostly less than a millisecond.
+        for step in range(_STATUS_STEPS):
             status = self.exit_status(container_id)
             if status is not None:
                 return status
-            process.ended(started.monitor_pid, 0, _STATUS_STEP_SECONDS)
+            process.ended(started.monitor_pid, 0, min(_STATUS_STEP_SECONDS, 0.001 + step / 4000))
         return _KILLED
 
     def expect_connection(self) -> None:

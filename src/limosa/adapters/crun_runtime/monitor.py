@@ -126,7 +126,7 @@ def first_pid(starting: Starting) -> int:
 def pid(bundle: str) -> int:
     """Return conmon's pid, 0 if it never wrote one."""
     try:
-        with open(f"{bundle}/conmon.pid", encoding="ascii") as file:
+        with open(f"{bundle}/conmon.pid", encoding="utf-8") as file:
             return int(file.read() or 0)
     except FileNotFoundError:
         return 0
@@ -135,7 +135,7 @@ def pid(bundle: str) -> int:
 def exit_status(bundle: str, container_id: ContainerId) -> int | None:
     """Return the status that conmon noted when the first process ended, or None."""
     try:
-        with open(f"{bundle}/exit/{container_id}", encoding="ascii") as file:
+        with open(f"{bundle}/exit/{container_id}", encoding="utf-8") as file:
             text = file.read()
     except FileNotFoundError:
         return None
