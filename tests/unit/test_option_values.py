@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from limosa.cli import container_options, dispatch, limit_options, values
+from limosa.cli import arguments, container_options, dispatch, limit_options, values
 from limosa.model.container import ContainerConfig, Mount, PublishedPort, RestartPolicy
 from limosa.model.errors import LimosaError
 
@@ -95,9 +95,7 @@ def test_what_a_value_refuses(parse: object, text: str) -> None:
 
 
 def parsed(*argv: str) -> ContainerConfig:
-    parser = argparse.ArgumentParser()
-    container_options.configure(parser)
-    return container_options.config(parser.parse_args(argv))
+    return container_options.config(arguments.read(container_options.configure, argv))
 
 
 def test_an_env_file_comes_before_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,9 +114,8 @@ def test_limits_that_are_not_given_keep_their_defaults() -> None:
 
 def test_set_changes_only_what_is_given() -> None:
     before = parsed("--memory", "64m", "--cpus", "2", "--onboot", "debian")
-    parser = argparse.ArgumentParser()
-    limit_options.configure(parser)
-    after = limit_options.given(parser.parse_args(["--cpus", "unlimited", "--pids", "50", "--no-onboot"]), before)
+    given = arguments.read(limit_options.configure, ["--cpus", "unlimited", "--pids", "50", "--no-onboot"])
+    after = limit_options.given(given, before)
     assert after.limits == before.limits._replace(cpus=None, pids=50)
     assert after.onboot is False
     assert after._replace(limits=before.limits, onboot=True) == before
