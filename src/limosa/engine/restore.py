@@ -202,7 +202,8 @@ def _with_addresses(host: Host, record: ContainerRecord) -> ContainerRecord:
 
     def reserved(request: NetworkRequest, inner: Addresses) -> ContainerRecord:
         addresses = host.networks.reserve(
-            record.container_id, config.name, request, config.ports, hostname, inner=inner
+            *(record.container_id, config.name, request, config.ports, hostname, inner),
+            passing=config.remove_when_stopped,
         )
         return record._replace(addresses=addresses, inner_addresses=inner)
 

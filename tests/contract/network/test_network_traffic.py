@@ -11,7 +11,7 @@ from laboratory import ask
 from limosa.adapters.bridge_network import BridgeNetworks
 from limosa.linux import arp
 from limosa.linux.netlink import RouteSocket
-from limosa.linux.netlink_link import find_link
+from limosa.linux.netlink_link import find_link, links
 from limosa.model.container import NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.ports.network import Network
@@ -400,3 +400,25 @@ def test_a_udp_client_that_never_falls_silent_follows_the_ports(site) -> None:
         site.networks.set_ports(other_id, ())
         site.networks.set_ports(container_id, (PublishedPort(8080, 80, "udp"),))
         assert answer() == f"one {OUT4}".encode()
+
+
+def test_the_bridge_of_one_that_goes_with_its_program_waits_for_the_next(site, state_of_host) -> None:
+    """Making and removing it is the dearest part of a short run; whoever recovers an idle host takes it away."""
+    site.networks.all()  # the default network is recorded
+    before = state_of_host()
+    container_id = site.new_id()
+    addresses = site.networks.reserve(container_id, "one", NetworkRequest(), (PublishedPort(8080, 80),), passing=True)
+    guest = laboratory.Guest()
+    site.networks.connect(container_id, guest.pid)
+    site.serve(guest.namespace, 80)
+    assert ask(None, HOST4, 8080)
+    site.networks.forget(container_id)
+    guest.kill()
+    assert site.networks.present() == [] and site.networks.attachments() == []
+    assert "8080" not in laboratory.sh("nft list ruleset"), "the port is free"
+    with RouteSocket() as route:
+        assert [one.kind for one in links(route) if one.name not in ("lo", "up0")] == ["bridge"]
+    again = site.networks.reserve(site.new_id(), "two", NetworkRequest(ipv4=addresses.ipv4.partition("/")[0]), ())
+    assert again.ipv4 == addresses.ipv4, "so is the address"
+    site.networks.tidy()
+    assert state_of_host() == before

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from limosa.adapters.crun_runtime import monitor, outsiders, waiting
-from limosa.linux import files, process, syscalls
+from limosa.linux import process, syscalls
 from limosa.model.confinement import Allowance
 from limosa.model.container import ContainerConfig
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
@@ -368,7 +368,7 @@ class CrunRuntime:
         if container_id in self._waiting:
             waiting.abandon(self._waiting.pop(container_id))
         for directory in (f"{self._run}/crun/{container_id}", self.bundle(container_id)):
-            files.remove_tree(directory)
+            monitor.remove_files(directory)
 
     def present(self) -> list[ContainerId]:
         """See the port."""

@@ -6,16 +6,20 @@ bundle: `pidfile`, `conmon.pid`, `attach` (a SOCK_SEQPACKET socket), `ctl`, `win
 Source: conmon(8).
 """
 
+import errno
 import fcntl
 import json
 import os
+import time
 from typing import Final
 
-from limosa.linux import process
+from limosa.linux import files, process
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 
+_LATE_STEPS: Final = 100
+_LATE_STEP_SECONDS: Final = 0.01
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -130,6 +134,18 @@ def pid(bundle: str) -> int:
             return int(file.read() or 0)
     except FileNotFoundError:
         return 0
+
+
+def remove_files(directory: str) -> None:
+    """Remove a directory of a monitor. One whose command was killed may be making a last file there."""
+    for _ in range(_LATE_STEPS):
+        try:
+            return files.remove_tree(directory)
+        except OSError as late:
+            if late.errno != errno.ENOTEMPTY:
+                raise
+        time.sleep(_LATE_STEP_SECONDS)
+    return files.remove_tree(directory)
 
 
 def exit_status(bundle: str, container_id: ContainerId) -> int | None:
