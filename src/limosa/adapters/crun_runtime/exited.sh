@@ -5,7 +5,7 @@
 directory=$1
 shift
 if [ -e "$directory/watchers" ]; then
-    { flock --timeout 2 9; } 9<"$directory/watchers" 2>/dev/null
+    { flock --timeout 2 9; } 2>/dev/null 9<"$directory/watchers"
 fi
 [ -d "$directory" ] || exit 0
 exec "$@"
