@@ -55,11 +55,14 @@ class FileContainerRecords:
         """See the port."""
         text = json.dumps(codec.to_jsonable(record))  # an indented one is not made by the encoder in C
         directory = self._directory(record.container_id)
-        if record.config.remove_when_stopped:
-            atomic_file.replace(f"{directory}/{_PASSING}", text.encode(), lasting=False)
+        path, passing = f"{directory}/{_RECORD}", f"{directory}/{_PASSING}"
+        # What is moved to another host has to be known again whatever happens, and stays so.
+        if record.config.remove_when_stopped and record.phase != "migrating" and not os.path.exists(path):
+            atomic_file.replace(passing, text.encode(), lasting=False)
         else:
             # After a power loss no command is at work: an older phase is as good, and saves a disk's wait.
-            files.write_durably(f"{directory}/{_RECORD}", text.encode(), name_too=record.phase not in _AT_WORK)
+            files.write_durably(path, text.encode(), name_too=record.phase not in _AT_WORK)
+            files.remove_file(passing)
 
     def _unlink(self, container_id: str) -> None:
         for name in (_RECORD, _PASSING):

@@ -6,7 +6,6 @@ Both are read and stored after the processes go on.
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
 
 from limosa.engine import bundle, commits, ending, journal, lifecycle, obstacles, volume_commits
 from limosa.engine.host import Host
@@ -16,6 +15,7 @@ from limosa.model.commit_store import WriteStats
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+from limosa.model.value import NamedTuple
 from limosa.ports.checkpointer import DumpMoment, DumpPlan
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump

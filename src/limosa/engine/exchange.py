@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from limosa import __version__
 from limosa.engine import channel_images, channel_store, commits, transfers
@@ -13,6 +12,7 @@ from limosa.model.commit_store import ObjectId
 from limosa.model.errors import LimosaError
 from limosa.model.peer_address import PeerAddress
 from limosa.model.peer_protocol import GiveKey, Hello, Names, Receive, Send, TakeKey, Want
+from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import Progress
 from limosa.ports.peers import Connection
 

@@ -208,6 +208,12 @@ def register_undoing(host: Host, record: ContainerRecord, undo: ExitStack) -> No
         undo.callback(host.networks.disconnect, container_id)
 
 
+def acquired(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
+    """Do what `acquire` does, with its undoing on `undo`."""
+    register_undoing(host, record, undo)
+    return acquire(host, record)
+
+
 def acquire(host: Host, record: ContainerRecord, grouped: Callable[[], None] | None = None) -> str:
     """Make cgroups and mount the rootfs, which is returned; `grouped` is called between the two."""
     container_id = record.container_id

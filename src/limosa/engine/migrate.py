@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle
 from limosa.engine.arriving import Arriving
@@ -15,6 +15,7 @@ from limosa.model.errors import LimosaError
 from limosa.model.migration import MigrationEntry, waits_for
 from limosa.model.peer_address import PeerAddress
 from limosa.model.precopy import Round, Wish
+from limosa.model.value import NamedTuple
 
 _SECOND: Final = 1_000_000_000
 

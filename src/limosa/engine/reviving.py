@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.engine import bundle, ending, lifecycle, origins, pausing, system
 from limosa.engine.host import Host
@@ -10,6 +10,7 @@ from limosa.model import cgroup
 from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CommitRecord
 from limosa.model.container import SUBORDINATE_IDS, ContainerRecord, Phase
+from limosa.model.value import NamedTuple
 from limosa.ports.checkpointer import RestoreMoment, RestorePlan
 from limosa.ports.runtime import Started
 

@@ -4,7 +4,6 @@ The record says it first and the machine's timer follows, so `recover` brings th
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from limosa.engine import checkpoint, commits, ending
 from limosa.engine.host import Host
@@ -14,6 +13,7 @@ from limosa.model.container import ContainerRecord, Schedule
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.model.retention import Dated, Keep, Moment
+from limosa.model.value import NamedTuple
 
 Calendar = Callable[[int], Moment]
 _LOG_KEPT_NS = 30 * 86_400 * 10**9  # as `gc` without options

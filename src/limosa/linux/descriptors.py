@@ -4,7 +4,9 @@ import ctypes
 import os
 import socket
 import stat
-from typing import Final, NamedTuple
+from typing import Final
+
+from limosa.model.value import NamedTuple
 
 _SYS_PIDFD_GETFD: Final = 438
 _SOL_NETLINK: Final = 270

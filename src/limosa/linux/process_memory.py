@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from limosa.model.value import NamedTuple
 
 if TYPE_CHECKING:
     from array import array

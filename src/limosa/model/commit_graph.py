@@ -4,7 +4,8 @@ A commit has one parent at most. A line of descent keeps its column until it joi
 """
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+
+from limosa.model.value import NamedTuple
 
 
 class Node(NamedTuple):

@@ -1,6 +1,6 @@
 """What limosa gives a container, as far as a dump of it shows: what a stranger's commit is held against."""
 
-from typing import NamedTuple
+from limosa.model.value import NamedTuple
 
 
 class AllowedMount(NamedTuple):

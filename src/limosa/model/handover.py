@@ -21,7 +21,9 @@ The target's phases:
 """
 
 from collections.abc import Generator
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from limosa.model.value import NamedTuple
 
 SourcePhase = Literal["", "open", "frozen", "given", "returned", "moved"]
 TargetPhase = Literal["", "reserved", "ready", "taken", "up", "declined"]

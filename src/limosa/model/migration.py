@@ -1,9 +1,10 @@
 """What each of its two hosts remembers of a migration, as long as the other one may have to be told something."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from limosa.model.ids import ContainerId
 from limosa.model.peer_address import PeerAddress
+from limosa.model.value import NamedTuple
 
 Side = Literal["source", "target"]
 

@@ -1,9 +1,9 @@
 """What would stop a checkpoint of a running container: which process, which descriptor, why, and what helps."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from limosa.model.errors import LimosaError
+from limosa.model.value import NamedTuple
 
 
 class Obstacle(NamedTuple):

@@ -1,6 +1,6 @@
 """How another host is reached."""
 
-from typing import NamedTuple
+from limosa.model.value import NamedTuple
 
 
 class PeerAddress(NamedTuple):

@@ -4,10 +4,11 @@ Pure: from bytes to values and back. Whatever comes is checked here before anyth
 """
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from limosa.model import codec, handover
 from limosa.model.errors import LimosaError
+from limosa.model.value import NamedTuple
 
 VERSION: Final = 1
 GREETING: Final = b"limosa-peer" + bytes([VERSION])

@@ -1,6 +1,8 @@
 """When to stop sending a running container's changes, freeze it, and send the rest: a pure rule."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from limosa.model.value import NamedTuple
 
 MOST_ROUNDS: Final = 12
 _PAYS_OFF: Final = 0.7  # a round has to bring what is left below this part of the round before

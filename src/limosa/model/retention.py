@@ -5,7 +5,9 @@ that was off for a month keeps what it had. A commit stays if any rule, or its o
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+from limosa.model.value import NamedTuple
 
 
 class Moment(NamedTuple):

@@ -1,8 +1,9 @@
 """Where a commit came from, and whose commits are restored."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.model.errors import LimosaError
+from limosa.model.value import NamedTuple
 
 OWN: Final = ""
 ACCEPTED: Final = "accepted"

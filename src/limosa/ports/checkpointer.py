@@ -4,10 +4,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
-from limosa.model.value import NamedTuple
-
 from limosa.model.confinement import Allowance
 from limosa.model.obstacle import Obstacle
+from limosa.model.value import NamedTuple
 
 DumpMoment = Literal["pre-dump", "network-lock", "network-unlock", "post-dump"]
 RestoreMoment = Literal[

@@ -126,6 +126,18 @@ def test_a_passing_lease_waits_for_nothing_and_holds_for_one_boot(
     assert held(book) == set()
 
 
+def test_one_that_is_moved_to_another_host_lasts_from_then_on(
+    records: FileContainerRecords, waits: list[str], tmp_path: Path
+) -> None:
+    passing = record(ONE, "one", passing=True)
+    made(records, passing)
+    for phase in ("migrating", "running"):
+        waits.clear()
+        records.save(record(ONE, "one", passing=True, phase=phase))
+        assert waits and records.load(ONE).phase == phase
+        assert not (tmp_path / "containers" / ONE / "passing.json").exists()
+
+
 @pytest.mark.parametrize("left", [b"", b"\0" * 100, b"[]", b'{"boot": "x"}'])
 def test_a_torn_file_of_leases_is_none(tmp_path: Path, left: bytes) -> None:
     book = Book(str(tmp_path))

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from limosa.adapters.criu import refusals
 from limosa.adapters.criu.refusals import Refusal
@@ -10,6 +9,7 @@ from limosa.linux import descriptors, namespaces, proc_table, process, sock_diag
 from limosa.linux.descriptors import Descriptor
 from limosa.linux.sock_diag import UnixSocket
 from limosa.model.obstacle import Obstacle
+from limosa.model.value import NamedTuple
 
 
 class Known(NamedTuple):

@@ -7,11 +7,12 @@ A rule returns what is the matter, or None. Processes and numbers are put to it 
 import socket
 import stat
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from limosa.linux.descriptors import Descriptor, MountFacts, SocketFacts
 from limosa.linux.descriptors import Mapping as OddMapping
 from limosa.linux.sock_diag import UNIX_CONNECTED, UNIX_LISTENING, UnixSocket
+from limosa.model.value import NamedTuple
 
 _ANONYMOUS: Final = ("eventfd", "eventpoll", "inotify", "fanotify", "signalfd", "timerfd", "pidfd")
 _DENIED: Final = "run it with --seccomp default, limosa's own default, which refuses it"

@@ -6,9 +6,10 @@
 
 import functools
 import os
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from limosa.adapters.criu.wire import WireError
+from limosa.model.value import NamedTuple
 
 _MOST_DEPTH: Final = 40  # of groups below groups in cgroup.img; every other message is flat beside it
 _WIRE_TYPES: Final = {"i": 0, "8": 1, "4": 5}
