@@ -1,5 +1,6 @@
 """Which commits a rule keeps."""
 
+import argparse
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -78,7 +79,7 @@ def test_a_rule_is_written_as_it_is_read() -> None:
     assert values.retention("last=3") == Keep(last=3)
     assert [values.interval_s(text) for text in ("10s", "10m", "2h", "1d")] == [10, 600, 7200, 86400]
     for wrong in ("", "m", "9s", "10", "1w", "-1m", "366d"):
-        with pytest.raises(values.argparse.ArgumentTypeError):
+        with pytest.raises(argparse.ArgumentTypeError):
             values.interval_s(wrong)
 
 

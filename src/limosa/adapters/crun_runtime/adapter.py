@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from limosa.adapters.crun_runtime import monitor, outsiders, waiting
+from limosa.adapters.crun_runtime import monitor, outsiders, refusals, waiting
 from limosa.linux import process, syscalls
 from limosa.model.confinement import Allowance
 from limosa.model.container import ContainerConfig
-from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, looks_like_id
 from limosa.model.init import RunFile
 from limosa.ports.runtime import BundlePlan, ExecRequest, ExecSession, Outcome, RestoreSeat, Started, Streams
@@ -24,7 +24,6 @@ _ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.pl")
 _EXEC: Final = os.path.join(os.path.dirname(__file__), "exec.sh")
 _EXITED: Final = os.path.join(os.path.dirname(__file__), "exited.sh")
 
-_NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not executable", "Is a directory")
 _CONSOLE: Final = "console-socket"  # where conmon takes a restored terminal's master: written by exec.sh
 _STATUS_STEPS: Final = 200
 _STATUS_STEP_SECONDS: Final = 0.01
@@ -108,7 +107,7 @@ class CrunRuntime:
             return self._started(starting)
         except LimosaError as failed:
             self.delete(plan.container_id)
-            raise _translated(failed, plan.argv) from failed
+            raise refusals.translated(failed, plan.argv) from failed
 
     def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
         """See the port."""
@@ -315,7 +314,7 @@ class CrunRuntime:
 
         status, words = session.execute(self._session(container_id, procs_files), request)
         if words:
-            raise _translated(_not_executed(words), request.argv)
+            raise refusals.translated(refusals.not_executed(words), request.argv)
         return status
 
     def execute_detached(self, container_id: ContainerId, request: ExecRequest, procs_files: tuple[str, ...]) -> None:
@@ -325,7 +324,7 @@ class CrunRuntime:
         try:
             session.detach(self._conmon, self._session(container_id, procs_files), request)
         except LimosaError as failed:
-            raise _translated(_not_executed(failed.cause), request.argv) from failed
+            raise refusals.translated(refusals.not_executed(failed.cause), request.argv) from failed
 
     def _session(self, container_id: ContainerId, procs_files: tuple[str, ...]) -> "session.Place":
         from limosa.adapters.crun_runtime import session
@@ -391,28 +390,3 @@ def _await_program(pid: int, crun: str) -> None:
         except PermissionError:
             pass
         process.ended(pid, 0, _STATUS_STEP_SECONDS)
-
-
-def _not_executed(words: str) -> LimosaError:
-    return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words, exit_status=EXIT_RUN_FAILED)
-
-
-def _translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:
-    words, command = failed.cause, argv[0] if argv else ""
-    if command and command in words and ("not found" in words or "No such file or directory" in words):
-        return LimosaError(
-            "LIM-RUN-002",
-            f"there is no command {command!r} in the container",
-            cause=words,
-            hint="check the name; limosa exec NAME ls /usr/bin shows what is there",
-            exit_status=EXIT_NOT_FOUND,
-        )
-    if any(reason in words for reason in _NOT_EXECUTABLE):
-        return LimosaError(
-            "LIM-RUN-003",
-            f"{command!r} cannot be executed in the container",
-            cause=words,
-            hint="check its mode and its architecture",
-            exit_status=EXIT_NOT_EXECUTABLE,
-        )
-    return failed

@@ -1,0 +1,34 @@
+"""What crun's words about a program mean to whoever asked for it."""
+
+from typing import Final
+
+from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
+
+_NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not executable", "Is a directory")
+
+
+def not_executed(words: str) -> LimosaError:
+    """Return LIM-RUN-001 for an `execute`."""
+    return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words, exit_status=EXIT_RUN_FAILED)
+
+
+def translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:
+    """Return LIM-RUN-002 or -003 if that is what `failed` means for `argv`, else `failed`."""
+    words, command = failed.cause, argv[0] if argv else ""
+    if command and command in words and ("not found" in words or "No such file or directory" in words):
+        return LimosaError(
+            "LIM-RUN-002",
+            f"there is no command {command!r} in the container",
+            cause=words,
+            hint="check the name; limosa exec NAME ls /usr/bin shows what is there",
+            exit_status=EXIT_NOT_FOUND,
+        )
+    if any(reason in words for reason in _NOT_EXECUTABLE):
+        return LimosaError(
+            "LIM-RUN-003",
+            f"{command!r} cannot be executed in the container",
+            cause=words,
+            hint="check its mode and its architecture",
+            exit_status=EXIT_NOT_EXECUTABLE,
+        )
+    return failed
