@@ -90,7 +90,11 @@ def prepare(
     if ending.networked(config):
         undo.callback(host.networks.forget, container_id)
         inner = source.inner_addresses if any(source.inner_addresses) else source.addresses
-        addresses = host.networks.reserve(container_id, config.name, config.network, config.ports, inner=inner)
+        addresses = host.networks.reserve(
+            *(container_id, config.name, config.network, config.ports),
+            inner=inner,
+            passing=config.remove_when_stopped,
+        )
         config = config._replace(ports=inspection.ports(host, record))
         record = record._replace(addresses=addresses, inner_addresses=inner, config=config)
     elif config.ports:
