@@ -193,7 +193,13 @@ def _peer_builders(root: str) -> dict[str, Callable[[], object]]:
 
         return FileMigrations(root)
 
-    return {maker.__name__: maker for maker in (peers, host_book, store_keys, archive_files, migrations)}
+    def machine() -> object:
+        from limosa.adapters.machine import ThisMachine
+
+        return ThisMachine(root, _program)
+
+    makers = (peers, host_book, store_keys, archive_files, migrations, machine)
+    return {maker.__name__: maker for maker in makers}
 
 
 def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:

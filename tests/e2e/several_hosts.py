@@ -144,6 +144,8 @@ class Segment:
 
     def __init__(self, hosts: dict[str, LimosaHost]) -> None:
         self.hosts = hosts
+        self.rootfs = ""  # of the image that they have, for tests that need it once more
+        self.fault = ""  # a file that says what is to break: tests/fault/migration
 
     def __getattr__(self, name: str) -> LimosaHost:
         try:

@@ -65,6 +65,7 @@ print(json.dumps({"answers": number, "longest_s": longest}), flush=True)
 def hosts(python_rootfs: str) -> Iterator[Segment]:
     with segment("abc") as found:
         prepare(found, python_rootfs)
+        found.rootfs = python_rootfs
         yield found
 
 
@@ -140,4 +141,48 @@ def test_a_container_moves_with_its_connections_and_comes_back(hosts: Segment) -
     assert seen == [str(number) for number in range(1, said["answers"] + 1)]
     assert there["frozen_ns"] > 0
     print(there, back, said)
+    a("rm", "-f", "web")
+
+
+def test_hosts_that_do_not_fit_are_told_all_at_once_and_nothing_moves(hosts: Segment) -> None:
+    a, b = hosts.a, hosts.b
+    sleep = ("python", "sleep", "1000")
+    a("run", "-d", "--name", "db", "-v", "data:/data", "--network", "lan", "--ip", "10.77.0.60", *sleep)
+    b("image", "import", hosts.rootfs, "python")
+    b("run", "-d", "--name", "db", "--network", "lan", "--ip", "10.77.0.60", *sleep)
+    for command in (("migrate", "--check", "db", "b"), ("migrate", "db", "b")):
+        told = a(*command, status=1)
+        for words in ("the name 'db' is in use", "its address is in use", "volume 'data'"):
+            assert words in told
+    assert a.records()["db"]["phase"] == b.records()["db"]["phase"] == "running"
+    a("rm", "-f", "db")
+    b("rm", "-f", "db")
+    a("volume", "rm", "data")
+
+
+def test_a_kept_container_is_stopped_and_another_name_is_taken(hosts: Segment) -> None:
+    a, b = hosts.a, hosts.b
+    a("run", "-d", "--name", "one", "--network", "lan", "--ip", "10.77.0.61", "python", "sleep", "1000")
+    assert "nothing stands in the way" in a("migrate", "--check", "one", "b")
+    a("migrate", "one", "b", "--keep", "--to-name", "two", "--precopy-rounds", "3", "--bandwidth", "50M")
+    assert b.records()["two"]["phase"] == "running"
+    assert a.records()["one"]["phase"] == "stopped"
+    assert "has a container with the id" in b("migrate", "two", "a", "--to-name", "one", status=1)
+    b("rm", "-f", "two")
+    a("rm", "one")
+    assert left_of(a) == left_of(b) == []
+
+
+def test_a_migration_whose_target_refuses_goes_on_here_at_once(hosts: Segment) -> None:
+    a, b = hosts.a, hosts.b
+    run_server(a, "web", "10.77.0.62")
+    with client(hosts.c, address="10.77.0.62") as said:
+        # Its address is somebody else's there, but not of a container: only taking it finds that out.
+        b.do("ip", "address", "add", "10.77.0.62/32", "dev", "lo")
+        assert "LIM-MIG-010" in a("migrate", "web", "b", status=1)
+        b.do("ip", "address", "del", "10.77.0.62/32", "dev", "lo")
+        assert a.records()["web"]["phase"] == "running"
+        assert left_of(b) == []
+        assert a("migrations", "--json").strip() == "[]"
+    assert said["answers"] > 10
     a("rm", "-f", "web")

@@ -44,7 +44,7 @@ def stage(python_rootfs: str) -> Iterator[Segment]:
     os.chmod(command, 0o755)
     try:
         with segment("abc", f"LIMOSA_FAULT={command}.fault", command) as found:
-            found.fault = f"{command}.fault"  # type: ignore[attr-defined]
+            found.fault = f"{command}.fault"
             prepare(found, python_rootfs)
             run_server(found.a)
             yield found
@@ -73,9 +73,9 @@ def alive(host: LimosaHost) -> bool:
 
 
 def inject(stage: Segment, fault: Fault) -> None:
-    with open(f"{stage.fault}.new", "w", encoding="utf-8") as file:  # type: ignore[attr-defined]
+    with open(f"{stage.fault}.new", "w", encoding="utf-8") as file:
         json.dump({"side": fault.side, "point": fault.point, "when": fault.when, "what": fault.what}, file)
-    os.rename(f"{stage.fault}.new", f"{stage.fault}")  # type: ignore[attr-defined]
+    os.rename(f"{stage.fault}.new", f"{stage.fault}")
 
 
 @pytest.mark.parametrize("fault", [one for one in EVERY if one in CHOSEN], ids=str)
@@ -87,6 +87,27 @@ def test_after_a_fault_and_recovery_exactly_one_lives(stage: Segment, fault: Fau
 @pytest.mark.parametrize("fault", [one for one in EVERY if one not in CHOSEN], ids=str)
 def test_after_any_fault_and_recovery_exactly_one_lives(stage: Segment, fault: Fault) -> None:
     suffer(stage, fault)
+
+
+@pytest.mark.parametrize(
+    ("fault", "stays"),
+    [
+        (Fault("source", "write given", "after", "both"), False),
+        (Fault("target", "write ready", "after", "both"), True),
+        (Fault("target", "write taken", "after", "both"), False),
+    ],
+    ids=str,
+)
+def test_a_recovery_of_the_target_alone_asks_the_source(stage: Segment, fault: Fault, stays: bool) -> None:
+    (here,) = where_it_runs(stage)
+    there = stage.b if here is stage.a else stage.a
+    inject(stage, fault)
+    run_anyhow(here, "migrate", "web", there.name)
+    os.unlink(f"{stage.fault}.fired")
+    run_anyhow(there, "recover")
+    assert where_it_runs(stage) == [here if stays else there]
+    assert left_of(here) == (["web"] if stays else [])
+    assert left_of(there) == ([] if stays else ["web"])
 
 
 def test_what_was_chosen_are_steps_of_the_code() -> None:
@@ -101,8 +122,8 @@ def suffer(stage: Segment, fault: Fault) -> None:
     with client(stage.c) as said:
         inject(stage, fault)
         run_anyhow(here, "migrate", "web", there.name)
-        assert os.path.exists(f"{stage.fault}.fired"), "the fault never came about"  # type: ignore[attr-defined]
-        os.unlink(f"{stage.fault}.fired")  # type: ignore[attr-defined]
+        assert os.path.exists(f"{stage.fault}.fired"), "the fault never came about"
+        os.unlink(f"{stage.fault}.fired")
         order = (here, there) if len(str(fault)) % 2 else (there, here)
         if fault.what == "link":
             for host in order:

@@ -4,16 +4,18 @@ import argparse
 import json
 
 from limosa import wiring
-from limosa.cli import peer_options, values
+from limosa.cli import peer_options, table, values
 from limosa.cli.progress import ProgressLine, human
 from limosa.engine import migrate
 from limosa.engine.migrate import Progress, Summary, Wanted
 from limosa.model import codec
+from limosa.model.hosts import Finding
 from limosa.model.precopy import Wish
 
 EXAMPLES = f"""\
 examples:
   limosa migrate web root@spare                          with its memory, files, address and open connections
+  limosa migrate --check web spare                       compares the hosts; the first step of each migration
   limosa migrate web spare --to-name web2 --keep         leaves a stopped web here
   limosa migrate web spare --max-downtime 100ms --bandwidth 50M
 {peer_options.HOSTS}
@@ -25,6 +27,7 @@ while it runs; then it stands still for the rest. If anything fails it goes on h
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     add = parser.add_argument
+    add("--check", action="store_true", help="only compare the hosts, and list all that stands in the way")
     add("--to-name", default="", metavar="NAME", help="what it is called there")
     add("--keep", action="store_true", help="leave a stopped container here, with its last commit")
     add("--precopy-rounds", default=None, type=_rounds, metavar="N|auto", help="auto: as long as rounds pay off")
@@ -52,10 +55,23 @@ def run(args: argparse.Namespace) -> int:
     address = peer_options.address(host, args.host, args.ssh_option)
     wish = Wish(args.max_downtime, args.precopy_rounds)
     wanted = Wanted(args.to_name, args.keep, args.tcp == "keep", wish, args.bandwidth)
+    if args.check:
+        return _check(args, migrate.check(host, record, address, wanted))
     with ProgressLine(quiet=args.json) as line:
         done = migrate.migrate(host, record, address, wanted, lambda progress: _show(line, progress))
     print(json.dumps(codec.to_jsonable(done), indent=1) if args.json else _told(done, args.host))
     return 0
+
+
+def _check(args: argparse.Namespace, found: list[Finding]) -> int:
+    """Print what was found; the status is 1 if something stands in the way."""
+    if args.json:
+        print(json.dumps(codec.to_jsonable(found), indent=1))
+    elif found:
+        print(table.render(("", "FOUND", "WAY OUT"), [tuple(one) for one in found]))
+    else:
+        print(f"nothing stands in the way of {args.container} to {args.host}")
+    return 1 if any(one.severity == "stops" for one in found) else 0
 
 
 def _show(line: ProgressLine, progress: Progress) -> None:

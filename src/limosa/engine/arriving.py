@@ -8,8 +8,8 @@ import json
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import commits, ending, journal, lifecycle, restore, reviving
-from limosa.engine.channel_store import not_kept
+from limosa.engine import commits, ending, exchange, journal, lifecycle, restore, reviving
+from limosa.engine.channel_store import expected, not_kept
 from limosa.engine.exchange import Peer, object_id
 from limosa.engine.host import Host
 from limosa.model import codec, handover, peer_protocol
@@ -19,7 +19,7 @@ from limosa.model.handover import FAILED, OK, Do, Step, TargetProgram, Write
 from limosa.model.ids import ContainerId, checked_name
 from limosa.model.migration import MigrationEntry
 from limosa.model.peer_address import PeerAddress
-from limosa.model.peer_protocol import Question, Reply
+from limosa.model.peer_protocol import Question, Reply, Settle, Settled
 
 _OTHER_S: Final = 45.0  # how long a process that has lost its source may need to notice
 _CRIU_S: Final = 60.0
@@ -80,7 +80,7 @@ class Arriving:
             ContainerId(""),
             "",
             PeerAddress(connection.name),
-            question.asker or connection.name,
+            f"{question.asker} ({connection.name})" if question.asker else connection.name,
             host.now_ns(),
             keep_connections=question.tcp == "keep",
         )
@@ -175,6 +175,9 @@ class Arriving:
         record = lifecycle.with_id_range(host, record)  # those that it had there may be another's here
         host.containers.save(record)
         if not ending.networked(config):
+            return
+        if not self.entry.keep_connections:
+            host.containers.save(restore.with_addresses(host, record))
             return
         had = record.addresses
         same = NetworkRequest(config.network.network, _bare(had.ipv4), _bare(had.ipv6), had.mac)
@@ -323,7 +326,29 @@ class Arriving:
             if self.entry is None:
                 return entry._replace(phase="")
             self._drive(handover.recovered_target(self.entry.phase))  # type: ignore[arg-type]
+            if self.entry.phase:
+                self._ask_source()
             return self.entry
+
+    def _ask_source(self) -> None:
+        """Let the source go on with its side, if it can be reached from here and nobody works at it there."""
+        assert self.entry is not None
+        try:
+            with exchange.reached(self.host, self._source_address()) as peer:
+                self.peer = peer
+                peer.connection.send(Settle(self.entry.migration_id))
+                while isinstance(message := expected(peer.connection, Question, Settled), Question):
+                    self.answer(message)
+        except LimosaError:  # then it waits, and says for whom
+            return
+
+    def _source_address(self) -> PeerAddress:
+        assert self.entry is not None
+        where = self.entry.peer.destination
+        for known in self.host.host_book.all().values():
+            if known.destination.rpartition("@")[2] == where:
+                return known
+        return PeerAddress(where, ("BatchMode=yes", "ConnectTimeout=10"))
 
 
 def _bare(address: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from limosa.ports.identity import Identities
     from limosa.ports.journal import Journal
     from limosa.ports.keepers import Keepers
+    from limosa.ports.machine import Machine
     from limosa.ports.memory_archive import MemoryArchive
     from limosa.ports.migrations import Migrations
     from limosa.ports.network import Networks
@@ -67,6 +68,7 @@ class Host:
     peers: "Peers"
     host_book: "HostBook"
     migrations: "Migrations"
+    machine: "Machine"
     store_keys: "StoreKeys"
     archive_files: "ArchiveFiles"
     written_pages: "WrittenPages"

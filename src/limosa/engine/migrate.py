@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle
+from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle, survey
 from limosa.engine.arriving import Arriving
 from limosa.engine.exchange import Peer
 from limosa.engine.giving import Giving
@@ -12,6 +12,7 @@ from limosa.engine.host import Host
 from limosa.model import handover, precopy
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
+from limosa.model.hosts import Finding
 from limosa.model.migration import MigrationEntry, waits_for
 from limosa.model.peer_address import PeerAddress
 from limosa.model.precopy import Round, Wish
@@ -96,8 +97,9 @@ def migrate(
 ) -> Summary:
     """Move a container that runs to another host, and return what it took.
 
-    Raises: LimosaError LIM-MIG-010: it stays here, and why; LIM-MIG-011: it was handed over, and the other host has
-    not been heard since; LIM-PEER-…: that host cannot be reached. It runs here as before unless the code is -011.
+    Raises: LimosaError LIM-MIG-012: the hosts do not fit, with all that was found; LIM-MIG-010: it stays here, and
+    why; LIM-MIG-011: it was handed over, and the other host has not been heard since; LIM-PEER-…: that host cannot be
+    reached. It runs here as before unless the code is -011.
     """
     ending.refuse_migrating(record)
     lifecycle.require_running(record, "migrate")
@@ -120,6 +122,7 @@ def migrate(
     sender = _Sender(host, record, wanted, on_progress)
     with exchange.reached(host, address, wanted.bandwidth_bytes) as peer, host.migrations.locked(entry.migration_id):
         exchange.require_one_key(host, peer)
+        survey.require(_checked(host, peer, record, wanted), record, address.destination)
         giving = Giving(host, entry, peer, lambda stack: _reconnected(host, address, stack, sender), sender.send)
         on_progress(Progress("offering"))
         outcome = _performed(giving)
@@ -137,6 +140,26 @@ def migrate(
         images=tuple(sender.images),
         reconnections=sender.reconnections,
     )
+
+
+def check(host: Host, record: ContainerRecord, address: PeerAddress, wanted: Wanted) -> list[Finding]:
+    """Return what keeps a container from moving to a host, and what is to be known before; nothing is changed.
+
+    Raises: LimosaError LIM-PEER-…: that host cannot be reached; LIM-CSTORE-004: it has another key.
+    """
+    ending.refuse_migrating(record)
+    lifecycle.require_running(record, "migrate")
+    with exchange.reached(host, address) as peer:
+        exchange.require_one_key(host, peer)
+        return _checked(host, peer, record, wanted)
+
+
+def _checked(host: Host, peer: Peer, record: ContainerRecord, wanted: Wanted) -> list[Finding]:
+    name = wanted.there or record.config.name
+    found = survey.compare(host, peer, record, name, keep_connections=wanted.keep_connections)
+    sessions = host.runtime.sessions(ending.process_of(record), host.cgroups.processes(record.container_id))
+    commands = ", ".join(command[:40] for _, command in sessions)
+    return [*([Finding("stops", f"exec sessions run in it: {commands}", "end them")] if sessions else []), *found]
 
 
 def _performed(giving: Giving) -> str:
@@ -199,14 +222,31 @@ def recover(host: Host, entry: MigrationEntry) -> MigrationEntry:
         return giving.entry
 
 
-def told(before: MigrationEntry, after: MigrationEntry) -> str:
+def settle(host: Host, target: Peer, migration_id: str) -> str:
+    """Go on with a migration at whose target somebody asks, over that connection; return what came of it.
+
+    Raises: BlockingIOError: its command lives; ValueError: that is no migration's id.
+    """
+    with host.migrations.locked(migration_id):
+        found = host.migrations.load(migration_id)
+        if found is None or found.side != "source":
+            return "unknown"
+
+        def reconnect(_: ExitStack) -> Peer:
+            return target
+
+        giving = Giving(host, found, target, reconnect, lambda _: None)
+        return giving.run(handover.recovered_source(found.phase))  # type: ignore[arg-type]
+
+
+def told(host: Host, before: MigrationEntry, after: MigrationEntry) -> str:
     """Return what has become of a migration, in words."""
+    runs = any(one.container_id == after.container_id and one.phase != "migrating" for one in host.containers.all())
     other = after.peer_name
     if after.phase in ("", "returned", "moved", "up"):
-        here = after.side == "source" and before.phase not in ("given", "moved")
         if after.side == "target":
-            words = f"runs here, from {other}" if before.phase in ("taken", "up") else f"did not come from {other}"
-        elif here or after.phase == "returned":
+            words = f"is here, from {other}" if runs else f"did not come from {other}"
+        elif runs and not (before.keep and before.phase in ("given", "moved")):
             words = f"stays here: its migration to {other} is undone"
         else:
             words = f"has moved to {other}"

@@ -68,7 +68,7 @@ def _migrations(host: Host) -> list[str]:
         except LimosaError as failed:
             lines.append(f'"{entry.name}": its migration cannot be finished yet: {failed.summary}')
             continue
-        lines.append(f'"{entry.name}" {migrate.told(entry, settled)}')
+        lines.append(f'"{entry.name}" {migrate.told(host, entry, settled)}')
     return lines
 
 

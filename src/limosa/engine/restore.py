@@ -187,11 +187,11 @@ def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) ->
     undo.callback(ending.destroy_files, host, container_id)
     if ending.networked(config):
         undo.callback(host.networks.forget, container_id)
-        record = _with_addresses(host, record)
+        record = with_addresses(host, record)
     host.containers.save(record._replace(phase="stopped"))
 
 
-def _with_addresses(host: Host, record: ContainerRecord) -> ContainerRecord:
+def with_addresses(host: Host, record: ContainerRecord) -> ContainerRecord:
     """Reserve the addresses that a container had; where it cannot have them, others, by which it is reached now.
 
     Inside it goes on using its own then, like a copy. An address that its owner asked for is not replaced.

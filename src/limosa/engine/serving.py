@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from limosa.engine import channel_images, channel_store, exchange, transfers
+from limosa.engine import channel_images, channel_store, exchange, migrate, survey, transfers
 from limosa.engine.arriving import Arriving
 from limosa.engine.channel_store import not_kept
 from limosa.engine.exchange import Peer
@@ -22,6 +22,9 @@ from limosa.model.peer_protocol import (
     Receive,
     Send,
     SendImage,
+    Settle,
+    Settled,
+    Survey,
     TakeImage,
     TakeKey,
     Want,
@@ -122,6 +125,16 @@ def _receive(host: Host, peer: Peer, message: Receive) -> None:
     channel_store.take(host, peer.connection, "push")
 
 
+def _settle(host: Host, peer: Peer, message: Settle) -> None:
+    try:
+        outcome = migrate.settle(host, peer, message.migration)
+    except ValueError as damage:
+        raise not_kept(peer.connection, str(damage)) from damage
+    except BlockingIOError:
+        outcome = "busy"
+    peer.connection.send(Settled(outcome))
+
+
 _ANSWERS: Final[dict[type, Callable[[Host, Peer, Any], None]]] = {
     HasLayers: _has_layers,
     TakeImage: _take_image,
@@ -131,4 +144,6 @@ _ANSWERS: Final[dict[type, Callable[[Host, Peer, Any], None]]] = {
     Want: _want,
     Send: _send,
     Receive: _receive,
+    Settle: _settle,
+    Survey: survey.answer,
 }

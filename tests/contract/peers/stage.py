@@ -10,6 +10,7 @@ from limosa.adapters.archive_files import LayoutFiles
 from limosa.adapters.commit_store import parts
 from limosa.adapters.commit_store.keys import DirectoryKeys
 from limosa.adapters.commit_store.store import DirectoryStore
+from limosa.adapters.file_migrations import FileMigrations
 from limosa.adapters.ssh_peers.frames import FramedConnection
 from limosa.engine.host import Host
 from limosa.model.errors import LimosaError
@@ -63,6 +64,7 @@ def host(directory: str, key: bytes | None = None) -> Host:
         "oci_images": lambda: NoImages(f"{directory}/images"),
         "archive_files": LayoutFiles,
         "peers": Nobody,
+        "migrations": lambda: FileMigrations(f"{directory}/journal"),
     }
     return Host(builders, lambda: 1, os.urandom, lambda: "boot")
 

@@ -68,7 +68,7 @@ def served(frames: list[bytes], *, hello: bool = True) -> tuple[list[tuple[int, 
         except (LimosaError, OSError):
             pass
         made = {name.removeprefix(f"{directory}/host/") for name in listing(directory) - before}
-        allowed = ("commits/", "images/")
+        allowed = ("commits/", "images/", "journal/")
         assert all(name.startswith(allowed) for name in made), f"written outside: {made}"
         return answers, ended[0]
 
@@ -93,7 +93,20 @@ def messages(draw: Callable[..., Any]) -> bytes:
     return frame(protocol.MESSAGE, json.dumps([kind, fields]).encode())
 
 
+@st.composite
+def questions(draw: Callable[..., Any]) -> bytes:
+    """A question of a migration that could be, or a settlement."""
+    migration = draw(st.sampled_from(["0" * 24, "a" * 24, "../" + "0" * 21, "x"]))
+    if draw(st.booleans()):
+        return frame(protocol.MESSAGE, protocol.encoded(protocol.Settle(migration)))
+    asked = draw(st.sampled_from(["offer", "prepare", "go", "abort", "done"]))
+    container = draw(st.sampled_from(["", "{}", "[" * 5000, '{"container_id": "../../x"}', "null"]))
+    question = protocol.Question(migration, asked, container, draw(TEXT), draw(TEXT), draw(TEXT), draw(TEXT))
+    return frame(protocol.MESSAGE, protocol.encoded(question))
+
+
 FRAMES = st.one_of(
+    questions(),
     st.builds(frame, st.integers(0, 8), st.binary(max_size=300)),
     messages(),
     st.binary(max_size=60),
