@@ -50,6 +50,18 @@ class FileMigrations:
         found = [self.load(name.removesuffix(".json")) for name in names]
         return sorted((one for one in found if one is not None), key=lambda one: one.created_ns)
 
+    def sweep(self) -> None:
+        """See the port."""
+        for name in files.names_in(self._directory):
+            if name.endswith(".new"):
+                files.remove_file(f"{self._directory}/{name}")
+            elif name.endswith(".lock"):
+                try:
+                    with self.locked(name.removesuffix(".lock")):
+                        pass  # whoever lets it go removes what has no entry
+                except BlockingIOError:
+                    continue
+
     def busy(self, migration_id: str) -> bool:
         """See the port."""
         path = f"{self._path(migration_id)}.lock"

@@ -69,6 +69,7 @@ def _migrations(host: Host) -> list[str]:
             lines.append(f'"{entry.name}": its migration cannot be finished yet: {failed.summary}')
             continue
         lines.append(f'"{entry.name}" {migrate.told(host, entry, settled)}')
+    host.migrations.sweep()
     return lines
 
 

@@ -21,6 +21,9 @@ class Migrations(Protocol):
     def all(self) -> list[MigrationEntry]:
         """Return every entry, oldest first."""
 
+    def sweep(self) -> None:
+        """Remove what dead processes left beside the entries."""
+
     def busy(self, migration_id: str) -> bool:
         """Say whether a process works at a migration."""
 
