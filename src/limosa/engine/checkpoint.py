@@ -53,16 +53,25 @@ def of_locked(host: Host, record: ContainerRecord, wanted: Wanted) -> CommitReco
     return commit
 
 
-def held(host: Host, record: ContainerRecord, message: str, hold: Hold) -> CommitRecord:
+def held(
+    host: Host, record: ContainerRecord, message: str, hold: Hold, before: Callable[[], None] = lambda: None
+) -> CommitRecord:
     """Commit a container and end its processes, once `hold` has returned: it gets the commit while all stand still.
 
+    `before` is called right before anything is stopped.
     If `hold` raises, the processes go on as if nothing had happened, the commit stays, and that is raised. The caller
     holds the container's lock and takes back what the container held. Raises: as `checkpoint`.
     """
-    return _taken(host, record, Wanted(message, stop=True), hold)
+    return _taken(host, record, Wanted(message, stop=True), hold, before)
 
 
-def _taken(host: Host, record: ContainerRecord, wanted: Wanted, hold: Hold = lambda commit: None) -> CommitRecord:
+def _taken(
+    host: Host,
+    record: ContainerRecord,
+    wanted: Wanted,
+    hold: Hold = lambda commit: None,
+    before: Callable[[], None] = lambda: None,
+) -> CommitRecord:
     begun_ns = host.now_ns()
     container_id = record.container_id
     lifecycle.require_running(record, "checkpoint")
@@ -86,7 +95,7 @@ def _taken(host: Host, record: ContainerRecord, wanted: Wanted, hold: Hold = lam
                     directory,
                 )
             )
-            taking = _Taking(host, record, dump, directory, wanted, base, following, hold)
+            taking = _Taking(host, record, dump, directory, wanted, base, following, hold, before)
             try:
                 commit = taking.commit()
             except LimosaError as failed:
@@ -110,10 +119,11 @@ class _Taking:
         base: CommitReader | None,
         following: Following,
         hold: Hold,
+        before: Callable[[], None],
     ) -> None:
         self._host, self._record, self._dump, self._directory = host, record, dump, directory
         self._wanted, self._base, self._following = wanted, base, following
-        self._hold = hold
+        self._hold, self._before = hold, before
         self._streams = host.runtime.standard_streams(record.container_id)
         self._volumes = volume_commits.of(host, record.config)
         self._moments: dict[str, int] = {}
@@ -152,6 +162,8 @@ class _Taking:
     def _on_moment(self, moment: DumpMoment) -> None:
         host, container_id = self._host, self._record.container_id
         self._moments[moment] = host.now_ns()
+        if moment == "pre-dump":
+            self._before()
         if moment == "post-dump":
             host.storage.take_snapshot(container_id, self._dump.label)
             for volume in self._volumes:

@@ -155,10 +155,13 @@ class Giving:
             self._lock()
             record = ending.loaded(host, container_id)
             host.containers.save(record._replace(phase="migrating"))
-            self.frozen_at_ns = host.now_ns()
-            if ending.networked(record.config):
-                host.networks.silence(container_id)
-            checkpoint.held(host, record, f"migration to {self.entry.peer_name}", hold)
+
+            def silence() -> None:
+                self.frozen_at_ns = host.now_ns()
+                if ending.networked(record.config):
+                    host.networks.silence(container_id)
+
+            checkpoint.held(host, record, f"migration to {self.entry.peer_name}", hold, silence)
         except _GoOn:
             return program.send(self._wake())
         except LimosaError as failed:

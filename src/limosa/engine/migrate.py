@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle, survey
+from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle, obstacles, survey
 from limosa.engine.arriving import Arriving
 from limosa.engine.exchange import Peer
 from limosa.engine.giving import Giving
@@ -157,9 +157,8 @@ def check(host: Host, record: ContainerRecord, address: PeerAddress, wanted: Wan
 def _checked(host: Host, peer: Peer, record: ContainerRecord, wanted: Wanted) -> list[Finding]:
     name = wanted.there or record.config.name
     found = survey.compare(host, peer, record, name, keep_connections=wanted.keep_connections)
-    sessions = host.runtime.sessions(ending.process_of(record), host.cgroups.processes(record.container_id))
-    commands = ", ".join(command[:40] for _, command in sessions)
-    return [*([Finding("stops", f"exec sessions run in it: {commands}", "end them")] if sessions else []), *found]
+    hinder = [Finding("stops", str(one), one.hint) for one in obstacles.found(host, record) if one.stops]
+    return [*hinder, *found]
 
 
 def _performed(giving: Giving) -> str:
