@@ -147,12 +147,13 @@ def test_a_container_moves_with_its_connections_and_comes_back(hosts: Segment) -
 def test_hosts_that_do_not_fit_are_told_all_at_once_and_nothing_moves(hosts: Segment) -> None:
     a, b = hosts.a, hosts.b
     sleep = ("python", "sleep", "1000")
+    a("volume", "create", "data", "--commit", "reference")
     a("run", "-d", "--name", "db", "-v", "data:/data", "--network", "lan", "--ip", "10.77.0.60", *sleep)
     b("image", "import", hosts.rootfs, "python")
     b("run", "-d", "--name", "db", "--network", "lan", "--ip", "10.77.0.60", *sleep)
     for command in (("migrate", "--check", "db", "b"), ("migrate", "db", "b")):
         told = a(*command, status=1)
-        for words in ("the name 'db' is in use", "its address is in use", "volume 'data'"):
+        for words in ("the name 'db' is in use", "its address is in use", "no volume 'data'"):
             assert words in told
     assert a.records()["db"]["phase"] == b.records()["db"]["phase"] == "running"
     a("rm", "-f", "db")

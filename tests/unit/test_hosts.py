@@ -2,17 +2,21 @@
 
 from limosa.model.container import ContainerConfig, Mount, NetworkRequest
 from limosa.model.hosts import Facts, Load, findings
+from limosa.model.volume import CommittedVolume
 
 MACHINE = Facts("here", "1", "6.1", "x86_64", ("sse", "avx"), "v2", 10**9, 10**10, 0, "4.2")
 LAN = (("lan", "uplink", "192.0.2.0/24"),)
 CONFIG = ContainerConfig("web", "image", network=NetworkRequest("lan"))
-LOAD = Load(10**8, 10**8)
+LOAD = Load(10**8, 10**8, (CommittedVolume("data", "reference"), CommittedVolume("kept", "include")))
+QUIET = LOAD._replace(volumes=())
 
 
-def found(there: Facts, config: ContainerConfig = CONFIG, here: Facts = MACHINE, keep: bool = True) -> list[str]:
+def found(
+    there: Facts, config: ContainerConfig = CONFIG, here: Facts = MACHINE, keep: bool = True, load: Load = QUIET
+) -> list[str]:
     here = here._replace(networks=here.networks or LAN)
     return [
-        f"{one.severity}: {one.what}" for one in findings(config, LOAD, here, there, name="web", keep_connections=keep)
+        f"{one.severity}: {one.what}" for one in findings(config, load, here, there, name="web", keep_connections=keep)
     ]
 
 
@@ -32,9 +36,10 @@ def test_everything_is_found_at_once_and_what_stops_comes_first() -> None:
         address_is_taken=True,
         ports_taken=("80/tcp",),
         criu="",
+        volumes=(("kept", "db"),),
     )
-    config = CONFIG._replace(mounts=(Mount("volume", "data", "/data"), Mount("bind", "/srv", "/srv")))
-    lines = found(other, config)
+    config = CONFIG._replace(mounts=(Mount("bind", "/srv", "/srv"),))
+    lines = found(other, config, load=LOAD)
     for words in (
         *(
             "lacks avx",
@@ -44,7 +49,8 @@ def test_everything_is_found_at_once_and_what_stops_comes_first() -> None:
             "port 80/tcp",
             "no network 'lan'",
         ),
-        *("volume 'data'", "/srv, a directory", "no criu", "the kernel is 6.2", "cgroups are hybrid", "10 s apart"),
+        *("no volume 'data'", "volume 'kept' of there would be replaced, and db uses it"),
+        *("/srv, a directory", "no criu", "the kernel is 6.2", "cgroups are hybrid", "10 s apart"),
     ):
         assert any(words in line for line in lines), words
     kinds = [line.partition(":")[0] for line in lines]

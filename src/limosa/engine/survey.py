@@ -3,6 +3,7 @@
 import json
 
 from limosa import __version__
+from limosa.engine import volume_commits
 from limosa.engine.channel_store import expected, not_kept
 from limosa.engine.exchange import Peer
 from limosa.engine.host import Host
@@ -36,11 +37,21 @@ def facts(host: Host, record: ContainerRecord | None, name: str) -> Facts:
         container_is_there=any(one.container_id == record.container_id for one in containers),
         name_is_taken=any(one.config.name == name for one in containers),
         address_is_taken=any(one.addresses.ipv4.partition("/")[0] == wanted for one in same) if wanted else False,
+        volumes=tuple((one.name, _users(containers, one.name, record)) for one in host.volumes.all()),
         ports_taken=tuple(
             f"{port.host_port}/{port.protocol}"
             for port in record.config.ports
             if (port.host_port, port.protocol) in ports
         ),
+    )
+
+
+def _users(containers: list[ContainerRecord], volume: str, but_for: ContainerRecord) -> str:
+    return ", ".join(
+        one.config.name
+        for one in containers
+        if one.container_id != but_for.container_id
+        and any(mount.kind == "volume" and mount.source == volume for mount in one.config.mounts)
     )
 
 
@@ -69,7 +80,9 @@ def compare(host: Host, peer: Peer, record: ContainerRecord, name: str, *, keep_
         raise not_kept(peer.connection, str(damage)) from damage
     host.storage.prepare()
     load = Load(
-        host.cgroups.usage(record.container_id).memory_bytes, host.storage.usage(record.container_id).used_bytes
+        host.cgroups.usage(record.container_id).memory_bytes,
+        host.storage.usage(record.container_id).used_bytes,
+        volume_commits.of(host, record.config),
     )
     here = facts(host, None, "")
     there = there._replace(host=peer.connection.name, clock_ns=there.clock_ns)

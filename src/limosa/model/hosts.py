@@ -3,6 +3,7 @@
 from typing import Final, Literal, NamedTuple
 
 from limosa.model.container import ContainerConfig
+from limosa.model.volume import CommittedVolume
 
 # What a process may have in registers: without it there, criu cannot put them back.
 _REGISTERS: Final = ("avx", "avx2", "avx512f", "amx_tile", "pku", "xsave", "xsaveopt", "xsavec", "xsaves", "fsrm")
@@ -37,6 +38,7 @@ class Facts(NamedTuple):
     name_is_taken: bool = False
     address_is_taken: bool = False
     ports_taken: tuple[str, ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()  # name, and which other containers have it
 
 
 class Load(NamedTuple):
@@ -44,6 +46,7 @@ class Load(NamedTuple):
 
     memory_bytes: int
     disk_bytes: int
+    volumes: tuple[CommittedVolume, ...] = ()
 
 
 def findings(
@@ -55,7 +58,7 @@ def findings(
         *_room(load, there),
         *_claims(config, there, name),
         *_network(config, here, there, keep_connections),
-        *_mounts(config),
+        *_mounts(config, load.volumes, there),
     ]
     return sorted(found, key=lambda finding: finding.severity != "stops")
 
@@ -138,11 +141,22 @@ def _network(config: ContainerConfig, here: Facts, there: Facts, keep_connection
     return []
 
 
-def _mounts(config: ContainerConfig) -> list[Finding]:
+def _mounts(config: ContainerConfig, volumes: tuple[CommittedVolume, ...], there: Facts) -> list[Finding]:
     found = []
+    users = dict(there.volumes)
+    for volume in volumes:
+        if volume.policy == "reference":
+            if volume.name not in users:
+                words = f"{there.host} has no volume {volume.name!r}, which does not come along"
+                found.append(Finding("stops", words, f"limosa volume create {volume.name}, there, and fill it"))
+        elif users.get(volume.name):
+            words = f"volume {volume.name!r} of {there.host} would be replaced, and {users[volume.name]} uses it"
+            found.append(Finding("stops", words, "another name for it"))
+        elif volume.name in users:
+            found.append(Finding("warns", f"volume {volume.name!r} of {there.host} is replaced by what comes along"))
+        elif volume.policy == "exclude":
+            found.append(Finding("warns", f"volume {volume.name!r} will be empty there"))
     for mount in config.mounts:
-        if mount.kind == "volume":
-            found.append(Finding("stops", f"volume {mount.source!r} does not come along"))
-        elif mount.kind == "bind":
+        if mount.kind == "bind":
             found.append(Finding("stops", f"{mount.source}, a directory of this host, does not come along"))
     return found
