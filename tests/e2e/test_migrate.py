@@ -187,3 +187,19 @@ def test_a_migration_whose_target_refuses_goes_on_here_at_once(hosts: Segment) -
         assert a("migrations", "--json").strip() == "[]"
     assert said["answers"] > 10
     a("rm", "-f", "web")
+
+
+def test_evacuate_moves_what_runs_the_most_important_last(hosts: Segment) -> None:
+    a, b = hosts.a, hosts.b
+    for number, label in ((1, "limosa.importance=5"), (2, "x=y"), (3, "limosa.importance=-1")):
+        address = f"10.77.0.{70 + number}"
+        network = ("--network", "lan", "--ip", address)
+        a("run", "-d", "--name", f"c{number}", "-l", label, *network, "python", "sleep", "1000")
+    b("run", "-d", "--name", "c2", "--network", "none", "python", "sleep", "1000")
+    told = a("evacuate", "--all", "b", status=1)
+    assert [line.split()[0] for line in told.splitlines() if " runs at b: " in line] == ["c3", "c1"]
+    assert "the name 'c2' is in use" in told
+    assert left_of(a) == ["c2"]
+    assert {name for name, record in b.records().items() if record["phase"] == "running"} == {"c1", "c2", "c3"}
+    a("rm", "-f", "c2")
+    b("rm", "-f", "c1", "c2", "c3")

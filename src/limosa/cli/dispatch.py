@@ -54,6 +54,7 @@ VERBS: Final = {
     "push": ("push", "send a commit and its image to another host"),
     "fetch": ("fetch", "bring commits and their images from another host"),
     "migrate": ("migrate", "move a running container to another host"),
+    "evacuate": ("evacuate", "move running containers away to another host"),
     "migrations": ("migrations", "list what moves, and what a crash has left of it"),
     "host": ("host", "remember, list and check other hosts"),
     "mount": ("mount", "show the files of a commit in a directory, read-only"),

@@ -26,9 +26,16 @@ while it runs; then it stands still for the rest. If anything fails it goes on h
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
+    parser.add_argument("--to-name", default="", metavar="NAME", help="what it is called there")
+    add_options(parser)
+    parser.add_argument("container", metavar="NAME")
+    parser.add_argument("host", metavar="HOST")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `migrate` and `evacuate` have in common."""
     add = parser.add_argument
     add("--check", action="store_true", help="only compare the hosts, and list all that stands in the way")
-    add("--to-name", default="", metavar="NAME", help="what it is called there")
     add("--keep", action="store_true", help="leave a stopped container here, with its last commit")
     add("--precopy-rounds", default=None, type=_rounds, metavar="N|auto", help="auto: as long as rounds pay off")
     add("--max-downtime", default=0.2, type=_seconds, metavar="TIME", help="200ms, 1s: rounds go on until less is left")
@@ -36,8 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--tcp", choices=("keep", "close"), default="keep", help="close: its connections to elsewhere end")
     peer_options.add_options(parser)
     add("--json", action="store_true")
-    add("container", metavar="NAME")
-    add("host", metavar="HOST")
+
+
+def wanted(args: argparse.Namespace, there: str = "") -> Wanted:
+    """Return what the options ask for."""
+    wish = Wish(args.max_downtime, args.precopy_rounds)
+    return Wanted(there, args.keep, args.tcp == "keep", wish, args.bandwidth)
 
 
 def _rounds(text: str) -> int | None:
@@ -53,13 +64,12 @@ def run(args: argparse.Namespace) -> int:
     host = wiring.host(wiring.root_of(args.root))
     record = host.containers.find(args.container)
     address = peer_options.address(host, args.host, args.ssh_option)
-    wish = Wish(args.max_downtime, args.precopy_rounds)
-    wanted = Wanted(args.to_name, args.keep, args.tcp == "keep", wish, args.bandwidth)
+    asked = wanted(args, args.to_name)
     if args.check:
-        return _check(args, migrate.check(host, record, address, wanted))
+        return _check(args, migrate.check(host, record, address, asked))
     with ProgressLine(quiet=args.json) as line:
-        done = migrate.migrate(host, record, address, wanted, lambda progress: _show(line, progress))
-    print(json.dumps(codec.to_jsonable(done), indent=1) if args.json else _told(done, args.host))
+        done = migrate.migrate(host, record, address, asked, lambda progress: show(line, progress))
+    print(json.dumps(codec.to_jsonable(done), indent=1) if args.json else told(done, args.host))
     return 0
 
 
@@ -67,14 +77,21 @@ def _check(args: argparse.Namespace, found: list[Finding]) -> int:
     """Print what was found; the status is 1 if something stands in the way."""
     if args.json:
         print(json.dumps(codec.to_jsonable(found), indent=1))
-    elif found:
-        print(table.render(("", "FOUND", "WAY OUT"), [tuple(one) for one in found]))
     else:
-        print(f"nothing stands in the way of {args.container} to {args.host}")
+        told_check(args.container, found)
     return 1 if any(one.severity == "stops" for one in found) else 0
 
 
-def _show(line: ProgressLine, progress: Progress) -> None:
+def told_check(name: str, found: list[Finding]) -> None:
+    """Print what was found for a container."""
+    if found:
+        print(table.render((name, "FOUND", "WAY OUT"), [tuple(one) for one in found]))
+    else:
+        print(f"nothing stands in the way of {name}")
+
+
+def show(line: ProgressLine, progress: Progress) -> None:
+    """Show where a migration is."""
     words = progress.phase + (f", round {progress.rounds}" if progress.rounds else "")
     if progress.expected is not None:
         expected = progress.expected
@@ -82,7 +99,8 @@ def _show(line: ProgressLine, progress: Progress) -> None:
     line.update(words, progress.sent_bytes, 0)
 
 
-def _told(done: Summary, host: str) -> str:
+def told(done: Summary, host: str) -> str:
+    """Return what a migration took, in words."""
     parts = [f"{done.name} runs at {host}: {done.total_ns / 1e9:.2f} s, frozen {done.frozen_ns / 1e6:.0f} ms"]
     rounds = ", ".join(human(one.sent_bytes) for one in done.rounds)
     parts.append(f"rounds: {rounds}; while frozen: {human(done.frozen_bytes)}; in all {human(done.sent_bytes)}")
