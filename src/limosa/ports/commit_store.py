@@ -83,8 +83,8 @@ class CommitReader(Protocol):
     def read_pages(self, pages: PageMap, first_page: int, n_pages: int) -> bytearray:
         """Return pages, zero ones included."""
 
-    def read_run(self, run: PageRun) -> bytearray:
-        """Return the pages of a run that `page_runs` yielded."""
+    def read_run(self, run: PageRun) -> Buffer:
+        """Return the pages of a run that `page_runs` yielded; they do not change, and are not to be changed."""
 
 
 class Remote(Protocol):

@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from limosa.adapters.commit_store import failures, record
 from limosa.adapters.commit_store.hashing import Hasher
@@ -16,8 +16,21 @@ _MAX_DIRECTORIES: Final = 1 << 14
 Pages = list[memoryview | None]
 
 
+class _Stored(NamedTuple):
+    """The pages of a frame that are there, in a row, and the slots of those that are not."""
+
+    payload: memoryview
+    dropped: tuple[int, ...]
+    members: int
+
+
 class ObjectReader:
-    """Reads from the packs of one directory. Every object is checked against its id before it is returned."""
+    """Reads from the packs of one directory.
+
+    Every object is checked against its id before it is returned. But `pages` checks a frame's record against its
+    checksum only: whoever put it there, this store's writer or a transfer, had computed the digests of its pages, and
+    to do so again costs more than all the rest of bringing memory back.
+    """
 
     def __init__(self, packs: str, index: Index, hasher: Hasher) -> None:
         self._packs = packs
@@ -26,6 +39,7 @@ class ObjectReader:
         self._open: OrderedDict[str, int] = OrderedDict()
         self._bundles: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._frames: OrderedDict[ObjectId, Pages] = OrderedDict()
+        self._stored: OrderedDict[ObjectId, _Stored] = OrderedDict()
         self._lacking: set[ObjectId] = set()  # those in _frames that do not have all their pages
         self._cached_bytes = 0
         self._directories: dict[int, tuple[ObjectId, list[bytes]]] = {}
@@ -76,6 +90,46 @@ class ObjectReader:
             self._cached_bytes += header.plain_bytes
             self._shrink()
             return pages
+        raise AssertionError
+
+    def pages(self, frame: ObjectId, slot: int, n_pages: int) -> memoryview:
+        """Return `n_pages` of a frame from `slot` on. Raises: as `read`, also for one that a collection dropped."""
+        stored = self._stored.get(frame)
+        if stored is not None and any(slot <= one < slot + n_pages for one in stored.dropped):
+            stored = None  # the store may have it by now
+        if stored is None:
+            stored = self._read_stored(frame)
+        else:
+            self._stored.move_to_end(frame)
+        if slot + n_pages > stored.members:
+            raise failures.damaged(frame, "a manifest names more pages than it has")
+        if any(slot <= one < slot + n_pages for one in stored.dropped):
+            raise failures.damaged(frame, "a page that a commit needs was dropped from it")
+        first = slot - sum(one < slot for one in stored.dropped)
+        return stored.payload[first * PAGE_BYTES : (first + n_pages) * PAGE_BYTES]
+
+    def _read_stored(self, frame: ObjectId) -> _Stored:
+        for attempt in (0, 1):
+            place = self._index.place(frame)
+            if place is None or place.kind != "frame":
+                raise failures.missing(frame)
+            try:
+                header, data = self._record(place.pack, place.offset, place.record_bytes)
+                if header.record_id != frame or header.kind != record.FRAME:
+                    raise Malformed("another record stands there")
+                dropped = tuple(record.parse_frame_directory(header, data).dropped)
+                found = _Stored(memoryview(record.plain(header, data)), dropped, header.members)
+            except FileNotFoundError:  # a collection moved it meanwhile: look again
+                if attempt:
+                    raise failures.missing(frame) from None
+                continue
+            except (Malformed, OSError) as why:
+                raise failures.damaged(frame, f"{place.pack} at {place.offset}: {why}") from why
+            before = self._stored.pop(frame, None)
+            self._cached_bytes += header.plain_bytes - (len(before.payload) if before else 0)
+            self._stored[frame] = found
+            self._shrink()
+            return found
         raise AssertionError
 
     def _has_more(self, frame: ObjectId, pages: Pages) -> bool:
@@ -155,8 +209,10 @@ class ObjectReader:
         return descriptor
 
     def _shrink(self) -> None:
-        while self._cached_bytes > _CACHE_BYTES and len(self._frames) + len(self._bundles) > 1:
-            if self._frames and (len(self._frames) > 1 or not self._bundles):
+        while self._cached_bytes > _CACHE_BYTES and len(self._frames) + len(self._bundles) + len(self._stored) > 1:
+            if len(self._stored) > 1 or (self._stored and not self._frames and not self._bundles):
+                self._cached_bytes -= len(self._stored.popitem(last=False)[1].payload)
+            elif self._frames and (len(self._frames) > 1 or not self._bundles):
                 pages = self._frames.popitem(last=False)[1]
                 self._cached_bytes -= sum(len(page) for page in pages if page is not None)
             else:
@@ -169,6 +225,7 @@ class ObjectReader:
         self._open.clear()
         self._bundles.clear()
         self._frames.clear()
+        self._stored.clear()
         self._lacking.clear()
         self._directories.clear()
         self._cached_bytes = 0

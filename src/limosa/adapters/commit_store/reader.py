@@ -69,21 +69,10 @@ class Reader:
         """Return pages, zero ones included."""
         found = bytearray(n_pages * PAGE_BYTES)
         for run in self.page_runs(pages, first_page, first_page + n_pages):
-            self._copy(run, found, (run.first_page - first_page) * PAGE_BYTES)
+            at = (run.first_page - first_page) * PAGE_BYTES
+            found[at : at + run.n_pages * PAGE_BYTES] = self.read_run(run)
         return found
 
-    def read_run(self, run: PageRun) -> bytearray:
+    def read_run(self, run: PageRun) -> memoryview:
         """Return the pages of a run."""
-        found = bytearray(run.n_pages * PAGE_BYTES)
-        self._copy(run, found, 0)
-        return found
-
-    def _copy(self, run: PageRun, target: bytearray, at: int) -> None:
-        pages = self._objects.frame(run.frame)
-        if run.slot + run.n_pages > len(pages):
-            raise failures.damaged(run.frame, "a manifest names more pages than it has")
-        for page in pages[run.slot : run.slot + run.n_pages]:
-            if page is None:
-                raise failures.damaged(run.frame, "a page that a commit needs was dropped from it")
-            target[at : at + PAGE_BYTES] = page
-            at += PAGE_BYTES
+        return self._objects.pages(run.frame, run.slot, run.n_pages)
