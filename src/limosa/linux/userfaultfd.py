@@ -8,13 +8,17 @@ Source: userfaultfd(2), ioctl_userfaultfd(2), Linux Documentation/admin-guide/mm
 import ctypes
 import errno
 import os
+import signal
 import struct
-import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from limosa.linux import ptrace
 
+if TYPE_CHECKING:
+    import socket
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_ERROR: Final = struct.Struct("<i")
 _API_REQUEST: Final = 0xC018AA3F
 _REGISTER: Final = 0xC020AA00
 _API: Final = 0xAA
@@ -31,31 +35,45 @@ _SYS_PIDFD_GETFD: Final = 438
 def from_outside(pid: int) -> int:
     """Return a userfaultfd of the address space of a process, which does not keep one; it stands still for 0.2 ms.
 
-    Raises: ProcessLookupError: it has ended; ptrace.NotStopped: none of its threads could be stopped within a second;
-    PermissionError: it may not be traced; OSError: the kernel gives none (ENOSYS), or not with asynchronous write
-    protection (EINVAL: Linux before 6.7). The process is as it was.
+    A child of this process sees to it: a thread that is left in a call that is not its own takes its program down, and
+    this process may be killed at any moment. What the child could not stop is let go at its end.
+    Raises: ProcessLookupError: it has ended; TimeoutError: none of its threads could be stopped within a second;
+    PermissionError: it may not be traced; OSError: it is no 64-bit program (ENOEXEC), or the kernel gives none
+    (ENOSYS), or not with asynchronous write protection (EINVAL: Linux before 6.7). The process is as it was.
     """
-    found: list[int] = []
-    failures: list[OSError] = []
+    import socket
 
-    def trace() -> None:
-        try:
-            found.append(_taken(pid))
-        except OSError as failed:
-            failures.append(failed)
-
-    # A tracer of its own: what it could not stop is let go when it ends.
-    tracer = threading.Thread(target=trace)
-    tracer.start()
-    tracer.join()
-    if failures:
-        raise failures[0]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = os.fork()
+        if child == 0:
+            _send_taken(pid, theirs)
+        theirs.close()
+        answer, descriptors, _, _ = socket.recv_fds(ours, _ERROR.size, 1)
+    os.waitpid(child, 0)
+    if not descriptors:
+        (number,) = _ERROR.unpack(answer) if len(answer) == _ERROR.size else (errno.ECHILD,)
+        raise OSError(number, f"no userfaultfd of process {pid}: {os.strerror(number)}")
     try:
-        _enable(found[0])
+        os.set_inheritable(descriptors[0], False)
+        _enable(descriptors[0])
     except OSError:
-        os.close(found[0])
+        os.close(descriptors[0])
         raise
-    return found[0]
+    return descriptors[0]
+
+
+def _send_taken(pid: int, to: "socket.socket") -> NoReturn:
+    import socket
+
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        os.setsid()  # nor does a signal to the terminal's or the command's group end it
+        socket.send_fds(to, [_ERROR.pack(0)], [_taken(pid)])
+    except OSError as failed:
+        to.send(_ERROR.pack(failed.errno or errno.EIO))
+    finally:
+        os._exit(0)
 
 
 def can_mark() -> bool:

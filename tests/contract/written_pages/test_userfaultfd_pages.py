@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -206,3 +207,27 @@ def test_a_scan_tells_each_range_once(actor: Actor, at_once: int) -> None:
     in_order(found, 3)
     inside = [first for first in found[0::3] if address <= first < address + 2100 * PAGE]
     assert inside == [address + page * PAGE for page in range(0, 2100, 2)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_command_leaves_the_process_to_itself(actor: Actor, number: signal.Signals) -> None:
+    """Again and again, and it does nothing but ask for descriptors."""
+    program = f"""
+from limosa.linux import userfaultfd
+import os
+print("ready", flush=True)
+while True:
+    os.close(userfaultfd.from_outside({actor.pid}))
+"""
+    for step in range(20):
+        command = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        assert command.stdout
+        command.stdout.readline()
+        time.sleep(0.003 * step)
+        command.send_signal(number)
+        assert command.wait(timeout=30) == -number
+        command.stdout.close()
+        actor.do("pass")
+    eventually_none = time.monotonic() + 10
+    while [name for name in os.listdir(f"/proc/{actor.pid}/fd") if "userfault" in link(actor.pid, name)]:
+        assert time.monotonic() < eventually_none, "a descriptor is left in the process"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from page_laboratory import CONTAINER, Actor, Committer
+from page_laboratory import CONTAINER, Actor, Committer, state
 
 pytestmark = pytest.mark.privileged
 
@@ -235,6 +235,29 @@ def test_no_signal_is_lost(actor: Actor, make_tracker: Callable[[str], Any], tmp
         with make_tracker(place).following(CONTAINER, actor.pid, actor.pids(), "", place):
             pass
         assert actor.value("len(got)") == before + 1
+
+
+def test_a_stopped_job_stays_stopped(committer: Committer, actor: Actor, make_tracker: Callable[[str], Any]) -> None:
+    actor.do("a = area(100); fill(a, 100)")
+    committer.commit()
+    os.kill(actor.pid, signal.SIGSTOP)
+    eventually_in(actor.pid, "T")
+    place = f"{committer.scratch}/again"
+    os.mkdir(place)
+    with make_tracker(place).following(CONTAINER, actor.pid, actor.pids(), "", place):
+        eventually_in(actor.pid, "T")
+    time.sleep(0.1)
+    assert state(actor.pid) == "T", "nobody sent it SIGCONT"
+    os.kill(actor.pid, signal.SIGCONT)
+    actor.do("write(a, 5, 2)")
+    committer.commit()
+
+
+def eventually_in(pid: int, wanted: str) -> None:
+    deadline = time.monotonic() + 10
+    while state(pid) != wanted:
+        assert time.monotonic() < deadline, f"it is in {state(pid)}"
+        time.sleep(0.01)
 
 
 def test_an_interrupted_sleep_and_signals_are_not_noticed(
