@@ -37,6 +37,7 @@ for link in fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
     case $link in fd) ln -s /proc/self/fd "$1/fd" ;; *) ln -s "/proc/self/${link#*:}" "$1/${link%:*}" ;; esac
 done
 mount --rbind "$1" /dev
+mount -t tmpfs -o mode=755,size=1m limosa /usr/games
 shift
 exec "$@"
 """
@@ -249,10 +250,11 @@ class _Box:
             "TMPDIR": scratch,
             "XDG_RUNTIME_DIR": f"{self._work}/run",
             "CONTAINERS_REGISTRIES_CONF": f"{self._work}/registries.conf",
-            # We are in a user namespace already, and root's own caches and configuration are not ours. The user is
-            # looked up and, from buildah 1.39 on, the home has to exist: every machine has both of daemon.
+            # We are in a user namespace already, and root's own caches and configuration are not ours. What executes
+            # RUN forgets HOME, looks the user's home up, and from buildah 1.39 on makes .config there. So the user is
+            # one of every Debian, games, on whose home a file system of our own is mounted.
             "_CONTAINERS_USERNS_CONFIGURED": "1",
-            "_CONTAINERS_ROOTLESS_UID": "1",
+            "_CONTAINERS_ROOTLESS_UID": "5",
         }
 
 
