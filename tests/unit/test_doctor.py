@@ -6,9 +6,10 @@ import os
 from tests.fakes.toolchain import FakeProbes, broken
 
 from limosa.adapters.probe_cache import JsonFindingCache
+from limosa.adapters.probes import SystemProbes
 from limosa.cli import doctor as rendered
 from limosa.engine import doctor
-from limosa.ports.probes import DEGRADED, Outcome, Subject
+from limosa.ports.probes import DEGRADED, MISSING, Outcome, Subject
 
 NEEDED = Subject("veth", "network", "an address", True, "modprobe veth")
 OPTIONAL = Subject("soft-dirty", "kernel", "pre-dump", False, "")
@@ -58,6 +59,17 @@ def test_only_what_is_required_and_missing_makes_a_machine_unable() -> None:
             FakeProbes([NEEDED, OPTIONAL], outcomes), JsonFindingCache("/dev/null/no"), lambda: 1.0
         )
         assert doctor.able(findings) is able
+
+
+def test_a_program_that_is_not_there_is_mended_by_installing_it() -> None:
+    absent = Outcome(MISSING, "mkfs.btrfs is not installed", mend="limosa setup")
+    (finding,) = doctor.diagnose(FakeProbes([NEEDED], {"veth": absent}), JsonFindingCache("/dev/null/no"), lambda: 1.0)
+    assert rendered.table([finding]).endswith("veth: mkfs.btrfs is not installed\n  mend: limosa setup")
+    known = SystemProbes({})
+    subjects = {subject.name: subject for subject in known.subjects()}
+    known._path = lambda name: None  # type: ignore[method-assign]
+    for name in ("btrfs-loop", "overlay-idmapped", "conmon"):
+        assert known.attempt(subjects[name]).mend == "limosa setup"
 
 
 def test_the_table_says_why_and_how_to_mend_and_json_says_the_same(tmp_path) -> None:

@@ -26,7 +26,8 @@ def diagnose(
             outcome = probes.attempt(subject)
             known = (outcome, now_s())
             cache.remember(subject.name, fingerprint, *known)
-        finding = Finding(subject, *known)
+        mend = known[0].mend or subject.mend
+        finding = Finding(subject._replace(mend=mend), *known)
         findings.append(finding)
         on_finding(finding)
     cache.save()

@@ -20,11 +20,15 @@ class Subject(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a trial showed. `detail` is what worked or why not; `version` is a tool's own word, or ""."""
+    """What a trial showed. `detail` is what worked or why not; `version` is a tool's own word, or "".
+
+    `mend` is what brings it where the subject's own command would not, such as a program that is not installed.
+    """
 
     status: str
     detail: str
     version: str = ""
+    mend: str = ""
 
 
 class Finding(NamedTuple):

@@ -33,7 +33,13 @@ SUBJECTS: Final = (
 )
 # Programs whose trial is a trial of their own start: the work they do for limosa needs a network or minutes.
 _STARTED: Final = ("conmon", "skopeo", "buildah", "mmdebstrap")
-_PROGRAMS: Final = {"lxcfs": "lxcfs", "nftables": "nft", "btrfs-loop": "mkfs.btrfs", "veth": "ip"}
+_PROGRAMS: Final = {
+    "lxcfs": "lxcfs",
+    "nftables": "nft",
+    "btrfs-loop": "mkfs.btrfs",
+    "overlay-idmapped": "mkfs.btrfs",
+    "veth": "ip",
+}
 # Raised when a trial comes to mean something else, so that outcomes from before are not believed.
 _EDITION: Final = "2"
 
@@ -74,7 +80,7 @@ class SystemProbes:
             path = self._path(subject.name)
             return self.attempt_tool(subject.name, path) if path else Outcome(MISSING, "none is selected")
         if subject.name in _PROGRAMS and not self._path(subject.name):
-            return Outcome(MISSING, f"{_PROGRAMS[subject.name]} is not installed")
+            return Outcome(MISSING, f"{_PROGRAMS[subject.name]} is not installed", mend=_SETUP)
         return isolated.attempt(subject.name, ())
 
     def attempt_tool(self, name: str, path: str) -> Outcome:
@@ -92,7 +98,7 @@ class SystemProbes:
     def _start(self, name: str) -> Outcome:
         path = self._path(name)
         if not path:
-            return Outcome(MISSING, f"{name} is not installed")
+            return Outcome(MISSING, f"{name} is not installed", mend=_SETUP)
         finished = process.capture([path, "--version"], timeout_s=isolated.LIMIT_S)
         words = finished.stdout.decode(errors="replace").split()
         version = next((word for word in words if word[:1].isdigit()), "")
