@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from limosa_slice.model.change import Atom, Change, Role
@@ -111,36 +110,42 @@ class Truth:
 
     def __init__(self, git_dir: str, series: Series, change: Change) -> None:
         self._git_dir, self._series, self._change = git_dir, series, change
+        self._span = f"{series.base}..{series.head}"
         self._position = {commit: n for n, commit in enumerate(series.commits)}
         self._new: dict[int, list[str]] = {}
         self._old: dict[int, list[str]] = {}
 
     def votes(self, atom: Atom) -> Counter[int]:
         """Return how many lines of `atom` belong to each commit, by the commit's number in the series."""
-        span = f"{self._series.base}..{self._series.head}"
         delta, hunk = self._change.files[atom.file], atom.hunk
         if atom.role in (Role.EDIT, Role.WHOLE) and (hunk.old_count or hunk.new_count):
-            found: Counter[int] = Counter()
-            if hunk.new_count and delta.new_path:
-                if atom.file not in self._new:
-                    self._new[atom.file] = _blame(self._git_dir, delta.new_path, span)
-                for owner in self._new[atom.file][hunk.new_start : hunk.new_start + hunk.new_count]:
-                    found.update([self._position[owner]] if owner in self._position else [])
-            if hunk.old_count and delta.old_path:
-                if atom.file not in self._old:
-                    self._old[atom.file] = _blame(self._git_dir, delta.old_path, "--reverse", span)
-                for seen in self._old[atom.file][hunk.old_start : hunk.old_start + hunk.old_count]:
-                    found.update(self._deleter(seen))
-            return found
+            added, removed = range(hunk.new_count), range(hunk.old_count)
+            owners = [self.writer(atom.file, hunk.new_start + n) for n in added]
+            owners += [self.deleter(atom.file, hunk.old_start + n) for n in removed]
+            return Counter(owner for owner in owners if owner is not None)
+        span = self._span
         paths = [p for p in (delta.old_path, delta.new_path) if p]
         last = _git(self._git_dir, "log", "--no-merges", "--format=%H", span, "--", *paths).decode().split()
         return Counter([self._position[c] for c in last if c in self._position][:1])
 
-    def _deleter(self, seen: str) -> Iterator[int]:
+    def writer(self, file: int, line: int) -> int | None:
+        """Return which commit wrote line `line` of the new side of a file, or None."""
+        if file not in self._new:
+            path = self._change.files[file].new_path
+            self._new[file] = _blame(self._git_dir, path, self._span) if path else []
+        owners = self._new[file]
+        return self._position.get(owners[line]) if line < len(owners) else None
+
+    def deleter(self, file: int, line: int) -> int | None:
+        """Return which commit took line `line` of the old side of a file away, or None."""
+        if file not in self._old:
+            path = self._change.files[file].old_path
+            self._old[file] = _blame(self._git_dir, path, "--reverse", self._span) if path else []
+        seen = self._old[file][line] if line < len(self._old[file]) else ""
         if seen == self._series.base:
-            yield 0
-        elif seen in self._position and self._position[seen] + 1 < len(self._series.commits):
-            yield self._position[seen] + 1
+            return 0
+        after = self._position.get(seen, len(self._position)) + 1
+        return after if after < len(self._position) else None
 
 
 def hunk_key(atom: Atom) -> tuple[int, int, bool]:

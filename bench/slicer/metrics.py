@@ -1,6 +1,8 @@
 """How alike two groupings and two orders are."""
 
 import math
+import random
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import comb
@@ -50,3 +52,10 @@ def tau_b(counts: Counter[str]) -> float:
     decided = counts["same"] + counts["reversed"]
     total = decided + counts["tied"]
     return (counts["same"] - counts["reversed"]) / math.sqrt(total * decided) if decided else 0.0
+
+
+def interval(values: Sequence[float], rounds: int = 2000) -> tuple[float, float]:
+    """Return the 95 % interval of the mean, by drawing the values again with a fixed seed (bootstrap)."""
+    chance = random.Random(0)
+    means = sorted(statistics.fmean(chance.choices(values, k=len(values))) for _ in range(rounds))
+    return means[rounds // 40], means[-1 - rounds // 40]

@@ -8,7 +8,6 @@ Nothing is built unless --build names how many series of each repository to buil
 """  # noqa: E501
 
 import argparse
-import itertools
 import json
 import statistics
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 import baselines
 import corpus
 import metrics
+import needs
 import prefixes
 
 from limosa_slice.adapters.git import GitRepository
@@ -27,12 +27,11 @@ from limosa_slice.adapters.treesitter import TreeSitterSyntax
 from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.compose import Composer
 from limosa_slice.engine.planning import Planner
-from limosa_slice.model.change import Change, Role
+from limosa_slice.model.change import Change
 
 OURS = "limosa slice"
 HISTORY = 2000
 SIZE_LINES = 150
-CLOSE_LINES = 6  # two edits this near have each other in their context: git cannot take the one without the other
 MOST_FOR_BASELINE = 500
 
 
@@ -45,8 +44,7 @@ class Tally:
     nmi: list[float] = field(default_factory=list)
     ratio: list[float] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    tied: Counter[str] = field(default_factory=Counter)
-    near: Counter[str] = field(default_factory=Counter)
+    order: Counter[str] = field(default_factory=Counter)
     prefixes: int = 0
     parsing: int = 0
 
@@ -56,16 +54,15 @@ class Tally:
         return {
             "series": len(self.ari),
             "ari": round(statistics.mean(self.ari), 3),
+            "ari_95": [round(end, 3) for end in metrics.interval(self.ari)],
             "pairwise_f1": round(statistics.mean(self.f1), 3),
             "nmi": round(statistics.mean(self.nmi), 3),
             "slices_per_commit_median": round(statistics.median(self.ratio), 2),
             "slices_per_commit_mean": round(statistics.mean(self.ratio), 2),
             "lines_median": round(statistics.median(self.lines)) if self.lines else 0,
             "lines_90th": round(tenths[8]),
-            "order_tau_b": round(metrics.tau_b(self.tied), 2) if self.tied else None,
-            "order_pairs": sum(self.tied.values()),
-            "order_near_tau_b": round(metrics.tau_b(self.near), 2) if self.near else None,
-            "order_near_pairs": sum(self.near.values()),
+            "order_tau_b": round(metrics.tau_b(self.order), 2) if self.order else None,
+            "order_pairs": dict(self.order),
             "prefixes_parsing": round(self.parsing / self.prefixes, 4) if self.prefixes else None,
         }
 
@@ -83,6 +80,7 @@ class Measured:
         self.seconds = time.monotonic() - started
         truth = corpus.Truth(repository.git_dir, series, self.change)
         self._votes = [truth.votes(atom) for atom in self.change.atoms]
+        self.needs = needs.needs(repository, syntax, series, self.change, truth)
         self.composer = Composer(repository, self.change)
         groups: dict[object, list[int]] = defaultdict(list)
         for atom in self.change.atoms:
@@ -114,34 +112,31 @@ class Measured:
             found[label] += group
         return found
 
-    def methods(self) -> dict[str, list[int]]:
-        """Return each method's labels of the hunks."""
+    def labels_of_atoms(self) -> dict[str, dict[int, int]]:
+        """Return each method's labels of the atoms; they are in the order of the series that the method makes."""
         home = {atom: number for number, item in enumerate(self.slices) for atom in item.atoms}
         file_of = {atom.id: atom.file for atom in self.change.atoms}
         found = {
-            OURS: self.by_hunk(home),
-            "one per file": self.by_hunk(file_of),
-            "one per hunk": list(range(len(self.hunks))),
-            "one for all": [0] * len(self.hunks),
-            "person": list(self.person),
+            OURS: home,
+            "one per file": file_of,
+            "one for all": dict.fromkeys(file_of, 0),
         }
         if len(self.change.atoms) <= MOST_FOR_BASELINE:
-            found["affinity"] = self.by_hunk(baselines.affinity(self.change, self.planner.graph.facts))
+            found["affinity"] = dict(enumerate(baselines.affinity(self.change, self.planner.graph.facts)))
         return found
 
-    def fixed_pairs(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Return the pairs of hunks of different commits that do not commute: by meaning (an edge ties them), and by
-        text only (each is in the other's context, so `git apply` takes them in one order)."""
-        where = {atom: number for number, group in enumerate(self.hunks) for atom in group}
-        tied = {(where[a], where[b]) for a, b in self.planner.graph.edges if a in where and b in where}
-        near = set()
-        for atoms in self.change.by_file:
-            edits = [self.change.atoms[a] for a in atoms if self.change.atoms[a].role is Role.EDIT and a in where]
-            for one, two in itertools.pairwise(edits):
-                if two.hunk.new_start - (one.hunk.new_start + one.hunk.new_count) <= CLOSE_LINES:
-                    near.add((where[one.id], where[two.id]))
-        found = [{(min(p), max(p)) for p in pairs if self.person[p[0]] != self.person[p[1]]} for pairs in (tied, near)]
-        return sorted(found[0]), sorted(found[1] - found[0])
+    def methods(self) -> dict[str, list[int]]:
+        """Return each method's labels of the hunks."""
+        found = {name: self.by_hunk(labels) for name, labels in self.labels_of_atoms().items()}
+        return found | {"one per hunk": list(range(len(self.hunks))), "person": list(self.person)}
+
+    def order(self, labels: dict[int, int]) -> Counter[str]:
+        """Return how many pairs that do not commute a series has in the person's order, reversed, or together."""
+        counts: Counter[str] = Counter()
+        for need in self.needs:
+            truth, found = (need.first_commit, need.later_commit), (labels[need.first], labels[need.later])
+            counts.update(metrics.tau_counts([(0, 1)], truth, found))
+        return counts
 
     def tree_is_same(self) -> bool:
         """Carry the series out and say whether its last tree is the input's."""
@@ -160,7 +155,8 @@ def lines_of(change: Change, groups: dict[int, list[int]]) -> list[int]:
 
 def add(measured: Measured, tallies: dict[str, Tally]) -> None:
     """Add the figures of one series."""
-    tied, near = measured.fixed_pairs()
+    for name, labels in measured.labels_of_atoms().items():
+        tallies[name].order.update(measured.order(labels))
     for name, labels in measured.methods().items():
         tally, groups = tallies[name], measured.atoms_of(labels)
         tally.ari.append(metrics.adjusted_rand(measured.person, labels))
@@ -169,9 +165,6 @@ def add(measured: Measured, tallies: dict[str, Tally]) -> None:
         count = len(measured.slices) if name == OURS else len(groups)
         tally.ratio.append(count / len(measured.series.commits))
         tally.lines += lines_of(measured.change, groups)
-        if name in (OURS, "one per file", "affinity"):
-            tally.tied.update(metrics.tau_counts(tied, measured.person, labels))
-            tally.near.update(metrics.tau_counts(near, measured.person, labels))
         if name in (OURS, "person", "one per file"):
             ordered = [groups[label] for label in sorted(groups)]
             good, tried = prefixes.parsing(measured.change, ordered)
@@ -196,16 +189,16 @@ def measure(name: str, chosen: list[corpus.Series], repository: GitRepository, o
         "built": built.row(), "methods": {method: tally.row() for method, tally in tallies.items()},
     }  # fmt: skip
     print(f"{name}: {same}/{len(chosen)} trees identical, plan {report['plan_seconds_median']} s, built {built.row()}")
-    heads = ("ARI", "F1", "NMI", "ratio", "median", "90th", "tau-b", "near", "parse")
-    print(" " * 17 + " ".join(f"{head:>{wide}}" for head, wide in zip(heads, (5, 5, 5, 6, 7, 5, 6, 6, 7), strict=True)))
+    heads = ("ARI", "95 %", "F1", "NMI", "ratio", "median", "90th", "tau-b", "parse")
+    print(" " * 17 + " ".join(f"{head:>{wide}}" for head, wide in zip(heads, (5, 9, 5, 5, 6, 7, 5, 6, 7), strict=True)))
     for method, row in report["methods"].items():
         order = "" if row["order_tau_b"] is None else f"{row['order_tau_b']:.2f}"
-        close = "" if row["order_near_tau_b"] is None else f"{row['order_near_tau_b']:.2f}"
+        low, high = row["ari_95"]
         parse = "" if row["prefixes_parsing"] is None else f"{row['prefixes_parsing']:.1%}"
         print(
-            f"  {method:14} {row['ari']:5.3f} {row['pairwise_f1']:5.2f} {row['nmi']:5.2f}"
+            f"  {method:14} {row['ari']:5.3f} {low:4.2f}-{high:4.2f} {row['pairwise_f1']:5.2f} {row['nmi']:5.2f}"
             f" {row['slices_per_commit_median']:6.2f} {row['lines_median']:7} {row['lines_90th']:5}"
-            f" {order:>6} {close:>6} {parse:>7}",
+            f" {order:>6} {parse:>7}",
             flush=True,
         )
     return report

@@ -151,6 +151,12 @@ def python_rootfs() -> str:
     return _rootfs(*PYTHON)
 
 
+@pytest.fixture(scope="session")
+def gcc_rootfs() -> str:
+    """A Debian 12 in which C is built."""
+    return _rootfs("bookworm", "gcc,libc6-dev,make")
+
+
 BUSYBOX_ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/bash\nguest:x:1000:1000::/:/sbin/nologin\n",
     "etc/group": "root:x:0:\nguest:x:1000:\n",

@@ -81,9 +81,12 @@ def test_a_failing_prefix_takes_in_what_it_misses(repo, tmp_path) -> None:
     assert main(["check", "HEAD~1..mended", "--repo", str(repo), "--test", test]) == 0
 
 
-def test_containers_are_refused_plainly(repo, capsys) -> None:
-    assert main(["HEAD~1..HEAD", "--repo", str(repo), "--in", "web"]) == 1
-    assert "LIM-SLICE-050" in capsys.readouterr().err
+def test_a_container_that_is_not_there_is_refused_plainly(repo, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("LIMOSA_COMMAND", "sh -c 'echo no such container >&2; exit 3' limosa")
+    assert main(["HEAD~1..HEAD", "--repo", str(repo), "--in", "builder", "--build", "true"]) == 1
+    said = capsys.readouterr().err
+    assert "LIM-SLICE-052" in said
+    assert "no such container" in said
 
 
 def test_limosa_slice_is_the_same_command_and_takes_no_module_from_the_repository(repo, tmp_path) -> None:

@@ -132,7 +132,7 @@ def _run(argv: list[str]) -> int:
     module_name, summary = VERBS[verb]
     module = import_module(f"limosa.cli.{module_name}")
     if verb == "slice" and arguments_given[:1] not in (["-h"], ["--help"]):
-        module.replace_process(arguments_given)
+        module.replace_process(arguments_given, root)
     try:
         args = arguments.read(module.configure, arguments_given)
     except arguments.NotOrdinary:

@@ -10,7 +10,8 @@ EXAMPLES = """\
 examples:
   limosa slice main..big-change -o series --build 'make -j4' --test 'make check'
   limosa slice plan huge.patch --base v1.0 --plan plan.txt
-  limosa slice apply plan.txt --format-patch mails"""
+  limosa slice apply plan.txt --format-patch mails
+  limosa slice main..big-change -o series --build make --in builder   (in forks of the container "builder")"""
 
 _OPTIONS: Final = (
     ("--repo", "DIR", "the repository (default: here)"),
@@ -21,7 +22,7 @@ _OPTIONS: Final = (
     ("--max-time", "TIME", "stop trying then: 90s, 30m, 2h"),
     ("--timeout", "TIME", "for one build or test (default: 10m)"),
     ("--jobs", "N", "slices tried at once"),
-    ("--in", "CONTAINER|none", "where to build"),
+    ("--in", "CONTAINER|none", "build in forks of a running container, each of the nearest slice that is built"),
     ("-o,--output", "BRANCH", "point this new branch at the series"),
     ("--force", "", "move BRANCH if it exists"),
     ("--format-patch", "DIR", "write the series as mails with a cover letter"),
@@ -47,6 +48,12 @@ def run(args: argparse.Namespace) -> int:
     raise AssertionError(args)
 
 
-def replace_process(arguments: Sequence[str]) -> NoReturn:
-    """Become `limosa_slice`. -P: the folder that we are in may hold anything, and no module is taken from it."""
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "limosa_slice", *arguments])
+def replace_process(arguments: Sequence[str], root: str | None) -> NoReturn:
+    """Become `limosa_slice`. -P: the folder that we are in may hold anything, and no module is taken from it.
+
+    With --in it calls limosa's verbs, by the command that it is told here.
+    """
+    python = [sys.executable, "-P", "-m"]
+    limosa = [*python, "limosa", *(["--root", root] if root else [])]
+    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in limosa)
+    os.execve(sys.executable, [*python, "limosa_slice", *arguments], {**os.environ, "LIMOSA_COMMAND": quoted})

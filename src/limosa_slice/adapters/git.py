@@ -84,6 +84,14 @@ class GitRepository:
         patch = self.must("diff-tree", "-r", "-M", "-p", "-U0", "--full-index", *common)
         return gitdiff.parse(raw, patch)
 
+    def entries(self, old_tree: str | None, new_tree: str) -> dict[str, Entry | None]:
+        """Return what the paths of `old_tree` (None is an empty one) must become to be `new_tree`; None goes."""
+        old = old_tree or self.must("hash-object", "-t", "tree", "--stdin").decode().strip()
+        raw = self.must(
+            "diff-tree", "-r", "--no-renames", "--raw", "-z", "--no-abbrev", "--ignore-submodules=none", old, new_tree
+        )
+        return gitdiff.parse_entries(raw)
+
     def blob(self, oid: str) -> bytes:
         if self._objects is None:
             self._objects = process.Conversation(["git", "--git-dir", self.git_dir, "cat-file", "--batch"])

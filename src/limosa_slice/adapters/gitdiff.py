@@ -46,6 +46,11 @@ def _records(out: bytes) -> list[Record]:
     return records
 
 
+def parse_entries(raw: bytes) -> dict[str, Entry | None]:
+    """Return each path of a `git diff-tree --raw -z --no-renames` with its new entry; None is gone."""
+    return {new_path or old_path or "": new for _, _, new, old_path, new_path in _records(raw)}
+
+
 def _patches(text: bytes) -> list[tuple[Hunk, ...] | None]:
     """Return the hunks of each patch in order, or None where git calls it binary.
 

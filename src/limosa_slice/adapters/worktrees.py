@@ -1,7 +1,5 @@
 """Build and test trees in git worktrees of their own; remember results by (tree, command, toolchain)."""
 
-import hashlib
-import json
 import os
 import queue
 import tempfile
@@ -11,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from limosa_slice.adapters import process
 from limosa_slice.adapters.git import PLUMBING, GitRepository
+from limosa_slice.adapters.verdicts import PROBE, Verdicts
 from limosa_slice.model.errors import SliceError
 from limosa_slice.ports.workspace import Verdict
 
-TOOLS = ("cc", "make", "python3", "go", "rustc")
 OUTPUT_CHARS = 20000
 # Two versions of a module can have one size and one second; a cached byte code file would then be the wrong one.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -36,7 +34,7 @@ class WorktreeWorkspace:
         self._made: list[str] = []
         self._used: set[str] = set()
         self._making = threading.Lock()
-        self._toolchain = ""
+        self._verdicts: Verdicts | None = None
 
     def close(self) -> None:
         """Remove the worktrees."""
@@ -46,15 +44,14 @@ class WorktreeWorkspace:
         self._folder.cleanup()
 
     def attempt_all(self, trees: Sequence[str], command: str, *, again: int = 0) -> list[Verdict]:
-        self._name_toolchain()
+        self._answers()
         with ThreadPoolExecutor(self.places) as pool:
             return list(pool.map(lambda tree: self.attempt(tree, command, again=again), trees))
 
     def attempt(self, tree: str, command: str, *, again: int = 0) -> Verdict:
-        name = self._cache_name(tree, command)
-        if os.path.exists(name):
-            with open(name) as file:
-                return Verdict(**{**json.load(file), "cached": True})
+        answers = self._answers()
+        if known := answers.find(tree, command):
+            return known
         place = self._free.get()
         try:
             place = place or self._make()
@@ -66,7 +63,7 @@ class WorktreeWorkspace:
             output += f"\nno end after {self._timeout_s:.0f} s"
         verdict = Verdict(done.status == 0, output, done.seconds, flaky=done.status == 0 and failures > 0)
         if not done.timed_out:
-            _keep(name, verdict)
+            answers.keep(tree, command, verdict)
         return verdict
 
     def _run(self, place: str, tree: str, command: str, again: int) -> tuple[process.Finished, int]:
@@ -100,21 +97,7 @@ class WorktreeWorkspace:
         if done.status:
             raise SliceError("LIM-SLICE-040", "cannot check a slice out", cause=done.words())
 
-    def _name_toolchain(self) -> None:
-        if not self._toolchain:
-            found = [process.run(["sh", "-c", f"command -v {tool} && {tool} --version"]).stdout for tool in TOOLS]
-            self._toolchain = hashlib.sha256(b"\0".join(found)).hexdigest()
-
-    def _cache_name(self, tree: str, command: str) -> str:
-        self._name_toolchain()
-        key = hashlib.sha256("\0".join((tree, command, self._toolchain)).encode()).hexdigest()
-        return os.path.join(self._repository.git_dir, "limosa-slice", "verdicts", key)
-
-
-def _keep(name: str, verdict: Verdict) -> None:
-    os.makedirs(os.path.dirname(name), exist_ok=True)
-    new = f"{name}.{threading.get_ident()}.new"
-    fields = {"passed": verdict.passed, "output": verdict.output, "seconds": verdict.seconds, "flaky": verdict.flaky}
-    with open(new, "w") as file:
-        json.dump(fields, file)
-    os.replace(new, name)
+    def _answers(self) -> Verdicts:
+        if self._verdicts is None:
+            self._verdicts = Verdicts(self._repository.git_dir, process.run(["sh", "-c", PROBE]).stdout)
+        return self._verdicts

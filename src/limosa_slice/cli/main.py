@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from limosa_slice.adapters.git import GitRepository
-from limosa_slice.adapters.worktrees import WorktreeWorkspace
 from limosa_slice.cli.options import VERBS, parser
+from limosa_slice.cli.places import workspace_of
 from limosa_slice.cli.session import Session, tell, write_text
 from limosa_slice.engine import oracle
 from limosa_slice.engine.compose import Composer
@@ -18,12 +18,6 @@ from limosa_slice.model.series import Plan, check_complete, parse_plan
 
 def run(verb: str, options: argparse.Namespace) -> int:
     """Carry out one verb and return the exit status. Raises: SliceError."""
-    if options.container != "none":
-        raise SliceError(
-            "LIM-SLICE-050",
-            "--in CONTAINER is not available in this build yet",
-            hint="leave it out: git worktrees are used",
-        )
     if verb == "check":
         return check(options)
     if verb in ("apply", "explain"):
@@ -83,7 +77,7 @@ def check(options: argparse.Namespace) -> int:
     if not dots:
         raise SliceError("LIM-SLICE-017", f"{options.input} is not BASE..HEAD", status=2)
     base, head = repository.resolve(base or "HEAD"), repository.resolve(head or "HEAD")
-    workspace = WorktreeWorkspace(repository, base, options.timeout, options.jobs)
+    workspace = workspace_of(options, repository, base)
     failed = False
     try:
         empty = Change(repository.tree_of(base), repository.tree_of(head), (), (), (), ())

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     trial.add_argument("--max-time", type=duration_s, default=None, metavar="TIME", help="stop trying then (30m, 2h)")
     trial.add_argument("--timeout", type=duration_s, default=600.0, metavar="TIME", help="for one build or test (10m)")
     trial.add_argument("--jobs", "-j", type=_positive, default=min(4, os.cpu_count() or 1), metavar="N", help="slices tried at once")  # fmt: skip  # noqa: E501
-    trial.add_argument("--in", dest="container", default="none", metavar="CONTAINER|none", help="where to build")
+    trial.add_argument("--in", dest="container", default="none", metavar="CONTAINER|none", help="build and test in forks of this running container of limosa, each warm from the nearest slice that was built (none: git worktrees)")  # fmt: skip  # noqa: E501
     result = made.add_argument_group("result")
     result.add_argument("-o", "--output", dest="branch", metavar="BRANCH", help="point this new branch at the series")
     result.add_argument("--force", action="store_true", help="move BRANCH if it exists")

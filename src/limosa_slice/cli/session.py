@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from limosa_slice.adapters import kernel, process
 from limosa_slice.adapters.git import GitRepository
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
-from limosa_slice.adapters.worktrees import WorktreeWorkspace
+from limosa_slice.cli.places import workspace_of
 from limosa_slice.engine import oracle, planning, writing
 from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.compose import Composer
@@ -86,7 +86,7 @@ class Session:
         if not (commands.build or commands.test):
             return slices
         deadline_s = time.monotonic() + options.max_time if options.max_time is not None else float("inf")
-        workspace = WorktreeWorkspace(self.repository, self.base, options.timeout, options.jobs)
+        workspace = workspace_of(options, self.repository, self.base)
         try:
             trial = oracle.Trial(self.composer, workspace, commands)
             trial.ahead([frozenset(), frozenset(range(len(self.change.atoms)))])

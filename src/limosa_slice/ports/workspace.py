@@ -1,4 +1,4 @@
-"""Where a tree is built and tested. A fork of a warm container is to be another one of these."""
+"""Where a tree is built and tested: a git worktree, or a fork of a warm container."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ class Workspace(Protocol):
 
     def attempt(self, tree: str, command: str, *, again: int = 0) -> Verdict:
         """Run `command` (a line for the shell, from the user) in a checkout of `tree`; retry a failure `again` times.
+
+        Raises: SliceError LIM-SLICE-040: the tree cannot be checked out; LIM-SLICE-052: the container cannot build.
 
         State: nothing of the repository changes but its objects; `close` removes the place.
         """
