@@ -19,9 +19,9 @@ from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.evidence import NAMES, Evidence, read_past
 from limosa_slice.engine.facts import read_facts
 
-PAIRS = 1500  # of one series
+PAIRS = 1200  # of one series
 MOST_ATOMS = 450
-TREES, LEAVES = 150, 8
+TREES, LEAVES = 240, 16
 HISTORY = 2000
 
 
@@ -90,7 +90,14 @@ def main() -> None:
         print(git_dir, len(found), flush=True)
     features, labels, weights = (np.concatenate(part) for part in zip(*found, strict=True))
     model = HistGradientBoostingClassifier(
-        max_iter=TREES, max_leaf_nodes=LEAVES, learning_rate=0.08, min_samples_leaf=100, l2_regularization=5
+        max_iter=TREES,
+        max_leaf_nodes=LEAVES,
+        learning_rate=0.07,
+        min_samples_leaf=80,
+        l2_regularization=5,
+        max_features=0.6,
+        early_stopping=False,
+        random_state=0,
     ).fit(features, labels, sample_weight=weights * len(weights) / weights.sum())
     here = os.path.dirname(os.path.abspath(__file__))
     write_forest(model, os.path.join(here, "../../src/limosa_slice/engine/forest.py"))

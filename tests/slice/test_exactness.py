@@ -1,5 +1,6 @@
 """Any order of atoms leads from the base tree to the head tree, to the byte."""
 
+import ast
 import os
 import random
 import subprocess
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from limosa_slice.adapters.git import GitRepository
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
 from limosa_slice.engine.atomize import read_change
-from limosa_slice.engine.compose import Composer
+from limosa_slice.engine.compose import Composer, file_state
+from limosa_slice.engine.edges import class_edges
+from limosa_slice.engine.facts import read_facts
 from limosa_slice.model.change import Entry, Role
 
 NAMES = ["a.c", "b.py", "dir/c.txt", "dir/d\udcff.txt", "späce e"]
@@ -106,3 +109,27 @@ def test_a_large_new_file_is_cut_at_its_definitions(repository) -> None:
     assert b"f0" in first_two
     assert b"f1(" not in first_two
     assert b"f2" in first_two
+
+
+def test_a_large_new_class_is_cut_at_its_methods_and_opened_first(repository) -> None:
+    """What is added to a class that was there is cut as well; each piece of either parses once the class is open."""
+    body = "".join(f"        self.v{m} = 1\n" for m in range(12))
+    methods = [f"    def method_{n}(self):\n{body}\n" for n in range(9)]
+    fresh = "class Fresh:\n    kind = 1\n\n" + "".join(methods)
+    there = "class There:\n    def first(self):\n        return 1\n"
+    base = store(repository, {"there.py": ("100644", there.encode())})
+    more = there + "\n" + "".join(methods)
+    head = store(repository, {"there.py": ("100644", more.encode()), "fresh.py": ("100644", fresh.encode())})
+    syntax = TreeSitterSyntax()
+    change = read_change(repository, syntax, base, head)
+    edges = class_edges(change, read_facts(change, syntax)[0])
+    for number, delta in enumerate(change.files):
+        atoms = change.by_file[number]
+        assert len(atoms) >= 4
+        opener = {atoms[0]} if delta.path == "fresh.py" else set()
+        for atom in atoms:
+            state = file_state(change, number, opener | {atom})
+            assert state is not None
+            ast.parse(state.content or b"")
+        opened = {pair for pair in edges if pair[1] in atoms}
+        assert opened == {(atoms[0], atom) for atom in atoms[1:] if opener}

@@ -12,6 +12,7 @@ from limosa_slice.engine import edges
 from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.evidence import NAMES
 from limosa_slice.engine.forest import FEATURES
+from limosa_slice.engine.order import Ranks, ordered
 from limosa_slice.engine.planning import Planner
 from limosa_slice.engine.wording import without_promises
 from limosa_slice.model.change import Role
@@ -100,12 +101,14 @@ def test_mechanical_slices_come_first_and_documents_last(repository) -> None:
             "now.txt": body,
         },
     )
-    slices = made.plan(150)
-    order = [{made.change.path(made.change.atoms[a]) for a in item.atoms} for item in slices]
-    assert order.index({"README"}) == len(order) - 1
-    assert order.index({"zz.c"}) > max(order.index({"now.txt"}), order.index({"space.c"}))
-    assert any(made.change.atoms[a].role is Role.RENAME for item in slices[:2] for a in item.atoms)
-    titles = [item.title for item in slices]
+    groups = [list(atoms) for atoms in made.change.by_file]
+    ranks = Ranks(made.change, made.graph.facts, made.graph.edges)
+    groups = ordered(ranks, groups, made.graph.edges, made.graph.welds)
+    order = [made.change.path(made.change.atoms[group[0]]) for group in groups]
+    assert order[-1] == "README"
+    assert order[-2] == "zz.c"
+    assert any(made.change.atoms[a].role is Role.RENAME for group in groups[:2] for a in group)
+    titles = [made.wording.title(group) for group in groups]
     assert any("white space" in title for title in titles)
     assert any(title.lower().startswith("move was.txt") for title in titles)
 

@@ -1,13 +1,15 @@
-"""From two trees to atoms: -U0 hunks over blob bytes, large additions cut at top-level definitions."""
+"""From two trees to atoms: -U0 hunks over blob bytes, large additions cut at definitions."""
 
 import itertools
 from collections.abc import Sequence
 
 from limosa_slice.model.change import GITLINK, REGULAR, Atom, Change, FileDelta, FileText, Hunk, Role, split_lines
+from limosa_slice.model.outline import PYTHON, Definition, extension
 from limosa_slice.ports.repository import Repository
 from limosa_slice.ports.syntax import Syntax
 
 LARGE_LINES = 40  # an addition of this size is cut where definitions end
+LEAST_LINES = 20  # methods that are cut from each other have so many lines, alone or together
 
 
 def read_change(repository: Repository, syntax: Syntax, base_tree: str, head_tree: str) -> Change:
@@ -79,19 +81,37 @@ def _whole_hunk(delta: FileDelta) -> Hunk:
 
 
 def cut(path: str, text: FileText, hunk: Hunk, syntax: Syntax) -> list[Hunk]:
-    """Return `hunk`, or its pieces: a large pure addition is cut before each top-level definition in it.
+    """Return `hunk`, or its pieces: a large pure addition is cut before each outermost definition in it.
 
+    Methods are such where the class itself was there before. Those of a large new class are cut, too, where indentation
+    alone ends a class; the piece that opens it then goes before the others (`edges.class_edges`).
     Only additions are cut: their pieces can be carried out in any subset and keep their order.
     """
     if hunk.old_count or hunk.new_count < LARGE_LINES:
         return [hunk]
     begin, end = hunk.new_start, hunk.new_start + hunk.new_count
-    tops = [d for d in syntax.outline(path, text.new) if d.depth == 0]
-    inside = [d for d in tops if begin <= d.start and d.end <= end and d.kind in ("function", "type")]
-    if len(inside) < 2:
-        return [hunk]
-    marks = [begin] + [d.start for d in inside[1:] if d.start > begin] + [end]
-    if inside[0].start - begin > LARGE_LINES // 2:
-        marks.insert(1, inside[0].start)
-    marks = sorted(set(marks))
-    return [Hunk(hunk.old_start, 0, low, high - low) for low, high in itertools.pairwise(marks)]
+    outline = syntax.outline(path, text.new)
+    inside = [d for d in outline if begin <= d.start and d.end <= end and d.kind in ("function", "type")]
+    outer: list[Definition] = []
+    for item in inside:
+        if not outer or item.start >= outer[-1].end:
+            outer.append(item)
+    starts = outer if outer and outer[0].start - begin > LARGE_LINES // 2 else outer[1:]
+    marks = {d.start for d in starts if d.depth == 0} | _apart(begin, [d.start for d in starts if d.depth])
+    if extension(path) in PYTHON:
+        for item in outer:
+            methods = [d.start for d in inside if d.depth == item.depth + 1 and item.start < d.start < item.end]
+            if item.kind == "type" and item.end - item.start >= LARGE_LINES:
+                marks |= _apart(item.start, methods[1:])
+    edges = [begin, *sorted(marks), end]
+    return [Hunk(hunk.old_start, 0, low, high - low) for low, high in itertools.pairwise(edges)]
+
+
+def _apart(start: int, marks: Sequence[int]) -> set[int]:
+    """Return those of `marks` that leave LEAST_LINES between one and the next."""
+    found = set()
+    for mark in marks:
+        if mark - start >= LEAST_LINES:
+            found.add(mark)
+            start = mark
+    return found

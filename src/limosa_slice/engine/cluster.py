@@ -13,7 +13,7 @@ from limosa_slice.engine.affinity import UNNAMED, scorer
 from limosa_slice.engine.evidence import Evidence
 from limosa_slice.model.change import Role
 
-SLACK = 2.0  # a group may have so many times the lines that are asked for, if its atoms belong together
+SLACK = 1.6  # a group may have so many times the lines that are asked for, if its atoms belong together
 TELLING = 0.1  # below this the expected index says nothing (one subject, or two atoms), and EVEN decides
 EVEN = 0.5
 LEAST = 0.02  # groups with a lower mean are never joined

@@ -41,6 +41,21 @@ def order_edges(change: Change, facts: list[Facts]) -> Edges:
     edges.update(kconfig_edges(change, facts))
     edges.update(file_edges(change, facts))
     edges.update(path_edges(change))
+    edges.update(class_edges(change, facts))
+    return edges
+
+
+def class_edges(change: Change, facts: list[Facts]) -> Edges:
+    """Return the edges from the piece of an addition that opens a class to the pieces with its methods."""
+    edges: Edges = {}
+    openers: dict[tuple[int, int, bytes], int] = {}
+    for atom, fact in zip(change.atoms, facts, strict=True):
+        outer = fact.outer.encode()
+        first = openers.get((atom.file, atom.ordinal, outer))
+        if first is not None and outer not in fact.defines:
+            edges[first, atom.id] = f"opens {fact.outer}, which this is a part of"
+        for name in fact.defines:
+            openers[atom.file, atom.ordinal, name] = atom.id
     return edges
 
 

@@ -27,6 +27,9 @@ NAMES = (
     "smaller size", "larger size", "additions", "removals", "imports", "comments", "white space",
     "change together", "seldom apart", "less known file", "less often alone", "more often alone", "kinds together",
     "atoms", "files", "atoms in smaller file", "atoms in larger file", "usual lines", "usual files",
+    "new files", "less changed file", "more changed file", "lines in all", "usual commits",
+    "words new to both files", "rarest word new to both files", "words gone from both files",
+    "rarest word gone from both files", "shared replacements", "same new file",
 )  # fmt: skip
 
 
@@ -96,6 +99,11 @@ class Evidence:
         self._suffix = [path.rpartition(".")[2] for path in paths]
         self._size = [math.log1p(change.lines(atom)) for atom in change.atoms]
         self._context = (math.log(count), math.log(len(paths)))
+        changed = [sum(change.lines(change.atoms[a]) for a in atoms) for atoms in change.by_file]
+        sizes = [max(1, len(text.old), len(text.new)) for text in change.texts]
+        self._share = [min(2.0, lines / size) for lines, size in zip(changed, sizes, strict=True)]
+        self._new = [float(delta.old is None) for delta in change.files]
+        self._whole = (math.log1p(sum(changed)), math.log1p(sum(changed) / max(1.0, past.usual_lines)))
         self._usual = (math.log1p(past.usual_lines), past.usual_files)
         self._files: dict[tuple[int, int], tuple[float, ...]] = {}
 
@@ -121,7 +129,23 @@ class Evidence:
             low, high, float(not left.removed) + (not right.removed), float(not left.added) + (not right.added),
             float(left.imports) + right.imports, float(left.comments) + right.comments, float(left.blank) + right.blank,
         ]  # fmt: skip
-        return [*place, *names, *self._of_words(a, b), *shape, *history, *self._context, *sizes, *self._usual]
+        return [
+            *place, *names, *self._of_words(a, b), *shape, *history, *self._context, *sizes, *self._usual,
+            *self._of_growth(a, b),
+        ]  # fmt: skip
+
+    def _of_growth(self, a: int, b: int) -> list[float]:
+        """Return how new both files are, how large the change is, and what is new to, or gone from, both files."""
+        one, two = self.change.atoms[a].file, self.change.atoms[b].file
+        left, right = self.facts[a], self.facts[b]
+        new, gone = left.fresh_here & right.fresh_here, left.stale_here & right.stale_here
+        return [
+            self._new[one] + self._new[two], *sorted((self._share[one], self._share[two])), *self._whole,
+            min(5.0, len(new)), max((self._rare[w] for w in new), default=0.0),
+            min(5.0, len(gone)), max((self._rare[w] for w in gone), default=0.0),
+            min(3.0, len(left.fresh & right.fresh), len(left.stale & right.stale)),
+            self._new[one] if one == two else 0.0,
+        ]  # fmt: skip
 
     def _of_words(self, a: int, b: int) -> list[float]:
         left, right = self.facts[a], self.facts[b]

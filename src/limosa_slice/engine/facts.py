@@ -24,7 +24,8 @@ CODE, HEADER, TEST, BUILD, DOCUMENT = range(5)
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`fresh` and `stale` are the words that the atom adds or takes away on balance; `novel` are those that no changed
-    file had before, `gone` those that none has after. `edit` is the same for equal edits anywhere."""
+    file had before, `gone` those that none has after; `fresh_here` those that its own file did not have, `stale_here`
+    those that its own file does not have any more. `edit` is the same for equal edits anywhere."""
 
     added: frozenset[bytes]
     removed: frozenset[bytes]
@@ -32,6 +33,8 @@ class Facts:
     stale: frozenset[bytes]
     novel: frozenset[bytes]
     gone: frozenset[bytes]
+    fresh_here: frozenset[bytes]
+    stale_here: frozenset[bytes]
     parts: frozenset[bytes]
     pieces: frozenset[bytes]
     context: frozenset[bytes]
@@ -74,16 +77,22 @@ def read_facts(change: Change, syntax: Syntax) -> tuple[list[Facts], Counter[byt
     before: Counter[bytes] = Counter()
     after: Counter[bytes] = Counter()
     outlines: dict[int, tuple[list[Definition], list[Definition]]] = {}
+    words: list[tuple[Counter[bytes], Counter[bytes]]] = []
     for number, text in enumerate(change.texts):
         path = change.files[number].path
-        before.update(_WORD.findall(b"".join(text.old)))
-        after.update(_WORD.findall(b"".join(text.new)))
+        old_words, new_words = (Counter(_WORD.findall(b"".join(side))) for side in (text.old, text.new))
+        words.append((old_words, new_words))
+        before.update(old_words)
+        after.update(new_words)
         old = syntax.outline(path, text.old) if text.old else []
         outlines[number] = (old, syntax.outline(path, text.new) if text.new else [])
     for index, atom in enumerate(change.atoms):
         if not change.texts[atom.file].old and not change.texts[atom.file].new:
             before.update(_WORD.findall(b"".join(change.removed(change.atoms[index]))))
-    facts = [_facts(change, index, *outlines[atom.file], before, after) for index, atom in enumerate(change.atoms)]
+    facts = [
+        _facts(change, index, *outlines[atom.file], (before, after), words[atom.file])
+        for index, atom in enumerate(change.atoms)
+    ]
     return facts, before | after
 
 
@@ -92,9 +101,10 @@ def _facts(
     index: int,
     old: list[Definition],
     new: list[Definition],
-    before: Counter[bytes],
-    after: Counter[bytes],
+    everywhere: tuple[Counter[bytes], Counter[bytes]],
+    here: tuple[Counter[bytes], Counter[bytes]],
 ) -> Facts:
+    before, after = everywhere
     atom = change.atoms[index]
     added, removed, hunk = change.added(atom), change.removed(atom), atom.hunk
     plus, minus = Counter(_WORD.findall(b"".join(added))), Counter(_WORD.findall(b"".join(removed)))
@@ -109,6 +119,7 @@ def _facts(
     return Facts(
         frozenset(plus), frozenset(minus), frozenset(more), frozenset(less),
         frozenset(w for w in more if w not in before), frozenset(w for w in less if w not in after),
+        frozenset(w for w in more if w not in here[0]), frozenset(w for w in less if w not in here[1]),
         frozenset(p.lower() for w in (*more, *less) for p in PART.findall(w)),
         frozenset(p for w in (*more, *less) for p in _pieces(w)),
         frozenset(_WORD.findall(b"".join(nearby))), _telling(added), _telling(removed),
