@@ -124,6 +124,10 @@ def test_commits_are_thinned_out_by_a_rule(limosa: Limosa, python_rootfs: str) -
     assert [commit["commit_id"] for commit in json.loads(limosa("log", "--json"))] == there
     assert limosa("forget", "--keep", "last=1", "one").count("forgotten") == 2
     assert [commit["commit_id"] for commit in json.loads(limosa("log", "--json"))] == [tagged, made[-1]]
+    limosa("exec", "-d", "one", "sh", "-c", "touch /root/begun; sleep 2; touch /root/done")
+    limosa("exec", "one", "sh", "-c", "while ! [ -e /root/begun ]; do sleep 0.02; done")
+    limosa("checkpoint", "--keep", "last=1", "one")
+    limosa("exec", "one", "test", "-e", "/root/done")  # it was waited for, like a health check
     limosa("rewind", "--discard", "one", "good")
     limosa("stop", "-t", "0", "one")
     assert limosa("checkpoint", "--if-running", "--keep", "last=1", "one") == ""

@@ -91,7 +91,7 @@ def _commit(host: Host, record: ContainerRecord, wanted: checkpoint.Wanted, keep
     from limosa.cli import local_time
     from limosa.engine import schedules
 
-    return schedules.commit_and_forget(host, record.container_id, wanted, keep, local_time.moment)
+    return schedules.commit_and_forget(host, record.container_id, wanted, keep, local_time.moment, time.sleep)
 
 
 def _tell(args: argparse.Namespace, commit: CommitRecord, took: CheckpointStats) -> None:

@@ -8,7 +8,7 @@ import json
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import commits, ending, exchange, journal, lifecycle, restore, reviving
+from limosa.engine import commits, ending, exchange, journal, lifecycle, restore, reviving, schedules
 from limosa.engine.channel_store import expected, not_kept
 from limosa.engine.exchange import Peer, object_id
 from limosa.engine.host import Host
@@ -287,6 +287,7 @@ class Arriving:
     def _arrived(self) -> None:
         assert self.entry is not None
         record = self.host.containers.load(self.entry.container_id)
+        schedules.renew(self.host, record)  # without timers here there is none: `recover` says so
         journal.note(self.host, "migrate", record, f"from {self.entry.peer_name}")
 
     def _drop(self) -> None:

@@ -18,6 +18,8 @@ from limosa.model.value import NamedTuple
 Calendar = Callable[[int], Moment]
 _LOG_KEPT_NS = 30 * 86_400 * 10**9  # as `gc` without options
 _STORE_BUSY = "LIM-CSTORE-009"
+_SESSION = "LIM-CRIU-020"
+_PATIENCE_SECONDS = 5
 
 
 class Retained(NamedTuple):
@@ -57,13 +59,29 @@ def _arguments(container_id: ContainerId, keep: str) -> tuple[str, ...]:
 
 
 def commit_and_forget(
-    host: Host, container_id: ContainerId, wanted: checkpoint.Wanted, keep: Keep, calendar: Calendar
+    host: Host,
+    container_id: ContainerId,
+    wanted: checkpoint.Wanted,
+    keep: Keep,
+    calendar: Calendar,
+    sleep: Callable[[float], None],
 ) -> CommitRecord:
     """Commit a container as a timer does, and forget what `keep` does not keep of the commits that were made so.
 
+    An exec session that ends within a few seconds, as a health check does, is waited for.
     Raises: as `checkpoint.checkpoint`; nothing is forgotten then.
     """
-    made = checkpoint.checkpoint(host, container_id, wanted._replace(scheduled=True))
+    wanted = wanted._replace(scheduled=True)
+    for _ in range(_PATIENCE_SECONDS):
+        try:
+            made = checkpoint.checkpoint(host, container_id, wanted)
+            break
+        except LimosaError as refused:
+            if refused.code != _SESSION:
+                raise
+            sleep(1)
+    else:
+        made = checkpoint.checkpoint(host, container_id, wanted)
     thin_out(host, container_id, keep, calendar, scheduled_only=True)
     return made
 
@@ -133,9 +151,18 @@ def recover(host: Host) -> list[str]:
             host.timers.remove(container_id)
             lines.append(f'removed a timer of "{name}", which is not committed at times')
         if schedule is not None and container_id not in present:
-            try:
-                host.timers.install(container_id, schedule.every_s, _arguments(container_id, schedule.keep))
-                lines.append(f'made the timer of "{name}" anew')
-            except LimosaError as refused:
-                lines.append(f'"{name}" is not committed at times any more: {refused.summary}')
+            refused = renew(host, record)
+            lines.append(refused or f'made the timer of "{name}" anew')
     return lines
+
+
+def renew(host: Host, record: ContainerRecord) -> str:
+    """Make the timer that a record asks for, as after a move to this host; return why there is none, or ""."""
+    schedule, container_id = record.schedule, record.container_id
+    if schedule is None:
+        return ""
+    try:
+        host.timers.install(container_id, schedule.every_s, _arguments(container_id, schedule.keep))
+    except LimosaError as refused:
+        return f'"{record.config.name}" is not committed at times any more: {refused.summary}'
+    return ""
