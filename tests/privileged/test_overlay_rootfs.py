@@ -60,3 +60,27 @@ def test_a_device_node_of_a_layer_cannot_be_used(place: str) -> None:
             pass
     finally:
         rootfs.unmount(CONTAINER)
+
+
+def test_a_tree_is_on_the_device_that_it_was_on_unless_somebody_has_it(place: str) -> None:
+    rootfs, other = OverlayRootfs(place), ContainerId("cd" * 12)
+    lower = layers(place, 1)
+    writable = WritableFiles(f"{place}/files/upper", f"{place}/files/work")
+    beside = WritableFiles(f"{place}/other/upper", f"{place}/other/work")
+    os.makedirs(beside.upper)
+    os.makedirs(beside.work)
+    try:
+        rootfs.mount(CONTAINER, lower, writable, 0)
+        for _ in range(10):  # what else is mounted on this machine meanwhile may take the number
+            number = rootfs.device_number(CONTAINER)
+            rootfs.mount(other, lower, beside, 0, number)
+            assert rootfs.device_number(other) != number
+            rootfs.unmount(CONTAINER)
+            rootfs.mount(CONTAINER, lower, writable, 0, number)
+            rootfs.unmount(other)
+            if rootfs.device_number(CONTAINER) == number:
+                return
+        raise AssertionError("it was never on the same device again")
+    finally:
+        rootfs.unmount(CONTAINER)
+        rootfs.unmount(other)

@@ -10,15 +10,20 @@ the host's nodes may be for its root alone, and its run directory may be mounted
 import errno
 import os
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
-from limosa.linux import files, mount, process, user_namespace
+from limosa.linux import device_numbers, files, mount, process, user_namespace
 from limosa.model.container import SUBORDINATE_IDS
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import WritableFiles
 
 _MOST_BYTES: Final = 16 << 20
+_PATIENCE_S: Final = 0.5
+_ROOM: Final = 32  # device numbers: 1 ms at a start, and a rewind finds its own free also beside other starts
 
 
 class OverlayRootfs:
@@ -32,7 +37,12 @@ class OverlayRootfs:
         return f"{self._base}/{container_id}/merged"
 
     def mount(
-        self, container_id: ContainerId, layers: tuple[str, ...], writable: WritableFiles, first_host_id: int
+        self,
+        container_id: ContainerId,
+        layers: tuple[str, ...],
+        writable: WritableFiles,
+        first_host_id: int,
+        device_number: int = 0,
     ) -> str:
         """See the port."""
         target = self.path(container_id)
@@ -40,7 +50,9 @@ class OverlayRootfs:
             return target
         os.makedirs(target, mode=0o711, exist_ok=True)
         try:
-            self._mount(container_id, layers, writable, first_host_id)
+            if not (device_number and self._mounted_at(device_number, container_id, layers, writable, first_host_id)):
+                with device_numbers.room_below(_ROOM):
+                    self._mount(container_id, layers, writable, first_host_id)
         except OSError as refused:
             self.unmount(container_id)
             raise LimosaError(
@@ -50,6 +62,31 @@ class OverlayRootfs:
                 hint="limosa doctor shows whether this kernel has overlayfs with idmapped layers",
             ) from refused
         return target
+
+    def _mounted_at(
+        self,
+        device_number: int,
+        container_id: ContainerId,
+        layers: tuple[str, ...],
+        writable: WritableFiles,
+        first_host_id: int,
+    ) -> bool:
+        """Mount with a device number, if nobody has it; one that was unmounted just now has to be waited for."""
+        until = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < until and device_number not in device_numbers.mounted():
+            with _next_number(device_number) as free:
+                if free:
+                    self._mount(container_id, layers, writable, first_host_id)
+            if free and self.device_number(container_id) == device_number:
+                return True
+            if free:
+                mount.umount(self.path(container_id))  # somebody else was quicker
+            time.sleep(0.005)
+        return False
+
+    def device_number(self, container_id: ContainerId) -> int:
+        """See the port."""
+        return os.stat(self.path(container_id)).st_dev
 
     def _mount(
         self, container_id: ContainerId, layers: tuple[str, ...], writable: WritableFiles, first_host_id: int
@@ -233,6 +270,16 @@ class OverlayRootfs:
         if not os.path.isdir(self._base):
             return []
         return [ContainerId(name) for name in sorted(os.listdir(self._base))]
+
+
+@contextmanager
+def _next_number(device_number: int) -> Iterator[bool]:
+    """Let the next file system get a device number if it is free; yield whether it is."""
+    with ExitStack() as held:
+        free = False
+        with suppress(OSError):
+            free = held.enter_context(device_numbers.lower_taken(device_number))
+        yield free
 
 
 def _mapping(first_host_id: int) -> int:

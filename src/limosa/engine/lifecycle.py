@@ -208,20 +208,23 @@ def register_undoing(host: Host, record: ContainerRecord, undo: ExitStack) -> No
         undo.callback(host.networks.disconnect, container_id)
 
 
-def acquired(host: Host, record: ContainerRecord, undo: ExitStack) -> str:
+def acquired(host: Host, record: ContainerRecord, undo: ExitStack, device_number: int = 0) -> str:
     """Do what `acquire` does, with its undoing on `undo`."""
     register_undoing(host, record, undo)
-    return acquire(host, record)
+    return acquire(host, record, device_number=device_number)
 
 
-def acquire(host: Host, record: ContainerRecord, grouped: Callable[[], None] | None = None) -> str:
-    """Make cgroups and mount the rootfs, which is returned; `grouped` is called between the two."""
+def acquire(
+    host: Host, record: ContainerRecord, grouped: Callable[[], None] | None = None, device_number: int = 0
+) -> str:
+    """Make cgroups and mount the rootfs (on `device_number`, see `Rootfs.mount`); `grouped` is called between them."""
     container_id = record.container_id
     host.cgroups.create(container_id, record.config.limits, record.first_host_id)
     if grouped is not None:
         grouped()
     layers = host.oci_images.layer_directories(record.layers)
-    rootfs = host.rootfs.mount(container_id, layers, host.storage.locate(container_id), record.first_host_id)
+    writable = host.storage.locate(container_id)
+    rootfs = host.rootfs.mount(container_id, layers, writable, record.first_host_id, device_number)
     mounts.attach(host, record)
     return rootfs
 
@@ -231,6 +234,7 @@ def running(host: Host, record: ContainerRecord, started: Started, *, phase: Pha
     by_itself = record.restarts > 0 or (record.exit is not None and record.exit.reboot)
     record = with_processes(record, started)._replace(
         phase=phase,
+        device_number=host.rootfs.device_number(record.container_id),
         held=phase == "paused",
         started_ns=host.now_ns(),
         boot_id=host.boot_id(),

@@ -44,7 +44,7 @@ def revive(
     Raises: LimosaError LIM-CRIU-040, -041: they are nothing that limosa restores; no criu ran.
     """
     container_id = record.container_id
-    rootfs = lifecycle.acquired(host, record, undo)
+    rootfs = lifecycle.acquired(host, record, undo, commit.container.device_number)
     plan = bundle.plan(host, record, rootfs)
     if origins.is_foreign(commit) and not examined:
         origins.require_confined(host, commit, plan, directory)

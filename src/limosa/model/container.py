@@ -204,6 +204,7 @@ class ContainerRecord(NamedTuple):
     init_pid: int = 0  # in the host's pid namespace; 0 when nothing runs
     init_start_ticks: int = 0  # /proc/PID/stat field 22, tells a reused pid from the real one
     monitor_pid: int = 0
+    device_number: int = 0  # on which its processes see its files (`st_dev`), since they were started
     started_ns: int = 0
     exit: ExitState | None = None
     restarts: int = 0  # automatic ones since the user started it

@@ -27,7 +27,7 @@ class FileEntry(NamedTuple):
     gid: int
     modified_ns: int
     device: tuple[int, int] = (0, 0)  # of a character or block device; (0, 0) is overlayfs's mark of a removed file
-    link_group: int = 0  # entries with the same number, not 0, are one file
+    link_group: int = 0  # entries with the same number, not 0, are one file; its inode number when it was committed
     xattrs: tuple[tuple[str, bytes], ...] = ()
 
 

@@ -10,13 +10,23 @@ class Rootfs(Protocol):
     """Mounted root file systems by container id."""
 
     def mount(
-        self, container_id: ContainerId, layers: tuple[str, ...], writable: WritableFiles, first_host_id: int
+        self,
+        container_id: ContainerId,
+        layers: tuple[str, ...],
+        writable: WritableFiles,
+        first_host_id: int,
+        device_number: int = 0,
     ) -> str:
         """Mount `layers` (lowest first) and `writable` as one tree and return where; ids 0..65535 on disk appear as
         `first_host_id` and up (0: as they are). A tree that is mounted already is returned as it is.
 
+        Programs see the tree's files on the device `device_number` if nothing that is mounted has that number.
+
         Raises: LimosaError LIM-ROOT-001: the kernel refused; nothing stays mounted.
         """
+
+    def device_number(self, container_id: ContainerId) -> int:
+        """Return the number of the device that programs see a mounted tree's files on (`st_dev` of stat(2))."""
 
     def path(self, container_id: ContainerId) -> str:
         """Return where `mount` mounts it, mounted or not."""

@@ -15,7 +15,7 @@ from tests.fakes.commit_store import FakeCommitStore
 
 from limosa.adapters.commit_store.parts import create
 from limosa.adapters.commit_store.store import DirectoryStore
-from limosa.adapters.file_archive import DirectoryFileArchive, saving
+from limosa.adapters.file_archive import DirectoryFileArchive, loading, saving
 from limosa.linux import btrfs, extents, mount
 from limosa.model import file_entry
 from limosa.model.commit_store import Commit, Entry, Inline, Manifest
@@ -153,6 +153,47 @@ def test_every_kind_of_file_comes_back(line) -> None:
     back = line.loaded(commit)
     assert listing(back) == listing(live)
     assert os.stat(f"{back}/sparse").st_blocks < 100, "holes stay holes"
+
+
+def numbers(top: str) -> dict[str, int]:
+    """Return the inode number of everything that is no directory."""
+    return {
+        f"{place}/{name}".removeprefix(top): os.lstat(f"{place}/{name}").st_ino
+        for place, _, names in os.walk(top)
+        for name in names
+    }
+
+
+def test_files_get_the_inode_numbers_that_they_had(line, disk, monkeypatch) -> None:
+    live = line.live
+    for name in ("first", "gone", "d/inside", "d/later"):
+        os.makedirs(os.path.dirname(f"{live}/{name}"), exist_ok=True)
+        write(f"{live}/{name}", name.encode())
+    for _ in range(300):
+        write(f"{live}/temporary", b"")
+        os.unlink(f"{live}/temporary")
+    os.unlink(f"{live}/gone")
+    os.link(f"{live}/d/inside", f"{live}/a second name")
+    os.symlink("first", f"{live}/link")
+    write(f"{live}/d/last", b"last")
+    commit = line.commit()
+
+    def loaded(name: str) -> str:
+        btrfs.create_subvolume(f"{disk}/{name}")  # as a container's files lie, in an upper directory of their own
+        os.mkdir(f"{disk}/{name}/upper")
+        with line.store.reading(commit) as reader:
+            ARCHIVE.load(reader, f"{disk}/{name}/upper")
+        return f"{disk}/{name}/upper"
+
+    back = loaded("back")
+    assert listing(back) == listing(live)
+    had = numbers(live)
+    assert numbers(back) == had
+    monkeypatch.setattr(loading, "_MOST_SKIPPED", 100)
+    back = loaded("near")
+    assert listing(back) == listing(live)
+    assert numbers(back)["/d/later"] == had["/d/later"]
+    assert numbers(back)["/d/last"] < had["/d/last"], "what is too far is not waited for"
 
 
 def test_a_commit_says_only_what_changed(line) -> None:

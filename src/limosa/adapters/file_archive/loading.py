@@ -2,10 +2,14 @@
 
 Nobody else writes below the directory meanwhile, and a path's parents have to be directories that were made here, so
 no link is ever followed.
+
+Programs that have a file open may compare its inode number with that of its name (SQLite does, and refuses to write, or
+takes one file for two), so files get the numbers that they had, as far as a new subvolume allows: it counts upwards.
+Files are made first, in that order and under names of their own; then directories, and each file goes to its place.
 """
 
 import os
-from typing import Final
+from typing import Final, NamedTuple
 
 from limosa.linux import files
 from limosa.model import file_entry
@@ -16,18 +20,28 @@ from limosa.ports.commit_store import CommitReader
 
 _FORMATS: Final = {"character": 0o020000, "block": 0o060000, "pipe": 0o010000, "socket": 0o140000}
 _MOST_SIZE_BYTES: Final = 1 << 62
+_MOST_SKIPPED: Final = 50_000  # inode numbers, each 20 µs
+
+
+class _File(NamedTuple):
+    """Something to make that is no directory."""
+
+    path: bytes
+    entry: Entry
+    said: FileEntry
 
 
 def load(reader: CommitReader, directory: str, prefix: bytes = FILES_PREFIX) -> None:
     """See the port."""
     top = os.fsencode(directory)
     made: dict[bytes, FileEntry] = {}
-    links: dict[int, bytes] = {}
     try:
-        for key, entry in reader.entries(prefix):
-            path = file_entry.checked_path(key, prefix)
-            said = file_entry.decode(entry.attributes)
-            _make(reader, top, path, entry, said, made, links)
+        found = _sorted(reader, prefix, made)
+        places = _make_files(reader, top, found)
+        for path in made:
+            if path:
+                os.mkdir(top + b"/" + path, 0o700)
+        _bring(top, found, places)
         # Making files changes the times of their directories, and a mode may keep even root's programs out: last, and
         # the deepest first.
         for path in sorted(made, key=lambda path: path.count(b"/"), reverse=True):
@@ -48,41 +62,87 @@ def load(reader: CommitReader, directory: str, prefix: bytes = FILES_PREFIX) -> 
         ) from failed
 
 
-def _make(
-    reader: CommitReader,
-    top: bytes,
-    path: bytes,
-    entry: Entry,
-    said: FileEntry,
-    made: dict[bytes, FileEntry],
-    links: dict[int, bytes],
-) -> None:
-    if not path:
-        if said.kind != "directory":
+def _sorted(reader: CommitReader, prefix: bytes, directories: dict[bytes, FileEntry]) -> list[_File]:
+    """Return what is no directory, by inode number; `directories` gets the others, each after the one it is in."""
+    found = []
+    for key, entry in reader.entries(prefix):
+        path = file_entry.checked_path(key, prefix)
+        said = file_entry.decode(entry.attributes)
+        if not path and said.kind != "directory":
             raise ValueError("the root of the files is no directory")
-        made[path] = said
-        return
-    parent = path.rpartition(b"/")[0]
-    if parent not in made:
+        _require_parent(path, directories)
+        if said.kind == "directory":
+            directories[path] = said
+        else:
+            found.append(_File(path, entry, said))
+    return sorted(found, key=lambda one: one.said.link_group)
+
+
+def _require_parent(path: bytes, directories: dict[bytes, FileEntry]) -> None:
+    if path and path.rpartition(b"/")[0] not in directories:
         raise ValueError(f"{path[:80]!r} has no directory")
-    full = top + b"/" + path
-    earlier = links.get(said.link_group) if said.link_group else None
-    if earlier is not None:
-        os.link(earlier, full, follow_symlinks=False)
-        return
-    if said.kind == "directory":
-        os.mkdir(full, 0o700)
-        made[path] = said
-        return
-    if said.kind == "file":
-        _write(reader, entry, full)
-    elif said.kind == "link":
-        os.symlink(_target(reader, entry), full)
-    else:
-        os.mknod(full, _FORMATS[said.kind] | 0o600, os.makedev(*said.device))
-    if said.link_group:
-        links[said.link_group] = full
-    _finish(full, said)
+
+
+def _make_files(reader: CommitReader, top: bytes, found: list[_File]) -> list[bytes]:
+    """Make each file in `top`, finished but for its place. Returns where each is, the same for names of one file."""
+    names = os.urandom(8).hex().encode()
+    made: dict[int, bytes] = {}
+    places = []
+    numbers = _Numbers(top)
+    for index, one in enumerate(found):
+        group = one.said.link_group
+        if group in made:
+            places.append(made[group])
+            continue
+        full = top + b"/" + names + b"-%d" % index
+        numbers.reach(group)
+        if one.said.kind == "file":
+            _write(reader, one.entry, full)
+        elif one.said.kind == "link":
+            os.symlink(_target(reader, one.entry), full)
+        else:
+            os.mknod(full, _FORMATS[one.said.kind] | 0o600, os.makedev(*one.said.device))
+        _finish(full, one.said)
+        places.append(full)
+        if group:
+            made[group] = full
+    return places
+
+
+class _Numbers:
+    """The inode numbers that a subvolume gives: each new file the next."""
+
+    def __init__(self, top: bytes) -> None:
+        self._top = top
+        self._left = _MOST_SKIPPED
+        self._last = os.stat(top).st_ino  # it is new itself
+
+    def _given(self) -> int:
+        descriptor = os.open(self._top, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            return os.fstat(descriptor).st_ino
+        finally:
+            os.close(descriptor)
+
+    def reach(self, number: int) -> None:
+        """Let the next file have `number`, unless that was given or is too far."""
+        if number - self._last - 1 <= self._left:
+            while self._last < number - 1 and self._left:
+                before, self._last = self._last, self._given()
+                self._left = self._left - 1 if self._last > before else 0  # not a file system that counts
+        self._last += 1
+
+
+def _bring(top: bytes, found: list[_File], places: list[bytes]) -> None:
+    """Let each file have its names; the first is where it stays."""
+    at: dict[bytes, bytes] = {}
+    for one, place in zip(found, places, strict=True):
+        full = top + b"/" + one.path
+        if place in at:
+            os.link(at[place], full, follow_symlinks=False)
+        else:
+            os.rename(place, full)
+            at[place] = full
 
 
 def _target(reader: CommitReader, entry: Entry) -> bytes:

@@ -120,7 +120,6 @@ def _attributes(full: bytes, status: os.stat_result) -> FileEntry:
     xattrs = [
         (name, os.getxattr(full, name, follow_symlinks=False)) for name in sorted(names) if file_entry.kept_xattr(name)
     ]
-    several = status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode)
     return FileEntry(
         kind=_KINDS[stat.S_IFMT(status.st_mode)],  # type: ignore[arg-type]
         mode=stat.S_IMODE(status.st_mode),
@@ -128,7 +127,7 @@ def _attributes(full: bytes, status: os.stat_result) -> FileEntry:
         gid=status.st_gid,
         modified_ns=status.st_mtime_ns,
         device=(os.major(status.st_rdev), os.minor(status.st_rdev)),
-        link_group=status.st_ino if several else 0,
+        link_group=0 if stat.S_ISDIR(status.st_mode) else status.st_ino,
         xattrs=tuple(xattrs),
     )
 
