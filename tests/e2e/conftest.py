@@ -17,6 +17,7 @@ from tests.imported import CACHE, LIMOSA
 
 os.environ["LIMOSA_CHECK_WRITTEN"] = "1"  # every commit is held against a full copy (docs/adr/0032)
 PYTHON = ("bookworm", "python3,iproute2,procps")
+REDIS = ("bookworm", "redis-server")
 POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
 
 
@@ -143,6 +144,12 @@ def sysvinit_rootfs() -> str:
 def postgresql_rootfs() -> str:
     """A Debian 12 with PostgreSQL 15, its cluster made by the package."""
     return _rootfs(*POSTGRESQL)
+
+
+@pytest.fixture(scope="session")
+def redis_rootfs() -> str:
+    """A Debian 12 with redis."""
+    return _rootfs(*REDIS)
 
 
 @pytest.fixture(scope="session")
