@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from limosa.adapters.crun_runtime import monitor, outsiders, refusals, waiting
+from limosa.adapters.crun_runtime import monitor, refusals, waiting
 from limosa.linux import process, syscalls
 from limosa.model.confinement import Allowance
 from limosa.model.container import ContainerConfig
@@ -338,10 +338,14 @@ class CrunRuntime:
 
     def sessions(self, started: Started, processes: list[int]) -> list[ExecSession]:
         """See the port."""
+        from limosa.adapters.crun_runtime import outsiders  # with it ctypes and socket
+
         return outsiders.sessions(started, processes)
 
     def end_sessions(self, started: Started, processes: list[int]) -> list[ExecSession]:
         """See the port."""
+        from limosa.adapters.crun_runtime import outsiders
+
         return outsiders.end(started, processes)
 
     def log(self, container_id: ContainerId) -> "Iterator[Entry]":
