@@ -97,7 +97,7 @@ def one_run(root: str, oci_image: str, network: str, watch: Stopwatch) -> None:
     host = timed_host(root, watch)
     config = ContainerConfig("", oci_image, args=("true",), remove_when_stopped=True, network=NetworkRequest(network))
     with ExitStack() as watched:
-        record = lifecycle.create(host, config, watch=watched)
+        record = lifecycle.create(host, config, watch=watched, to_start=True)
         assert attached.run(host, record, Streams()) == 0
 
 
