@@ -36,6 +36,7 @@ class Arriving:
     def __init__(self, host: Host, peer: Peer | None) -> None:
         self.host, self.peer = host, peer
         self.entry: MigrationEntry | None = None
+        self._found = ""  # the phase that another process had written
         self.failure: LimosaError | None = None
         self._held = ExitStack()
         self._container: ContainerId | None = None
@@ -72,6 +73,7 @@ class Arriving:
             raise not_kept(connection, str(damage)) from damage
         known = host.migrations.load(question.migration)
         if known is not None and known.side == "target":
+            self._found = known.phase
             return known
         return MigrationEntry(
             question.migration,
@@ -251,7 +253,7 @@ class Arriving:
 
     # Deeds
 
-    def _restore(self, hold: reviving.Hold | None) -> None:
+    def _restore(self, hold: reviving.Hold) -> None:
         """Bring it back from the last commit. Raises: LimosaError: nothing of it is left but record and commits."""
         assert self.entry is not None
         host, container_id = self.host, self.entry.container_id
@@ -272,16 +274,18 @@ class Arriving:
         record = host.containers.load(self.entry.container_id)
         if record.phase != "migrating":
             return
-        if record.init_pid and ending.this_boot(host, record) and self._lives(record):
+        # What was held before `taken` was written has never run, and criu is ending it.
+        if self._found == "taken" and record.init_pid and ending.this_boot(host, record) and self._lives(record):
             host.runtime.adopt(record.container_id, ending.process_of(record))
             lifecycle.running(host, record, ending.process_of(record))
         else:
-            self._restore(None)
+            self._restore(lambda record: None)
         self._arrived()
 
     def _lives(self, record: ContainerRecord) -> bool:
         """Say whether what a dead command had held goes on: criu has let it go by then, or has killed it."""
-        self.host.checkpointer.released(record.init_pid, _CRIU_S)
+        if not self.host.runtime.left_alone(ending.process_of(record), _CRIU_S):
+            return False
         return self.host.runtime.wait(record.container_id, ending.process_of(record), 0) is None
 
     def _arrived(self) -> None:
@@ -326,6 +330,7 @@ class Arriving:
             self.entry = self.host.migrations.load(entry.migration_id)
             if self.entry is None:
                 return entry._replace(phase="")
+            self._found = self.entry.phase
             self._drive(handover.recovered_target(self.entry.phase))  # type: ignore[arg-type]
             if self.entry.phase:
                 self._ask_source()

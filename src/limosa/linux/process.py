@@ -192,6 +192,15 @@ def tracer(pid: int) -> int:
         return 0
 
 
+def children(pid: int) -> list[int]:
+    """Return the pids of a process's children, none if it is gone. Source: proc_pid_task(5), children."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def command(pid: int) -> str:
     """Return a process's command line, empty if it is gone. Source: proc_pid_cmdline(5)."""
     try:

@@ -160,6 +160,12 @@ class Runtime(Protocol):
     def seated(self, container_id: ContainerId, init_pid: int) -> Started:
         """Return how a restored first process is named while criu is still at work."""
 
+    def left_alone(self, started: Started, timeout_s: float) -> bool:
+        """Wait until the monitor has no child but the first process: no criu is there that would still end it.
+
+        Returns: whether it is so.
+        """
+
     def adopt(self, container_id: ContainerId, started: Started) -> None:
         """Bring the runtime's own state in line with a restored container whose `finish_restore` was never reached."""
 

@@ -229,6 +229,17 @@ class CrunRuntime:
         """See the port."""
         return Started(init_pid, process.start_ticks(init_pid), monitor.pid(self.bundle(container_id)))
 
+    def left_alone(self, started: Started, timeout_s: float) -> bool:
+        """See the port."""
+        import time
+
+        deadline = time.monotonic() + timeout_s
+        while set(process.children(started.monitor_pid)) - {started.init_pid}:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_STATUS_STEP_SECONDS)
+        return True
+
     def adopt(self, container_id: ContainerId, started: Started) -> None:
         """See the port."""
         from limosa.adapters.crun_runtime import restored
