@@ -86,7 +86,14 @@ def test_what_ends_or_cannot_be_apart_does_not_work(limosa: Limosa, python_rootf
     limosa("checkpoint", "short")
     (verdict,) = tried(limosa, "--run", "8", "short", status=1)
     assert verdict["why"] == "its first process ended with 0 within 8 s"
-    limosa("run", "-d", "--name", "shared", "-v", "data:/data", "python", "sleep", "1000")
+    limosa("run", "-d", "--name", "own", "-v", "data:/data", "python", "sleep", "1000")
+    limosa("checkpoint", "own")
+    (verdict,) = tried(limosa, "own")
+    assert verdict["outcome"] == "works", "a volume that is in the commit is copied like its files"
+    limosa("rm", "-f", "own")
+    limosa("forget", "own")
+    os.mkdir(f"{limosa.root}/outside")
+    limosa("run", "-d", "--name", "shared", "-v", f"{limosa.root}/outside:/data", "python", "sleep", "1000")
     limosa("checkpoint", "shared")
     (verdict,) = tried(limosa, "shared", status=1)
     assert verdict["outcome"] == "untried"
