@@ -269,7 +269,8 @@ def main() -> int:
         print(f"writes to memory, followed / not followed: {results['throughput']['ratio']:.3f}")
         results["load"] = os.getloadavg()[0]
     finally:
-        subprocess.run([LIMOSA, "--root", root, "recover"], check=False)
+        for argv in (("rm", "--force", "one"), ("recover",)):  # a run that failed may have left it
+            subprocess.run([LIMOSA, "--root", root, *argv], check=False, capture_output=True)
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["umount", images], check=False)
         os.rmdir(images)
