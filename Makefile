@@ -1,7 +1,7 @@
 # limosa: everything a developer types. Each target sets up what it needs.
 PY := .venv/bin/python
 
-.PHONY: setup check test test-full demo bench clean
+.PHONY: setup check test test-full compatibility demo bench clean
 
 setup:
 	@tools/setup
@@ -17,6 +17,10 @@ test: setup
 
 test-full: setup
 	tools/full.py
+
+# Writes docs/compatibility.md.
+compatibility: setup
+	tools/test full --compatibility tests/e2e/matrix/test_matrix.py
 
 demo: setup
 	$(PY) tools/demo.py

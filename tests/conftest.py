@@ -68,6 +68,10 @@ def _here(need: str) -> bool:
     return _known[need]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--compatibility", action="store_true", help="write docs/compatibility.md from the matrix's run")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(what): skipped where the platform lacks it; see tests/conftest.py")
     config.pluginmanager.register(_Guard(), "limosa-guard")

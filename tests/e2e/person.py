@@ -72,7 +72,11 @@ class Person:
         return True
 
     def status(self, seconds: float = 30) -> int:
-        """Wait for the command's end; the terminal must be as it was before. Returns its exit status."""
-        found = self.process.wait(timeout=seconds)
+        """Read on until the command's end; the terminal must be as it was before. Returns its exit status."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if select.select([self.master], [], [], 0.05)[0]:
+                self.shown += os.read(self.master, 65536).decode(errors="replace")
+        found = self.process.wait(timeout=0.1)
         assert self.modes() == self.modes_before, "the terminal was left in other modes"
         return found

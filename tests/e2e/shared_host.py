@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,14 +15,16 @@ from tests.conftest import _residue
 from tests.e2e.conftest import Limosa
 
 
-@pytest.fixture(scope="module")
-def shared(postgresql_rootfs: str) -> Iterator[Limosa]:
+@contextmanager
+def kept_host(rootfs: dict[str, str]) -> Iterator[Limosa]:
+    """Give a host with images of these names, for the time of a `with` block; nothing may be left at its end."""
     before = _residue()
     root = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
     os.chmod(root, 0o711)
     host = Limosa(root)
     try:
-        host.has_image("pg", postgresql_rootfs)
+        for name, path in rootfs.items():
+            host.has_image(name, path)
         yield host
     finally:
         clean(host)
@@ -29,6 +32,12 @@ def shared(postgresql_rootfs: str) -> Iterator[Limosa]:
         shutil.rmtree(root)
     left = {kind: sorted(after - before[kind]) for kind, after in _residue().items() if after - before[kind]}
     assert not left, f"the tests left {left}"
+
+
+@pytest.fixture(scope="module")
+def shared(postgresql_rootfs: str) -> Iterator[Limosa]:
+    with kept_host({"pg": postgresql_rootfs}) as host:
+        yield host
 
 
 @pytest.fixture

@@ -1,0 +1,118 @@
+"""docs/compatibility.md: what a run of the matrix showed, as docs/compatibility.json keeps it.
+
+A line is written by the run itself (`make compatibility`), passed or failed; the page is made of nothing but the
+programs that are declared and these lines. `python -m tests.e2e.matrix.compatibility` makes it anew.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from tests.e2e.matrix.driver import STEPS, Walked
+from tests.e2e.matrix.programs import PROGRAMS
+
+_DOCS: Final = os.path.join(os.path.dirname(__file__), "../../../docs")
+RECORD: Final = os.path.normpath(f"{_DOCS}/compatibility.json")
+PAGE: Final = os.path.normpath(f"{_DOCS}/compatibility.md")
+_TOOLS: Final = "/var/lib/limosa/tools/current"
+Lines = dict[str, dict[str, Any]]
+
+_HEAD: Final = """\
+# What comes back from a commit
+
+Made by `make compatibility` from runs of `tests/e2e/matrix`, each line its last. Each program is from Debian's
+packages and runs with limosa's defaults. While its load runs from another container, it is committed and goes on. Its
+data is damaged; it is rewound, copied three times and, after `limosa rm`, restored. Each time its own tools check its
+data, and all that come from the commit have to be exactly the same. It is loaded and committed again, stopped, restored
+from that commit, and ends with its own exit status. *Frozen* is how long its processes stood still at the first commit,
+on a machine busy with the load.
+"""
+
+
+@contextmanager
+def recording(what: str, *, write: bool) -> Iterator[Callable[[Walked], None]]:
+    """Give what takes a program's result; if the block fails, that is the result."""
+    shown: list[Walked] = []
+    try:
+        yield shown.append
+    except BaseException as failed:
+        if write:
+            remember(what, {"failed": _why(failed)})
+        raise
+    if write:
+        (walked,) = shown
+        remember(what, walked._asdict())
+
+
+def _why(failed: BaseException) -> str:
+    """Return in which step it failed, and what limosa said is the cause; no path of the machine."""
+    steps = [note.rpartition(": ")[2] for note in getattr(failed, "__notes__", [])]
+    causes = re.findall(r"cause: (?:criu \w+: )?(.*?)(?:\s+\(log: .*)?$", str(failed), re.MULTILINE)
+    return ": ".join([*steps, *causes[:1]]) or "the test itself did not get so far"
+
+
+def page(lines: Lines) -> str:
+    """Return the page for the lines of a record."""
+    rows = [_row(program.what, lines.get(program.what)) for program in PROGRAMS]
+    heads = ["program", "packages", *STEPS, "frozen", "kernel, criu, cgroups"]
+    limits = [f"- **{program.what}**: {program.limit}" for program in PROGRAMS if program.limit]
+    return "\n".join([_HEAD, *_table(heads, rows), "", "## What does not work yet, and why", *limits, ""])
+
+
+def _row(what: str, line: dict[str, Any] | None) -> Sequence[str]:
+    if line is None:
+        return [what, "", *["not run"] * len(STEPS), "", ""]
+    if "failed" in line:
+        return [what, "", "**fails** " + line["failed"], *[""] * (len(STEPS) - 1), "", line["where"]]
+    versions = ", ".join(f"{name} {version}" for name, version in line["versions"].items())
+    steps = ["works" if step in line["steps"] else "**no**" for step in STEPS]
+    return [what, versions, *steps, f"{line['frozen_ms']} ms", line["where"]]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(heads) + " |"
+    yield "| " + " | ".join("---" for _ in heads) + " |"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+
+
+def read() -> Lines:
+    """Return the lines of the record, by what they are of."""
+    with open(RECORD, encoding="utf-8") as file:
+        found: Lines = json.load(file)
+    return found
+
+
+def remember(what: str, line: dict[str, Any]) -> None:
+    """Write a line into the record, and the page anew."""
+    lines = read() if os.path.exists(RECORD) else {}
+    lines[what] = {**line, "where": where()}
+    known = [one.what for one in PROGRAMS]
+    kept = {name: lines[name] for name in known if name in lines}
+    with open(RECORD, "w", encoding="utf-8") as file:
+        json.dump(kept, file, indent=1)
+        file.write("\n")
+    write_page()
+
+
+def write_page() -> None:
+    """Make the page of the record as it is."""
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write(page(read()))
+
+
+def where() -> str:
+    """Return what the run stands on."""
+    said = subprocess.run([f"{_TOOLS}/criu", "--version"], check=True, capture_output=True, text=True).stdout
+    criu = said.splitlines()[0].split()[-1]
+    cgroups = "v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "hybrid"
+    return f"{platform.release().partition('-')[0]}, {criu}, {cgroups}"
+
+
+if __name__ == "__main__":
+    write_page()

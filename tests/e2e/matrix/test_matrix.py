@@ -1,0 +1,29 @@
+"""Real programs under load: committed while they run, rewound, copied, brought back after they were removed.
+
+`make compatibility` runs all of it and writes what came of it to docs/compatibility.md.
+"""
+
+import pytest
+
+from tests.e2e.conftest import Limosa
+from tests.e2e.matrix import compatibility
+from tests.e2e.matrix.driver import Walk
+from tests.e2e.matrix.programs import PROGRAMS, Program
+
+pytestmark = [pytest.mark.privileged, pytest.mark.timeout(600)]
+
+
+def _marks(program: Program) -> list[pytest.MarkDecorator]:
+    marks = [pytest.mark.slow] if program.slow else []
+    if program.limit:
+        marks.append(pytest.mark.xfail(reason=program.limit, raises=AssertionError, strict=True))
+    return marks
+
+
+@pytest.mark.parametrize(
+    "program",
+    [pytest.param(one, marks=_marks(one), id=one.what) for one in PROGRAMS],
+)
+def test_a_program(programs: Limosa, program: Program, pytestconfig: pytest.Config) -> None:
+    with compatibility.recording(program.what, write=pytestconfig.getoption("--compatibility")) as record:
+        record(Walk(programs, program, "programs").gone())
