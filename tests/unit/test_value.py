@@ -65,7 +65,7 @@ def test_wrong_fields_are_refused(kind: Any, values: tuple[Any, ...], named: dic
 
 @pytest.mark.parametrize("kind", [Ours, Pythons])
 def test_what_is_no_field_is_not_replaced(kind: Any) -> None:
-    with pytest.raises(ValueError, match="nosuch"):
+    with pytest.raises((ValueError, TypeError), match="nosuch"):  # Python 3.13 raises the second
         kind(1)._replace(nosuch=1)
     with pytest.raises(AttributeError):
         kind(1).first = 2
