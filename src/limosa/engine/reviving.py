@@ -119,11 +119,18 @@ class _Moments:
             self._wanted.hold(self._seated(init_pid))
             if self._networked and self._wanted.once:
                 host.networks.unsilence(container_id, init_pid)
-        if moment == "pre-resume" and not self._wanted.once:
-            self._tell_apart(init_pid)
-        if moment == "pre-resume" and self._wanted.paused:
-            # criu still holds them all: what it lets go of now stands in the freezer.
-            pausing.freeze(host, self._record)
+        if moment == "pre-resume":
+            try:
+                if not self._wanted.once:
+                    self._tell_apart(init_pid)
+            except BaseException:
+                # criu lets them go all the same: into the freezer, in which the undo kills them. Killed now they would
+                # hang it: it waits for the first thread of each, which ends after the others, which it has to reap.
+                pausing.freeze(host, self._record)
+                raise
+            if self._wanted.paused:
+                # criu still holds them all: what it lets go of now stands in the freezer.
+                pausing.freeze(host, self._record)
 
     def _connect(self, init_pid: int) -> None:
         container_id = self._record.container_id
@@ -143,11 +150,7 @@ class _Moments:
             if not self._wanted.isolated:
                 host.networks.unsilence(container_id, init_pid)
         if self._wanted.before_it_goes_on is not None:
-            try:
-                self._wanted.before_it_goes_on(self._seated(init_pid))
-            except BaseException:
-                host.cgroups.kill(container_id)  # criu would let it go on all the same
-                raise
+            self._wanted.before_it_goes_on(self._seated(init_pid))
 
 
 def _with_own_ids(host: Host, record: ContainerRecord, commit: CommitRecord, directory: str) -> tuple[CgroupNode, ...]:
