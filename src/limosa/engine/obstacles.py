@@ -16,6 +16,15 @@ def found(host: Host, record: ContainerRecord, *, thorough: bool = True) -> list
     Raises: LimosaError LIM-CONT-002: it does not run. State: nothing of it changes or stands still.
     """
     lifecycle.require_running(record, "look into")
+    first = _now(host, record, thorough=thorough)
+    if not first or not thorough:
+        return first
+    # Files and sockets are not seen at one instant: one that was handed on in between seems to be outside.
+    again = _now(host, record, thorough=thorough)
+    return [one for one in first if one in again]
+
+
+def _now(host: Host, record: ContainerRecord, *, thorough: bool) -> list[Obstacle]:
     pids = host.cgroups.processes(record.container_id)
     name = record.config.name
     sessions = host.runtime.sessions(ending.process_of(record), pids)
