@@ -99,7 +99,8 @@ def _tell(found: VerifyReport, verdicts: "list[Verdict]") -> None:
             for one in verdicts
         ]
         print(table.render(("COMMIT", "CONTAINER", "TRIAL", "TOOK", "WHY"), rows))
-    print(f"{found.commits} commits, {found.bytes_read / 1e6:.1f} MB read, {len(found.damages)} damages")
+    commits = "1 commit" if found.commits == 1 else f"{found.commits} commits"
+    print(f"{commits}, {found.bytes_read / 1e6:.1f} MB read, {len(found.damages)} damages")
 
 
 def _as_json(damage: Damage) -> dict[str, Any]:
