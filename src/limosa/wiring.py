@@ -123,7 +123,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     def checkpointer() -> object:
         from limosa.adapters.criu.adapter import Criu
 
-        return Criu(_program("criu"), f"{run}/criu", _library, _programs)
+        return Criu(_program("criu"), f"{run}/criu", _library, _programs, _namespaces)
 
     def templates() -> object:
         from limosa.adapters.templates import BuiltTemplates
@@ -273,6 +273,12 @@ def _library() -> str:
     from limosa.adapters.criu import native
 
     return native.library(_NATIVE, _program_if_there("cc"))
+
+
+def _namespaces() -> str:
+    from limosa.adapters.criu import native
+
+    return native.namespaces(_NATIVE, _program_if_there("cc"))
 
 
 def _programs() -> str:

@@ -60,8 +60,7 @@ def page(lines: Lines) -> str:
     """Return the page for the lines of a record."""
     rows = [_row(program.what, lines.get(program.what)) for program in PROGRAMS]
     heads = ["program", "packages", *STEPS, "frozen", "kernel, criu, cgroups"]
-    limits = [f"- **{program.what}**: {program.limit}" for program in PROGRAMS if program.limit]
-    return "\n".join([_HEAD, *_table(heads, rows), "", "## What does not work yet, and why", *limits, ""])
+    return "\n".join([_HEAD, *_table(heads, rows), ""])
 
 
 def _row(what: str, line: dict[str, Any] | None) -> Sequence[str]:

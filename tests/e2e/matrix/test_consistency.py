@@ -8,6 +8,7 @@ killing its server in a copy and starting it again from its files.
 
 import os
 import random
+import re
 import time
 from typing import NamedTuple
 
@@ -17,25 +18,24 @@ from tests.e2e.conftest import Limosa
 from tests.e2e.matrix.driver import INSIDE
 from tests.waiting import eventually
 
+
+class LockLost(Exception):
+    """What came back has every lock but that on the file that SQLite has mapped."""
+
+
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(3600)]
 _PATIENCE_S = 60
+_LOST = r"the program's own locks are \(\(0, \d+\), None\)\n"
+_KNOWN = pytest.mark.xfail(reason="the lock of a mapped file: docs/adr/0024", raises=LockLost, strict=True)
 HOME = "/var/lib/postgresql"
-# While the program stands still, everything is looked at, PostgreSQL's server killed, brought back from its files,
-# checked, and everything looked at again. $1 is sequence_look.py.
+# The program holds still between two writes: everything is looked at, PostgreSQL's server killed, brought back from its
+# files, checked, and everything looked at again. $1 is sequence_look.py.
 _RESTART = """
 set -e
 data=15/main
-program=$(pgrep -f '^python3 -c' | head -n 1)
-kill -STOP $program
-sleep 0.3
-tries=0
-until python3 -c "$1" $PWD; do
-    test $? = 75 && tries=$((tries + 1)) && test $tries -lt 20 || exit 1
-    kill -CONT $program
-    sleep 0.1
-    kill -STOP $program
-    sleep 0.3
-done
+touch hold
+while ! test -s held; do sleep 0.05; done
+python3 -c "$1" $PWD
 kill -9 $(head -n 1 $data/postmaster.pid)
 while pgrep -x postgres -r R,S,D >/dev/null; do sleep 0.1; done
 rm -f .s.PGSQL.5432* $data/postmaster.pid
@@ -110,7 +110,12 @@ class Journey:
         (name,) = self.host("fork", "--name", "copy", moment.commit).split()
         self.came_back(name, moment)
         if kill_the_server:
-            before, after = self.inside(name, _RESTART, source("sequence_look.py")).splitlines()
+            try:
+                before, after = self.inside(name, _RESTART, source("sequence_look.py")).splitlines()
+            except AssertionError as failed:
+                if re.search(_LOST, str(failed)):
+                    raise LockLost from failed
+                raise
             assert before == after, "PostgreSQL's memory and its files are not of one moment"
         self.host("rm", "--force", name)
 
@@ -137,12 +142,14 @@ def _travel(host: Limosa, rounds: int, seed: int) -> Journey:
     return journey
 
 
+@_KNOWN
 @pytest.mark.slow
 def test_five_places_agree_through_twenty_rounds(programs: Limosa) -> None:
     journey = _travel(programs, 20, seed=1)
     assert journey.returns >= 5
 
 
+@_KNOWN
 @pytest.mark.slow
 def test_five_places_agree_through_hundreds_of_rounds(programs: Limosa) -> None:
     seed = int(os.environ.get("LIMOSA_TEST_SEED", "2"))

@@ -13,16 +13,9 @@ from tests.e2e.matrix.programs import PROGRAMS, Program
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(600)]
 
 
-def _marks(program: Program) -> list[pytest.MarkDecorator]:
-    marks = [pytest.mark.slow] if program.slow else []
-    if program.limit:
-        marks.append(pytest.mark.xfail(reason=program.limit, raises=AssertionError, strict=True))
-    return marks
-
-
 @pytest.mark.parametrize(
     "program",
-    [pytest.param(one, marks=_marks(one), id=one.what) for one in PROGRAMS],
+    [pytest.param(one, marks=[pytest.mark.slow] if one.slow else [], id=one.what) for one in PROGRAMS],
 )
 def test_a_program(programs: Limosa, program: Program, pytestconfig: pytest.Config) -> None:
     with compatibility.recording(program.what, write=pytestconfig.getoption("--compatibility")) as record:

@@ -27,13 +27,18 @@ class Criu:
     """
 
     def __init__(
-        self, program: str, log_directory: str, library: Callable[[], str] = str, programs: Callable[[], str] = str
+        self,
+        program: str,
+        log_directory: str,
+        library: Callable[[], str] = str,
+        programs: Callable[[], str] = str,
+        namespaces: Callable[[], str] = str,
     ) -> None:
         """The log of the last dump and of the last restore that failed is kept in `log_directory`, made when needed.
 
-        `library` and `programs` return what criu is given in C, see native.py, or "".
+        `library`, `programs` and `namespaces` return what criu is given in C, see native.py, or "".
         """
-        self._program, self._library, self._programs = program, library, programs
+        self._program, self._library, self._programs, self._namespaces = program, library, programs, namespaces
         self._logs = log_directory
 
     def _argv(self) -> tuple[str, ...]:
@@ -78,12 +83,7 @@ class Criu:
         try:
             # 0..2 are a null device and 3 the connection: criu never sees a descriptor of the caller.
             files = [(null, 0), (null, 1), (null, 2), (theirs.fileno(), 3)]
-            env = dict(_ENV)
-            if plan.skip_followed:
-                env["LD_PRELOAD"] = self._library()
-            if self._programs():
-                env["PATH"] = f"{self._programs()}:{env['PATH']}"
-            pid = process.spawn(self._argv(), env=env, files=files)
+            pid = process.spawn(self._argv(), env=self._dump_env(plan.skip_followed), files=files)
         finally:
             theirs.close()
             os.close(null)
@@ -108,6 +108,13 @@ class Criu:
                 return stats.stopped_ns(file.read())
         except (OSError, ValueError):
             return 0
+
+    def _dump_env(self, skip_followed: bool) -> dict[str, str]:
+        preloaded = [self._namespaces(), self._library() if skip_followed else ""]
+        env = {**_ENV, "LD_PRELOAD": ":".join(filter(None, preloaded))}
+        if self._programs():
+            env["PATH"] = f"{self._programs()}:{env['PATH']}"
+        return env
 
     def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment, on_terminal: OnTerminal) -> int:
         """See the port."""

@@ -30,6 +30,12 @@ _KNOWN: Final = (
         "the host's root may not read a process's limits",
         "give the container a user namespace of its own (the default)",
     ),
+    (
+        r"Can't open \d+/ns/\w+ on procfs: Permission denied",
+        "LIM-CRIU-032",
+        "its first process gave up root and came back from a commit once, and this criu may not look into it again",
+        "install a C compiler, with which limosa helps criu, or start it with --init",
+    ),
     (r"irmap|inotify", "LIM-CRIU-019", "a file that a process watches with inotify was not found", ""),
 )
 _ERROR: Final = re.compile(r"Error \((?P<where>[^)]*)\): (?P<what>.*)")

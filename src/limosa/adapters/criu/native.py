@@ -1,9 +1,11 @@
 """What criu is given in C: compiled once per machine, where there is a compiler.
 
     TOOLS/native/<digest of the source>/for_dumps.so    leaves out followed memory and questions that need no answer
+    TOOLS/native/<digest of the source>/own_namespaces.so  lets it dump again what gave up root and came back once
     TOOLS/native/<digest of the source>/tar             saves a small tmpfs without three programs, see little_tar.c
 
-Without a compiler criu dumps all memory, which limosa reads from the images then, and executes tar.
+Without a compiler criu dumps all memory, which limosa reads from the images then, executes tar, and refuses the process
+that gave up root.
 """
 
 import os
@@ -23,6 +25,13 @@ def library(directory: str, compiler: str) -> str:
     if os.uname().machine != "x86_64":
         return ""
     return _made(directory, compiler, "for_dumps.c", "for_dumps.so", _LIBRARY)
+
+
+def namespaces(directory: str, compiler: str) -> str:
+    """Return the path of the library for criu's question about namespaces, as `library` does."""
+    if os.uname().machine != "x86_64":
+        return ""
+    return _made(directory, compiler, "own_namespaces.c", "own_namespaces.so", _LIBRARY)
 
 
 def programs(directory: str, compiler: str) -> str:

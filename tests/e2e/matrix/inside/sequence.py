@@ -5,6 +5,9 @@ Whatever instruction a commit caught it at, once it has finished the write it wa
 number and the others the one before, exactly: that is what it finds by reading each place anew, before the next
 write. What differs is written to `torn`, and it stops. When it finds that it came back from a commit (the generation
 file has changed) it writes what it found to `resumed`: the generation, and what each place has.
+
+Once there is a file `hold` it makes no further step and writes its process number to `held`: it is inside no write and
+no transaction then, and what it has locked is only what SQLite has locked as long as a database is open.
 """
 
 import mmap
@@ -139,6 +142,13 @@ def looked_at(places: list[Any], number: int, done: int) -> list[int]:
     return found
 
 
+def hold_still() -> None:
+    say("held.new", str(os.getpid()))
+    os.rename("held.new", "held")
+    while True:
+        time.sleep(1)
+
+
 def main() -> None:
     server = subprocess.Popen(POSTGRES)
     while not os.path.exists(".s.PGSQL.5432"):
@@ -157,6 +167,8 @@ def main() -> None:
                 if generation() != known:
                     known = generation()
                     say("resumed", " ".join([known, *map(str, found)]) + "\n", "a")
+                if os.path.exists("hold"):
+                    hold_still()
                 place.write(number)
             say("number.new", str(number))
             os.rename("number.new", "number")
