@@ -25,6 +25,7 @@ from limosa.model.ids import ContainerId, looks_like_id
 _SLOTS: Final = 16384
 _AT_WORK: Final = ("creating", "starting", "stopping", "removing")
 _LATE_OPENERS: Final = 100
+_CLAIM_BYTES: Final = 4096
 _RECORD: Final = "record.json"
 _PASSING: Final = "passing.json"
 
@@ -206,7 +207,12 @@ class FileContainerRecords:
                 files.remove_file(f"{directory}/{name}")
         for base in (self._names, self._ranges):
             files.remove_file(f"{base}/.{container_id}")
-        name = self.load(container_id).config.name
+        record = self.load(container_id)
+        name = record.config.name
+        _claim_again(self._names, name, container_id)
+        if record.first_host_id:
+            slot = (record.first_host_id - FIRST_HOST_ID) // SUBORDINATE_IDS
+            _claim_again(self._ranges, str(slot), container_id)
         for other in files.names_in(self._names):  # of a rename that was killed half-way
             if other != name and _content(f"{self._names}/{other}") == container_id:
                 files.remove_file(f"{self._names}/{other}")
@@ -233,18 +239,21 @@ class FileContainerRecords:
                     lines.append(f"gave back {os.path.basename(base)}/{name}, whose container is gone")
         return lines
 
-    def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
+    def take_id_range(self, container_id: ContainerId) -> int:
         """See the port."""
         used = set(files.names_in(self._ranges))
         for slot in range(_SLOTS):
-            first = FIRST_HOST_ID + slot * SUBORDINATE_IDS
-            if str(slot) in used or first in in_use:
+            if str(slot) in used:
                 continue
             try:
                 _claim(self._ranges, str(slot), container_id)
             except FileExistsError:
                 continue
-            return first
+            if os.path.exists(f"{self._directory(container_id)}/{_RECORD}"):
+                # Its record comes back after a power loss, and nobody looks through records for ranges. The file's
+                # content need not be there: an empty one is nobody else's either, until `sweep` has mended it.
+                files.sync_directory(self._ranges)
+            return FIRST_HOST_ID + slot * SUBORDINATE_IDS
         raise LimosaError("LIM-NAME-006", "no range of host ids is left", hint="remove containers")
 
 
@@ -255,23 +264,42 @@ def _read(path: str) -> ContainerRecord:
 
 
 def _content(path: str) -> str:
+    """Return what is in a small file; "" if there is none. Without a file object: `remove` reads hundreds of them."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return ""
+    try:
+        return os.read(descriptor, _CLAIM_BYTES).decode(errors="replace")
+    finally:
+        os.close(descriptor)
 
 
-def _claim(directory: str, name: str, owner: str) -> None:
-    """Make `directory/name` with `owner` in it, whole from the first moment. Raises: FileExistsError."""
+def _claim(directory: str, name: str, owner: str, *, torn: bool = False) -> None:
+    """Make `directory/name` with `owner` in it, whole from the first moment, also in the place of one that is `torn`.
+
+    Raises: FileExistsError: there is one, and not `torn`.
+    """
     os.makedirs(directory, mode=0o700, exist_ok=True)
     unfinished = f"{directory}/.{owner}"
     with open(unfinished, "w", encoding="utf-8") as file:
         file.write(owner)
+    if torn:
+        os.rename(unfinished, f"{directory}/{name}")
+        return
     try:
         os.link(unfinished, f"{directory}/{name}")
     finally:
         os.unlink(unfinished)
+
+
+def _claim_again(directory: str, name: str, owner: str) -> None:
+    """Make `directory/name` anew if a loss of power took it or what was in it. Nothing happens if it is another's."""
+    try:
+        _claim(directory, name, owner)
+    except FileExistsError:
+        if not looks_like_id(_content(f"{directory}/{name}")):
+            _claim(directory, name, owner, torn=True)
 
 
 def _abbreviated(directory: str, reference: str, what: str) -> str:

@@ -121,18 +121,18 @@ def create(
     to_start: bool = False,
 ) -> ContainerRecord:
     """Make the container, of an image that is brought as `--pull` says. Raises: LimosaError."""
-    from limosa.engine import lifecycle
+    from limosa.engine import creation
 
     entrypoint = None if args.entrypoint is None else tuple(word for word in [args.entrypoint] if word)
     if args.pull == "always":
         _obtain(host, args)
     try:
-        return lifecycle.create(host, config, entrypoint, watch, to_start=to_start)
+        return creation.create(host, config, entrypoint, watch, to_start=to_start)
     except LimosaError as missing:
         if missing.code != "LIM-IMG-001" or args.pull == "never":
             raise
     _obtain(host, args)
-    return lifecycle.create(host, config, entrypoint, watch, to_start=to_start)
+    return creation.create(host, config, entrypoint, watch, to_start=to_start)
 
 
 def _obtain(host: Host, args: arguments.Arguments) -> None:

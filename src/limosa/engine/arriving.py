@@ -8,7 +8,7 @@ import json
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import commits, ending, exchange, journal, lifecycle, restore, reviving, schedules
+from limosa.engine import commits, creation, ending, exchange, journal, lifecycle, restore, reviving, schedules
 from limosa.engine.channel_store import expected, not_kept
 from limosa.engine.exchange import Peer, object_id
 from limosa.engine.host import Host
@@ -173,8 +173,8 @@ class Arriving:
                 hint="one that --keep left has to be removed there first: limosa rm",
             )
         record = ending.idle(offered)._replace(config=config, phase="migrating", exit=None, restart_at_ns=0)
-        lifecycle.add(host, record)
-        record = lifecycle.with_id_range(host, record)  # those that it had there may be another's here
+        creation.add(host, record)
+        record = creation.with_id_range(host, record)  # those that it had there may be another's here
         host.containers.save(record)
         if not ending.networked(config):
             return

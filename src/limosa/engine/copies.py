@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from limosa.engine import commits, ending, hooks, inspection, journal, lifecycle, restore, reviving, volume_commits
+from limosa.engine import commits, creation, ending, hooks, inspection, journal, restore, reviving, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest, PublishedPort
@@ -79,8 +79,8 @@ def prepare(
     source = commit.container
     undo.callback(host.containers.remove, container_id)
     record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, source.layers)
-    lifecycle.add(host, record)
-    record = lifecycle.with_id_range(host, record)
+    creation.add(host, record)
+    record = creation.with_id_range(host, record)
     undo.callback(host.identities.remove, container_id)
     undo.callback(ending.destroy_files, host, container_id)
     host.storage.clone(source.container_id, commit.snapshot, container_id, config.limits.disk_bytes)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from limosa.engine import commits, lifecycle, restore
+from limosa.engine import commits, creation, restore
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.container import ContainerRecord
@@ -50,10 +50,9 @@ def of_commit(host: Host, commit: CommitRecord) -> Iterator[Inside]:
     with host.containers.locked(container_id, create=True), ExitStack() as undo:
         undo.callback(host.containers.remove, container_id)
         config = source.config._replace(name=f"files-{container_id[:12]}", ports=(), mounts=(), hooks=())
-        lifecycle.add(
-            host,
-            ContainerRecord(container_id, config, "creating", host.now_ns(), source.first_host_id, source.layers),
-        )
+        record = ContainerRecord(container_id, config, "creating", host.now_ns(), 0, source.layers)
+        creation.add(host, record)
+        first_host_id = creation.with_id_range(host, record).first_host_id
         undo.callback(host.storage.destroy, container_id)
         writable = host.storage.clone(
             source.container_id, commit.snapshot, container_id, source.config.limits.disk_bytes
@@ -61,4 +60,4 @@ def of_commit(host: Host, commit: CommitRecord) -> Iterator[Inside]:
         undo.callback(host.storage.release, container_id)
         undo.callback(host.rootfs.unmount, container_id)
         layers = host.oci_images.layer_directories(source.layers)
-        yield Inside(host.rootfs.mount(container_id, layers, writable, source.first_host_id), source.first_host_id)
+        yield Inside(host.rootfs.mount(container_id, layers, writable, first_host_id), first_host_id)

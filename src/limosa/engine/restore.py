@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from limosa.engine import bundle, commits, ending, journal, lifecycle, origins, reviving, volume_commits
+from limosa.engine import bundle, commits, creation, ending, journal, origins, reviving, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.container import Addresses, ContainerRecord, NetworkRequest, Phase
@@ -180,9 +180,9 @@ def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) ->
         first_host_id=0,
         hook_failure="",
     )
-    lifecycle.add(host, record)
+    creation.add(host, record)
     undo.callback(host.containers.remove, container_id)
-    record = lifecycle.with_id_range(host, record)
+    record = creation.with_id_range(host, record)
     undo.callback(host.identities.remove, container_id)
     undo.callback(ending.destroy_files, host, container_id)
     if ending.networked(config):

@@ -64,13 +64,17 @@ class ContainerRecords(Protocol):
         """Say whether somebody watches the container."""
 
     def sweep(self, container_id: ContainerId) -> None:
-        """Remove files that a dead command left unfinished; the caller holds the container's lock."""
+        """Remove files that a dead command left unfinished; the caller holds the container's lock.
+
+        A name or an id range that the record has and that a loss of power took is the container's again.
+        """
 
     def sweep_strays(self) -> list[str]:
         """Remove what belongs to no record (a container half made or half removed), and return a line for each."""
 
-    def take_id_range(self, container_id: ContainerId, in_use: frozenset[int]) -> int:
+    def take_id_range(self, container_id: ContainerId) -> int:
         """Return the first of 65536 host ids that no other container of this root has, until `remove`.
 
-        `in_use` are ranges that records name though they own none (a fork shares its source's).
+        The container has a record. No other record is read, however many there are. A container that lasts keeps its
+        range through a loss of power; `sweep` gives it what is left of it back whole.
         """

@@ -66,7 +66,7 @@ def test_after_a_power_loss_it_was_never_there(
 ) -> None:
     lasting = record(TWO, "two", passing=False)
     made(records, record(ONE, "one", passing=True), lasting)
-    records.take_id_range(ONE, frozenset())
+    records.take_id_range(ONE)
     path = tmp_path / "containers" / ONE / "passing.json"
     if left is None:
         path.unlink()
