@@ -109,9 +109,14 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         return open_cgroups(_tag(root), run)
 
     def networks() -> object:
-        from limosa.adapters.bridge_network import BridgeNetworks
+        from limosa.adapters.bridge_network.adapter import BridgeNetworks
 
         return BridgeNetworks(root, default_root=root == DEFAULT_ROOT)
+
+    def network_records() -> object:
+        from limosa.adapters.bridge_network.recorded import RecordedNetworks
+
+        return RecordedNetworks(root)
 
     def runtime() -> object:
         from limosa.adapters.cgroups import hidden_mount
@@ -161,8 +166,8 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         return HookPrograms()
 
     makers = (
-        *(containers, oci_images, storage, rootfs, cgroups, networks, runtime, checkpointer),
-        *(templates, volumes, own_view, identities, container_files, journal, keepers, hooks),
+        *(containers, oci_images, storage, rootfs, cgroups, networks, network_records, runtime),
+        *(checkpointer, templates, volumes, own_view, identities, container_files, journal, keepers, hooks),
     )
     return {maker.__name__: maker for maker in makers} | _commit_builders(root, run) | _peer_builders(root)
 
@@ -210,6 +215,11 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         parts.create(f"{root}/commits")
         return DirectoryStore(f"{root}/commits")
 
+    def commit_refs() -> object:
+        from limosa.adapters.commit_store.refs import Refs
+
+        return Refs(f"{root}/commits")
+
     def dumps() -> object:
         from limosa.adapters.dump_directories import DumpDirectories
 
@@ -256,7 +266,7 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         command = shutil.which(sys.argv[0]) or shutil.which("limosa") or sys.argv[0]
         return SystemdTimers(_tag(root), root, os.path.abspath(command))
 
-    makers = (store, dumps, memory_archive, file_archive, written_pages, commit_mounts, timers, trust)
+    makers = (store, commit_refs, dumps, memory_archive, file_archive, written_pages, commit_mounts, timers, trust)
     return {maker.__name__: maker for maker in makers}
 
 

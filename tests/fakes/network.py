@@ -52,6 +52,12 @@ class FakeNetworks:
         self._network(DEFAULT_NETWORK)
         return [self._networks[name] for name in sorted(self._networks)]
 
+    def attachment(self, container_id: ContainerId) -> Attachment | None:
+        return self._attachments.get(container_id)
+
+    def recorded(self) -> list[Network]:
+        return [self._networks[name] for name in sorted(self._networks)]
+
     def _network(self, name: str) -> Network:
         if name == DEFAULT_NETWORK and name not in self._networks:
             return self.create(Network(name))

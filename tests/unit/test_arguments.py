@@ -71,6 +71,9 @@ def compare(verb: str, argv: list[str], capsys: Any = None) -> bool:
         ("set", "--memory 1g web"),
         ("top", "web -o pid"),
         ("set", "--cpus=1.5 --no-onboot web"),
+        ("start", "web db"),
+        ("start", "-ai web"),
+        ("start", "--onboot"),
     ],
 )
 def test_ordinary_lines_need_no_argparse(verb: str, line: str) -> None:
@@ -93,7 +96,8 @@ def test_ordinary_lines_need_no_argparse(verb: str, line: str) -> None:
         ("rm", "web -f db"),
         ("rm", ""),
         ("exec", "-- web true"),
-        ("start", "web"),  # one of its options excludes another
+        ("start", ""),
+        ("start", "--onboot web"),  # they exclude each other
         ("image", "ls"),  # a verb of a verb
     ],
 )
@@ -120,3 +124,22 @@ def test_no_line_is_read_otherwise(verb: str, data: st.DataObject) -> None:
 def test_help_of_every_verb_is_argparses(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert read_by_argparse(verb, ["--help"]) == "help"
     assert "options:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("verb", "line", "summary", "usage"),
+    [
+        ("run", "", "IMAGE is missing", "limosa run [OPTION …] IMAGE [COMMAND …]"),
+        ("run", "-d --rm", "IMAGE is missing", "limosa run [OPTION …] IMAGE [COMMAND …]"),
+        ("create", "", "IMAGE is missing", "limosa create [OPTION …] IMAGE"),
+        ("exec", "", "CONTAINER is missing", "limosa exec [OPTION …] CONTAINER"),
+        ("rename", "", "CONTAINER, NEW-NAME are missing", "limosa rename [OPTION …] CONTAINER NEW-NAME"),
+        ("inspect", "", "CONTAINER is missing", "limosa inspect [OPTION …] CONTAINER [CONTAINER ...]"),
+    ],
+)
+def test_it_is_said_what_is_missing_and_how_it_is_written(verb: str, line: str, summary: str, usage: str) -> None:
+    with pytest.raises(LimosaError) as refused:
+        parser.made(verb, "", "", configure(verb)).parse_args(line.split())
+    assert refused.value.code == "LIM-CLI-002"
+    assert refused.value.summary == summary
+    assert refused.value.hint.startswith(usage) and refused.value.hint.endswith("--help has the options")

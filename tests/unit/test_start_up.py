@@ -5,6 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from tests.fakes.network import FakeNetworks
+from tests.fakes.storage import FakeStorage
+
+from limosa.adapters.file_records import FileContainerRecords
+from limosa.engine import inspection
+from limosa.engine.host import Host
+from limosa.model.container import ContainerConfig, ContainerRecord, PublishedPort
+from limosa.model.ids import ContainerId
 
 # Beside what Python loads by itself.
 STANDARD = {
@@ -12,8 +20,6 @@ STANDARD = {
     *("math", "operator", "re", "reprlib", "types", "typing", "binascii", "time", "signal", "select", "importlib"),
     "warnings",
 }
-# `start` has options that exclude each other, which are argparse's.
-OF_ARGPARSE = {"argparse", "gettext", "locale"}
 LIST = """
 import json, sys
 import os
@@ -42,17 +48,70 @@ def loaded(root: str, *argv: str) -> set[str]:
         ("start", "nosuch"),
         ("stop", "nosuch"),
         ("rm", "nosuch"),
+        ("port", "nosuch"),
+        ("stats", "--no-stream", "nosuch"),
+        ("wait", "nosuch"),
+        ("kill", "nosuch"),
     ],
     ids=lambda argv: argv[0],
 )
 def test_a_common_command_loads_little(tmp_path: object, argv: tuple[str, ...]) -> None:
     found = loaded(str(tmp_path), *argv)
     top = {name.partition(".")[0] for name in found if not name.startswith("limosa")}
-    assert {name for name in top if not name.startswith("_")} <= STANDARD | (
-        OF_ARGPARSE if argv[0] == "start" else set()
-    )
+    assert {name for name in top if not name.startswith("_")} <= STANDARD
     adapters = {name for name in found if name.startswith("limosa.adapters.")}
     assert adapters <= {"limosa.adapters.file_records"}, "an adapter is made when it is first used"
+
+
+@pytest.mark.privileged
+def test_the_ports_of_a_container_need_no_netlink(tmp_path: object) -> None:
+    records = FileContainerRecords(str(tmp_path))
+    config = ContainerConfig("web", "box", ports=(PublishedPort(80, 8080),))
+    records.add(ContainerRecord(ContainerId("1" * 24), config, "stopped", 1, 0))
+    found = loaded(str(tmp_path), "port", "web")
+    assert "limosa.adapters.bridge_network.recorded" in found
+    assert not found & {"limosa.adapters.bridge_network.adapter", "socket", "ctypes", "limosa.engine.mounts"}
+
+
+class _Store:
+    """Has no commit, and notes that it was opened."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    def build(self) -> "_Store":
+        self.opened += 1
+        return self
+
+    def get(self, name: str) -> bytes | None:
+        return {"containers/" + "2" * 24: bytes(32)}.get(name)
+
+    def refs(self) -> dict[str, bytes]:
+        return {}
+
+    def forgotten(self) -> set[bytes]:
+        return set()
+
+    def history(self, heads: set[bytes]) -> list[object]:
+        return []
+
+
+@pytest.mark.parametrize(("container_id", "opened"), [("1" * 24, 0), ("2" * 24, 1)], ids=["without", "with"])
+def test_a_container_is_shown_without_the_store_unless_it_has_commits(
+    tmp_path: object, container_id: str, opened: int
+) -> None:
+    store, networks = _Store(), FakeNetworks(str(tmp_path))
+    builders = {
+        "store": store.build,
+        "commit_refs": lambda: store,
+        "network_records": lambda: networks,
+        "storage": lambda: FakeStorage(str(tmp_path)),
+    }
+    host = Host(builders, lambda: 1, bytes, lambda: "boot")
+    record = ContainerRecord(ContainerId(container_id), ContainerConfig("web", "box"), "stopped", 1, 0)
+    shown = inspection.everything(host, record)
+    assert shown["commits"] == [] and shown["network"]["name"] == "default"
+    assert store.opened == opened
 
 
 @pytest.mark.privileged

@@ -69,16 +69,17 @@ class Declarations:
     def __init__(self) -> None:
         self.options: dict[str, _Argument] = {}
         self.positionals: list[_Argument] = []
+        self.exclusive: list[_Exclusive] = []
 
     def add_argument(self, *names: str, **told: Any) -> None:
         """Take one argument down. Raises: NotOrdinary: it is of a kind that only argparse knows."""
         action = told.get("action", "store")
         if action not in _ACTIONS or told.keys() - _KNOWN:
             raise NotOrdinary
-        long = next((name for name in names if name.startswith("--")), names[0])
+        long = _long(names)
         default = told.get("default", False if action == "store_true" else None)
         kept = _Argument(
-            long.lstrip("-").replace("-", "_"),
+            _dest(long),
             action,
             told.get("nargs"),
             default,
@@ -92,13 +93,47 @@ class Declarations:
             if action == YES_OR_NO and name.startswith("--"):
                 self.options[f"--no-{name[2:]}"] = kept
 
+    def add_mutually_exclusive_group(self, *, required: bool = False) -> "_Exclusive":
+        """Return what takes arguments of which at most one may be given, or exactly one."""
+        group = _Exclusive(self, required=required)
+        self.exclusive.append(group)
+        return group
+
     def add_argument_group(self, _title: str) -> "Declarations":
         """A group is only for help."""
         return self
 
     def __getattr__(self, name: str) -> Any:
-        """Refuse everything else that a parser has: verbs of a verb, options that exclude each other."""
+        """Refuse everything else that a parser has: verbs of a verb."""
         raise NotOrdinary(name)
+
+
+class _Exclusive:
+    """Arguments that exclude each other."""
+
+    def __init__(self, declared: Declarations, *, required: bool) -> None:
+        self._declared = declared
+        self._required = required
+        self._dests: set[str] = set()
+
+    def add_argument(self, *names: str, **told: Any) -> None:
+        """See `Declarations`."""
+        self._declared.add_argument(*names, **told)
+        self._dests.add(_dest(_long(names)))
+
+    def check(self, values: dict[str, Any]) -> None:
+        """Raise NotOrdinary if several are among `values`, or none that is needed."""
+        given = len(self._dests & values.keys())
+        if given > 1 or (self._required and not given):
+            raise NotOrdinary
+
+
+def _long(names: Sequence[str]) -> str:
+    return next((name for name in names if name.startswith("--")), names[0])
+
+
+def _dest(long: str) -> str:
+    return long.lstrip("-").replace("-", "_")
 
 
 def read(configure: Callable[[Any], None], argv: Sequence[str]) -> Arguments:
@@ -129,6 +164,8 @@ def read(configure: Callable[[Any], None], argv: Sequence[str]) -> Arguments:
         ended = bool(others)
         at = _option(declared, argv, at, values)
     values.update(_positionals(declared.positionals, others))
+    for group in declared.exclusive:
+        group.check(values)
     found = Arguments()
     for argument in (*declared.options.values(), *declared.positionals):
         if argument.dest in values:

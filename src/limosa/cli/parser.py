@@ -9,6 +9,7 @@ from limosa.cli import arguments
 from limosa.model.errors import EXIT_USAGE, LimosaError
 
 _COLUMNS: Final = 80
+_MISSING: Final = "the following arguments are required: "
 
 
 def made(verb: str, summary: str, examples: str, configure: Callable[[Any], None]) -> argparse.ArgumentParser:
@@ -22,6 +23,8 @@ def made(verb: str, summary: str, examples: str, configure: Callable[[Any], None
     )
     configure(parser)
     for action in parser._actions:
+        if action.nargs == arguments.REMAINDER:  # which may be nothing at all: never what is missing
+            action.required = False
         if action.default == arguments.SUPPRESS:  # argparse asks whether it is its own, not whether it is the same
             action.default = argparse.SUPPRESS
     return parser
@@ -50,4 +53,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise LimosaError LIM-CLI-002."""
-        raise LimosaError("LIM-CLI-002", message, hint=f"{self.prog} --help", exit_status=EXIT_USAGE)
+        hint = f"{self.prog} --help"
+        missing = message.removeprefix(_MISSING)
+        if missing != message:
+            message = f"{missing} {'are' if ', ' in missing else 'is'} missing"
+            words = " ".join(self._words(action) for action in self._actions if not action.option_strings)
+            hint = f"{self.prog} [OPTION …] {words}; {hint} has the options"
+        raise LimosaError("LIM-CLI-002", message, hint=hint, exit_status=EXIT_USAGE)
+
+    def _words(self, action: argparse.Action) -> str:
+        name = str(action.metavar or action.dest)
+        return f"[{name}]" if action.nargs == arguments.REMAINDER else self._get_formatter()._format_args(action, name)

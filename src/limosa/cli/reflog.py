@@ -7,6 +7,7 @@ import time
 from limosa import wiring
 from limosa.cli import table
 from limosa.engine import commits
+from limosa.model.commit_store import container_ref
 
 EXAMPLES = """\
 examples:
@@ -23,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     owner = commits.owner(host, args.container)
-    changes = [change for change in reversed(host.store.ref_log(commits.ref_of(owner))) if change.new is not None]
+    changes = [change for change in reversed(host.store.ref_log(container_ref(owner))) if change.new is not None]
     if args.json:
         rows = [{"commit": one.new.hex(), "when_ns": one.when_ns, "why": one.why} for one in changes if one.new]
         print(json.dumps(rows, indent=1))

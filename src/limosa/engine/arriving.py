@@ -13,6 +13,7 @@ from limosa.engine.channel_store import expected, not_kept
 from limosa.engine.exchange import Peer, object_id
 from limosa.engine.host import Host
 from limosa.model import codec, handover, peer_protocol
+from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerRecord, NetworkRequest
 from limosa.model.errors import LimosaError
 from limosa.model.handover import FAILED, OK, Do, Step, TargetProgram, Write
@@ -307,7 +308,7 @@ class Arriving:
         if record.phase not in ("migrating", "creating", "removing"):
             return
         ending.erase(host, record)
-        ref = commits.ref_of(container_id)
+        ref = container_ref(container_id)
         before = object_id(self.entry.head_before) if self.entry.head_before else None
         if host.store.refs().get(ref) != before:
             host.store.set_ref(ref, before, when_ns=host.now_ns(), why="migration undone")

@@ -14,7 +14,7 @@ from limosa.engine import written_check
 from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.commit import CommitId, CommitRecord
-from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId, WriteStats
+from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId, WriteStats, container_ref
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.file_entry import VOLUMES_PREFIX, volume_prefix
@@ -27,14 +27,9 @@ _BACK: Final = re.compile(r"(?P<name>.+?)(?P<back>~\d{0,9})?\Z")
 _NO_COMMIT: Final = "LIM-CSTORE-005"
 
 
-def ref_of(container_id: ContainerId) -> str:
-    """Return the name of the ref of a container's latest commit."""
-    return f"containers/{container_id}"
-
-
 def head(host: Host, container_id: ContainerId) -> ObjectId | None:
     """Return a container's latest commit, or the one that it was made from; None if there is none."""
-    return host.store.refs().get(ref_of(container_id))
+    return host.store.refs().get(container_ref(container_id))
 
 
 @contextmanager
@@ -73,7 +68,9 @@ def keep(
         commit_id = writer.put_commit(Commit(parents, manifest, record.created_ns, attributes))
         if witness:
             written_check.check(host, commit_id, witness)
-        host.store.set_ref(ref_of(container_id), commit_id, when_ns=host.now_ns(), why=f"checkpoint: {record.message}")
+        host.store.set_ref(
+            container_ref(container_id), commit_id, when_ns=host.now_ns(), why=f"checkpoint: {record.message}"
+        )
         written = writer.stats()
     return record._replace(commit_id=_text(commit_id), parent=_text(latest)), written
 
@@ -207,9 +204,9 @@ def _candidates(host: Host, name: str) -> Iterator[str]:
     except LimosaError:
         container = None
     if container is not None and (container.config.name == name or head(host, container.container_id)):
-        yield ref_of(container.container_id)
+        yield container_ref(container.container_id)
     yield name
-    yield from (ref_of(gone) for gone in _removed(host, name))
+    yield from (container_ref(gone) for gone in _removed(host, name))
 
 
 def _removed(host: Host, name: str) -> list[ContainerId]:

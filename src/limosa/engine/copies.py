@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from limosa.engine import commits, creation, ending, hooks, inspection, journal, restore, reviving, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
+from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, checked_name
@@ -54,7 +55,7 @@ def _fork_one(
             before_it_goes_on=hook if wanted.hook else None,
         )
     host.store.set_ref(
-        commits.ref_of(container_id),
+        container_ref(container_id),
         commits.identifier(commit),
         when_ns=host.now_ns(),
         why=f"fork of {source.config.name}",

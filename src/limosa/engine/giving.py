@@ -15,6 +15,7 @@ from limosa.engine.exchange import Peer
 from limosa.engine.host import Host
 from limosa.model import codec, handover, peer_protocol
 from limosa.model.commit import CommitRecord
+from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.handover import FAILED, LOST, OK, Ask, Do, Outcome, SourceProgram, Step, Write
@@ -235,7 +236,7 @@ class Giving:
         host = self.host
         parent = exchange.object_id(commit.parent) if commit.parent else None
         host.store.set_ref(
-            commits.ref_of(self.entry.container_id),
+            container_ref(self.entry.container_id),
             parent,
             when_ns=host.now_ns(),
             why="migration undone",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from limosa.ports.cgroups import Cgroups
     from limosa.ports.checkpointer import Checkpointer
     from limosa.ports.commit_mounts import CommitMounts
-    from limosa.ports.commit_store import CommitStore
+    from limosa.ports.commit_store import CommitRefs, CommitStore
     from limosa.ports.container_files import ContainerFiles
     from limosa.ports.dumps import Dumps
     from limosa.ports.file_archive import FileArchive
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from limosa.ports.machine import Machine
     from limosa.ports.memory_archive import MemoryArchive
     from limosa.ports.migrations import Migrations
-    from limosa.ports.network import Networks
+    from limosa.ports.network import NetworkRecords, Networks
     from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
     from limosa.ports.peers import HostBook, Peers
@@ -50,6 +50,7 @@ class Host:
     rootfs: "Rootfs"
     cgroups: "Cgroups"
     networks: "Networks"
+    network_records: "NetworkRecords"
     runtime: "Runtime"
     checkpointer: "Checkpointer"
     container_files: "ContainerFiles"
@@ -59,6 +60,7 @@ class Host:
     identities: "Identities"
     hooks: "Hooks"
     store: "CommitStore"
+    commit_refs: "CommitRefs"
     commit_mounts: "CommitMounts"
     dumps: "Dumps"
     memory_archive: "MemoryArchive"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from limosa.engine import mounts
 from limosa.engine.host import Host
 from limosa.model import codec
+from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerRecord, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.value import NamedTuple
@@ -47,7 +47,7 @@ def sample(host: Host, record: ContainerRecord, disk: tuple[int, int | None] | N
     used = host.cgroups.usage(record.container_id)
     received = sent = 0
     if record.config.network.network != "host":
-        received, sent = host.networks.traffic(record.init_pid)
+        received, sent = host.network_records.traffic(record.init_pid)
     return taken._replace(
         taken_ns=host.now_ns(),
         cpu_ns=used.cpu_ns,
@@ -77,14 +77,12 @@ def ports(host: Host, record: ContainerRecord) -> tuple[PublishedPort, ...]:
     """Return the ports that a container publishes, with the host ports that were chosen for it."""
     if not record.config.ports:
         return ()
-    found = [one.ports for one in host.networks.attachments() if one.container_id == record.container_id]
-    return found[0] if found else record.config.ports
+    found = host.network_records.attachment(record.container_id)
+    return record.config.ports if found is None else found.ports
 
 
 def everything(host: Host, record: ContainerRecord) -> dict[str, Any]:
     """Return the record, ready for JSON, with state, network, mounts and use as they are now."""
-    from limosa.engine import commits
-
     usage = codec.to_jsonable(sample(host, record))
     for known in ("container_id", "name", "phase"):
         del usage[known]
@@ -95,8 +93,18 @@ def everything(host: Host, record: ContainerRecord) -> dict[str, Any]:
         "mounts": _mounts(host, record),
         "usage": usage,
         "rootfs": host.rootfs.path(record.container_id) if record.phase in LIVE else "",
-        "commits": [one.commit_id for one in commits.every(host) if one.container.container_id == record.container_id],
+        "commits": _commits(host, record),
     }
+
+
+def _commits(host: Host, record: ContainerRecord) -> list[str]:
+    """Return the ids of a container's commits, oldest first."""
+    # The store takes as long to load as all the rest; a container without a latest commit has no other.
+    if host.commit_refs.get(container_ref(record.container_id)) is None:
+        return []
+    from limosa.engine import commits
+
+    return [one.commit_id for one in commits.every(host) if one.container.container_id == record.container_id]
 
 
 def _state(record: ContainerRecord, usage: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +124,8 @@ def _state(record: ContainerRecord, usage: dict[str, Any]) -> dict[str, Any]:
 
 def _network(host: Host, record: ContainerRecord) -> dict[str, Any]:
     name = record.config.network.network
-    found = next((one for one in host.networks.all() if one.name == name), None) if record.config.network.own else None
+    known = host.network_records.recorded() if record.config.network.own else []
+    found = next((one for one in known if one.name == name), None)
     return {
         "name": name,
         "ipv4": record.addresses.ipv4,
@@ -129,6 +138,10 @@ def _network(host: Host, record: ContainerRecord) -> dict[str, Any]:
 
 
 def _mounts(host: Host, record: ContainerRecord) -> list[dict[str, Any]]:
+    if not record.config.mounts:
+        return []
+    from limosa.engine import mounts
+
     places = dict(mounts.sources(host, record)) if record.phase in LIVE else {}
     found = []
     for wanted in record.config.mounts:

@@ -23,9 +23,8 @@ def rename(host: Host, container_id: ContainerId, name: str) -> ContainerRecord:
         undo.callback(host.containers.rename, record, before)
         config = record.config
         if config.network.own:
-            hostname = next(
-                (one.hostname for one in host.networks.attachments() if one.container_id == container_id), ""
-            )
+            reserved = host.networks.attachment(container_id)
+            hostname = "" if reserved is None else reserved.hostname
             host.networks.reserve(container_id, name, config.network, config.ports, hostname)
             if record.phase in ending.LIVE:
                 host.networks.refresh_names(container_id)

@@ -7,6 +7,7 @@ from typing import Final
 from limosa.engine import bundle, commits, creation, ending, journal, origins, reviving, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
+from limosa.model.commit_store import container_ref
 from limosa.model.container import Addresses, ContainerRecord, NetworkRequest, Phase
 from limosa.model.errors import LimosaError
 from limosa.model.ids import checked_name
@@ -162,7 +163,7 @@ def _lives(record: ContainerRecord, commit: CommitRecord) -> LimosaError:
 
 def move_head(host: Host, commit: CommitRecord, why: str) -> None:
     """What comes next descends from this commit; the ref's log has what was there."""
-    ref = commits.ref_of(commit.container.container_id)
+    ref = container_ref(commit.container.container_id)
     host.store.set_ref(ref, commits.identifier(commit), when_ns=host.now_ns(), why=why)
 
 

@@ -6,7 +6,7 @@ from limosa.engine import commits, origins
 from limosa.engine.host import Host
 from limosa.model import ids
 from limosa.model.commit import CommitRecord
-from limosa.model.commit_store import ObjectId
+from limosa.model.commit_store import ObjectId, container_ref
 from limosa.model.container import FIRST_HOST_ID, ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
@@ -68,7 +68,7 @@ def _ref(
 ) -> str:
     """Return the ref that is to keep a commit that comes in, "" if what is there keeps it already."""
     container_id, commit_id = record.container.container_id, commits.identifier(record)
-    ref = commits.ref_of(container_id)
+    ref = container_ref(container_id)
     latest = refs.get(ref)
     if latest is None or (latest in ancestors and container_id not in live):
         return "" if latest == commit_id else ref

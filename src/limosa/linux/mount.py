@@ -4,12 +4,12 @@ Everything here acts on the calling process's mount namespace and raises OSError
 is undone here.
 """
 
-import ctypes
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-_libc = ctypes.CDLL(None, use_errno=True)
+if TYPE_CHECKING:
+    import ctypes
 
 MS_RDONLY: Final = 0x1
 MS_NOSUID: Final = 0x2
@@ -51,26 +51,32 @@ MOUNT_ATTR_NODEV: Final = 0x4
 MOUNT_ATTR_IDMAP: Final = 0x00100000
 
 
-class _MountAttr(ctypes.Structure):
-    _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
+def _libc() -> "ctypes.CDLL":
+    # Loaded when something is mounted, not when something is looked up: ctypes takes 2 ms, and `stats` mounts nothing.
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _errno() -> int:
+    import ctypes
+
+    return ctypes.get_errno()
 
 
 def _checked(result: int, what: str) -> int:
     if result < 0:
-        number = ctypes.get_errno()
+        number = _errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
     return result
 
 
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     """Mount `source` on `target`. Source: mount(2)."""
+    import ctypes
+
     _checked(
-        _libc.mount(
+        _libc().mount(
             os.fsencode(source), os.fsencode(target), os.fsencode(fstype), ctypes.c_ulong(flags), os.fsencode(data)
         ),
         f"mount {fstype or source} on {target}",
@@ -83,7 +89,7 @@ def umount(target: str, *, lazy: bool = False) -> None:
     Raises: OSError EINVAL: it is no mount point; EBUSY: it is in use. Source: umount2(2).
     """
     flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
-    _checked(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
+    _checked(_libc().umount2(os.fsencode(target), flags), f"umount {target}")
 
 
 def bind(source: str, target: str, *, recursive: bool = False) -> None:
@@ -99,7 +105,7 @@ def set_propagation(target: str, flag: int, *, recursive: bool = False) -> None:
 def clone_tree(path: str, *, recursive: bool = False) -> int:
     """Return a descriptor of a detached bind mount of `path`. Source: open_tree(2), OPEN_TREE_CLONE."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
-    return _checked(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
+    return _checked(_libc().syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
 
 
 def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0, recursive: bool = False) -> None:
@@ -108,9 +114,11 @@ def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0, recursi
     Source: mount_setattr(2).
     Raises: OSError EINVAL: the file system cannot be idmapped.
     """
-    attributes = _MountAttr(set_flags, 0, 0, userns_fd)
+    import ctypes
+
+    attributes = (ctypes.c_uint64 * 4)(set_flags, 0, 0, userns_fd)  # attr_set, attr_clr, propagation, userns_fd
     _checked(
-        _libc.syscall(
+        _libc().syscall(
             _SYS_MOUNT_SETATTR,
             mount_fd,
             b"",
@@ -125,7 +133,7 @@ def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0, recursi
 def attach(mount_fd: int, target: str) -> None:
     """Attach a detached mount at `target`. Source: move_mount(2)."""
     _checked(
-        _libc.syscall(_SYS_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH),
+        _libc().syscall(_SYS_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH),
         f"move_mount to {target}",
     )
 
@@ -135,22 +143,22 @@ def make_filesystem(fstype: str, options: Iterable[tuple[str, str]]) -> int:
 
     Raises: OSError with the file system's own message where it gives one.
     """
-    context = _checked(_libc.syscall(_SYS_FSOPEN, os.fsencode(fstype), _FSOPEN_CLOEXEC), f"fsopen {fstype}")
+    context = _checked(_libc().syscall(_SYS_FSOPEN, os.fsencode(fstype), _FSOPEN_CLOEXEC), f"fsopen {fstype}")
     try:
         for key, value in options:
             command = _FSCONFIG_SET_STRING if value else _FSCONFIG_SET_FLAG
             argument = os.fsencode(value) if value else None
             _configured(context, command, key, argument)
         _configured(context, _FSCONFIG_CMD_CREATE, None, None)
-        return _checked(_libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0), f"fsmount {fstype}")
+        return _checked(_libc().syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0), f"fsmount {fstype}")
     finally:
         os.close(context)
 
 
 def _configured(context: int, command: int, key: str | None, value: bytes | None) -> None:
-    result = _libc.syscall(_SYS_FSCONFIG, context, command, None if key is None else os.fsencode(key), value, 0)
+    result = _libc().syscall(_SYS_FSCONFIG, context, command, None if key is None else os.fsencode(key), value, 0)
     if result < 0:
-        number = ctypes.get_errno()
+        number = _errno()
         try:
             said = os.read(context, 4096).decode(errors="replace").strip()
         except OSError:

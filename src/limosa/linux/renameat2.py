@@ -1,12 +1,10 @@
 """Exchange two names in one step."""
 
-import ctypes
 import os
 from typing import Final
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def exchange(first: str, second: str) -> None:
@@ -14,6 +12,9 @@ def exchange(first: str, second: str) -> None:
 
     Raises: OSError ENOENT: one is missing; nothing changed then. Source: rename(2), RENAME_EXCHANGE.
     """
-    if _libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), first, None, second)

@@ -1,6 +1,5 @@
 """User namespaces made only to carry an id mapping (for idmapped mounts)."""
 
-import ctypes
 import os
 import signal
 from collections.abc import Sequence
@@ -8,7 +7,6 @@ from typing import Final
 
 _CLONE_NEWUSER: Final = 0x10000000
 _PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def with_mapping(extents: Sequence[tuple[int, int, int]]) -> int:
@@ -19,14 +17,17 @@ def with_mapping(extents: Sequence[tuple[int, int, int]]) -> int:
     seccomp filter).
     Source: user_namespaces(7), mount_setattr(2) "ID-mapped mounts".
     """
+    import ctypes  # here, not above: who only asks where a container's files are needs none of it
+
+    libc = ctypes.CDLL(None, use_errno=True)
     ready_read, ready_write = os.pipe()
     parent, child = os.getpid(), os.fork()
     if child == 0:
         # Nobody else would end it, and it has copies of this process's locks.
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
-        failed = _libc.unshare(_CLONE_NEWUSER) != 0
+        failed = libc.unshare(_CLONE_NEWUSER) != 0
         os.write(ready_write, bytes([ctypes.get_errno() if failed else 0]))
         signal.pause()
         os._exit(0)

@@ -19,6 +19,11 @@ MAX_BLOB_BYTES: Final = 1 << 20
 MAX_PAGE: Final = 1 << 51  # the last page of the largest file
 
 
+def container_ref(container_id: str) -> str:
+    """Return the name of the ref of a container's latest commit."""
+    return f"containers/{container_id}"
+
+
 class Malformed(ValueError):
     """Bytes that are not what the format says. The message says what is wrong, never where they came from."""
 

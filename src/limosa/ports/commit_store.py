@@ -116,6 +116,16 @@ class RemoteWriter(Protocol):
         """Put everything on disk, then set refs. Raises: LimosaError LIM-CSTORE-005: a ref's commit did not come."""
 
 
+class CommitRefs(Protocol):
+    """The refs of a commit store, without the store: nothing here opens it, and there need not be one."""
+
+    def get(self, name: str) -> ObjectId | None:
+        """Return the commit that a ref names, None if there is no such ref.
+
+        Raises: LimosaError LIM-CSTORE-008: nothing can have that name.
+        """
+
+
 class CommitStore(Protocol):
     """All commits of a host. Several processes may use it at once."""
 

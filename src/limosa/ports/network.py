@@ -49,7 +49,26 @@ class Attachment(NamedTuple):
         return bool(self.inner.ipv4 or self.inner.ipv6)
 
 
-class Networks(Protocol):
+class NetworkRecords(Protocol):
+    """What is written down of networks, and counted: for who only looks. Nothing here makes or changes anything."""
+
+    def recorded(self) -> list[Network]:
+        """Return the networks by name; the one called "default" only if it was needed already."""
+
+    def traffic(self, init_pid: int) -> tuple[int, int]:
+        """Return the bytes that the network namespace of `init_pid` has received and sent, loopback left out.
+
+        Both are 0 if the process is gone.
+        """
+
+    def attachment(self, container_id: ContainerId) -> Attachment | None:
+        """Return what is reserved for a container, None if nothing is."""
+
+    def attachments(self) -> list[Attachment]:
+        """Return every reservation of this host, also those of containers with network none or host."""
+
+
+class Networks(NetworkRecords, Protocol):
     """Networks and attachments. Every method may be repeated after a crash; the result is the same."""
 
     def create(self, network: Network) -> Network:
@@ -144,15 +163,6 @@ class Networks(Protocol):
 
     def forget(self, container_id: ContainerId) -> None:
         """Disconnect, and give back addresses and ports. Nothing happens if there are none."""
-
-    def traffic(self, init_pid: int) -> tuple[int, int]:
-        """Return the bytes that the network namespace of `init_pid` has received and sent, loopback left out.
-
-        Both are 0 if the process is gone.
-        """
-
-    def attachments(self) -> list[Attachment]:
-        """Return every reservation of this host, also those of containers with network none or host."""
 
     def hosts_file(self, container_id: ContainerId) -> str:
         """Return the path of the container's /etc/hosts: itself and the running containers of its network.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import laboratory
 import pytest
 
-from limosa.adapters.bridge_network import BridgeNetworks
+from limosa.adapters.bridge_network.adapter import BridgeNetworks
 from limosa.model.container import Addresses, NetworkRequest, PublishedPort
 from limosa.model.ids import ContainerId
 

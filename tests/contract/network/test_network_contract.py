@@ -8,7 +8,7 @@ import laboratory
 import pytest
 from tests.fakes.network import FakeNetworks
 
-from limosa.adapters.bridge_network import BridgeNetworks
+from limosa.adapters.bridge_network.adapter import BridgeNetworks
 from limosa.linux import namespaces, sysctl
 from limosa.model.container import NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
@@ -55,6 +55,17 @@ def test_the_default_network_is_always_there(networks) -> None:
     (network,) = networks.all()
     assert network.name == "default" and network.ipv4_subnet and network.ipv6_subnet.startswith("fd")
     assert networks.all() == [network]
+
+
+def test_who_only_looks_makes_nothing(networks) -> None:
+    one = ContainerId("7" * 24)
+    assert networks.recorded() == [] and networks.attachment(one) is None
+    addresses = networks.reserve(one, "one", NetworkRequest(), (PublishedPort(18123, 80),))
+    assert [network.name for network in networks.recorded()] == ["default"] and networks.recorded() == networks.all()
+    assert networks.attachment(one) == networks.attachments()[0]
+    assert networks.attachment(one).addresses == addresses and networks.attachment(one).ports[0].host_port == 18123
+    networks.forget(one)
+    assert networks.attachment(one) is None
 
 
 def test_networks_get_subnets_of_their_own_and_names_are_taken_once(networks) -> None:

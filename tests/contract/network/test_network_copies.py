@@ -7,7 +7,8 @@ import laboratory
 import pytest
 from laboratory import ask
 
-from limosa.adapters.bridge_network import BridgeNetworks, translator
+from limosa.adapters.bridge_network import translator
+from limosa.adapters.bridge_network.adapter import BridgeNetworks
 from limosa.linux import mount
 from limosa.model.container import Addresses, NetworkRequest, PublishedPort
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import laboratory
 import pytest
 
-from limosa.adapters.bridge_network import BridgeNetworks
+from limosa.adapters.bridge_network.adapter import BridgeNetworks
 from limosa.linux import atomic_file, netlink, nftables, sysctl
 from limosa.model.container import NetworkRequest, PublishedPort
 from limosa.model.ids import ContainerId

@@ -8,7 +8,7 @@ import laboratory
 import pytest
 from laboratory import ask
 
-from limosa.adapters.bridge_network import BridgeNetworks
+from limosa.adapters.bridge_network.adapter import BridgeNetworks
 from limosa.linux import arp
 from limosa.linux.netlink import RouteSocket
 from limosa.linux.netlink_link import find_link, links

@@ -5,7 +5,8 @@ from typing import Final
 
 from limosa.adapters.bridge_network import endpoint, fabric, host_ports, name_files, reservation
 from limosa.adapters.bridge_network.host_side import HostSide, guarded, impossible
-from limosa.adapters.bridge_network.state import Book, Lease, State
+from limosa.adapters.bridge_network.recorded import RecordedNetworks
+from limosa.adapters.bridge_network.state import Lease, State
 from limosa.adapters.bridge_network.translator import Translators
 from limosa.linux import namespaces, sock_diag
 from limosa.linux import netlink_address as addr
@@ -21,7 +22,7 @@ from limosa.ports.network import DEFAULT_NETWORK, Attachment, Network
 _ALIAS: Final = "limosa:"
 
 
-class BridgeNetworks:
+class BridgeNetworks(RecordedNetworks):
     """The networks of the limosa host whose state is under `root`.
 
     The host is the network namespace in which an object is first used. `default_root` is the one whose table is
@@ -32,7 +33,7 @@ class BridgeNetworks:
         self._tag = names.host_tag(os.path.realpath(root))
         self._default_root = default_root
         table = "limosa" if default_root else f"limosa_{self._tag}"
-        self._book = Book(f"{root}/networks")
+        super().__init__(root)
         self._host = HostSide(self._book, self._tag, table)
         self._translators = Translators(self._book.directory)
 
@@ -182,14 +183,6 @@ class BridgeNetworks:
         with self._book.changing() as state:
             state.drop_lease(container_id)
         name_files.remove(self._book.directory, container_id)
-
-    def traffic(self, init_pid: int) -> tuple[int, int]:
-        """See the port."""
-        return namespaces.traffic(init_pid)
-
-    def attachments(self) -> list[Attachment]:
-        """See the port."""
-        return [lease.attachment for lease in self._book.read().leases()]
 
     # -- interfaces
 
