@@ -40,6 +40,7 @@ class Program(NamedTuple):
     stop_status: int = 0
     logs_say: str = ""  # a pattern of what the program says at its end
     slow: bool = False
+    unchecked: bool = False  # not held against a full copy (docs/adr/0032): that walks every page that is reserved
 
 
 def _http(path: str) -> str:
@@ -265,6 +266,7 @@ PROGRAMS: Final = (
         damage=f"{_BANK} 'update account set balance = 0'",
         logs_say="Shutdown complete",
         slow=True,
+        unchecked=True,  # it reserves 8 TB
     ),
     Program(
         name="memcached",
