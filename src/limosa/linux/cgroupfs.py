@@ -5,7 +5,6 @@ Source: cgroups(7); Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/
 
 import errno
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -179,6 +178,8 @@ def signal_members(members: Callable[[], list[int]], signal_number: int) -> int:
     The list is read again while the processes are held by pidfd, so a number that was reused by somebody else in the
     meantime is never signalled. Source: pidfd_open(2), pidfd_send_signal(2).
     """
+    import signal  # two thirds of a millisecond of enumerations, for who kills
+
     held = []
     try:
         for pid in members():

@@ -5,7 +5,6 @@ serves the rest.  Nothing is ever passed to a shell.
 """
 
 import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -125,6 +124,8 @@ def spawn(
     left inheritable: criu loses its own among many (docs/adr/0003), and conmon would hold them for as long as it lives.
     Source: posix_spawn(3).
     """
+    import signal
+
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, here, there) for here, there in files]
     actions += [(os.POSIX_SPAWN_CLOSE, other) for other in _inheritable() - {there for _, there in files}]
     return os.posix_spawn(
@@ -157,6 +158,8 @@ def wait(pid: int) -> int:
 
 def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     """Become `argv` (an absolute path first). Raises: OSError: it cannot be executed; this process goes on."""
+    import signal
+
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execve(argv[0], list(argv), dict(env))
 

@@ -1,7 +1,6 @@
 """User namespaces made only to carry an id mapping (for idmapped mounts)."""
 
 import os
-import signal
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,6 +17,7 @@ def with_mapping(extents: Sequence[tuple[int, int, int]]) -> int:
     Source: user_namespaces(7), mount_setattr(2) "ID-mapped mounts".
     """
     import ctypes  # here, not above: who only asks where a container's files are needs none of it
+    import signal
 
     libc = ctypes.CDLL(None, use_errno=True)
     ready_read, ready_write = os.pipe()

@@ -1,7 +1,6 @@
 """The hybrid layout: every v1 controller is a hierarchy of its own, and v2 beside them holds what is left."""
 
 import errno
-import signal
 import time
 from typing import Final
 
@@ -15,6 +14,7 @@ from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.cgroups import CgroupUsage
 
+_SIGKILL: Final = 9
 _STATE: Final = "freezer.state"
 _FREEZE_TO_KILL_SECONDS: Final = 0.1
 _FIRST_STEP_SECONDS: Final = 0.0002
@@ -104,10 +104,10 @@ class HybridCgroups(ContainerGroups):
         with self._gone_is_fine():
             if directory := self._directory("freezer", container_id):
                 self._freeze(container_id, min(timeout_s, _FREEZE_TO_KILL_SECONDS))
-                cgroupfs.signal_members(lambda: self.processes(container_id), signal.SIGKILL)
+                cgroupfs.signal_members(lambda: self.processes(container_id), _SIGKILL)
                 for group in cgroupfs.groups(directory):
                     cgroupfs.write(f"{group}/{_STATE}", "THAWED")
-        cgroupfs.signal_members(lambda: self.processes(container_id), signal.SIGKILL)
+        cgroupfs.signal_members(lambda: self.processes(container_id), _SIGKILL)
 
 
 def _in_order(writes: list[settings.Write]) -> list[settings.Write]:

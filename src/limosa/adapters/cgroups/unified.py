@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 from typing import Final
 
 from limosa.adapters.cgroups import settings
@@ -15,6 +14,7 @@ from limosa.model.ids import ContainerId
 from limosa.ports.cgroups import CgroupUsage
 
 CONTROLLERS: Final = ("cpuset", "cpu", "io", "memory", "pids")
+_SIGKILL: Final = 9
 _THAW_SECONDS: Final = 1.0
 
 
@@ -92,7 +92,7 @@ class UnifiedCgroups(ContainerGroups):
             if os.path.exists(f"{directory}/cgroup.kill"):
                 cgroupfs.write(f"{directory}/cgroup.kill", "1")
             else:  # before 5.14; a frozen process of v2 can be killed
-                cgroupfs.signal_members(lambda: self.processes(container_id), signal.SIGKILL)
+                cgroupfs.signal_members(lambda: self.processes(container_id), _SIGKILL)
             cgroupfs.wait_for_event(f"{directory}/cgroup.events", "populated", "0", timeout_s)
 
 
