@@ -9,10 +9,12 @@ SWAPPED: Final = 1 << 62
 FILE: Final = 1 << 61  # a page of a file, or shared memory
 GUARD: Final = 1 << 58  # Linux 6.15: not there, and a fault to touch
 SOFT_DIRTY: Final = 1 << 55
-_PAGE_BYTES: Final = 4096
+PAGE_BYTES: Final = 4096
 _ENTRY_BYTES: Final = 8
 _CLEAR_SOFT_DIRTY: Final = b"4"
 PART_PAGES: Final = 1 << 17
+_SWAP_TYPE: Final = 0x1F
+_MARKER_TYPE: Final = 31  # the last type, of no swap space (SWP_PTE_MARKER in Linux include/linux/swap.h)
 
 
 def entries(pagemap: int, first: int, end: int) -> "array[int]":
@@ -21,10 +23,19 @@ def entries(pagemap: int, first: int, end: int) -> "array[int]":
     `pagemap` is a descriptor of /proc/PID/pagemap.
     """
     found: array[int] = array("Q")
-    wanted = (end - first) // _PAGE_BYTES * _ENTRY_BYTES
-    data = os.pread(pagemap, wanted, first // _PAGE_BYTES * _ENTRY_BYTES)
+    wanted = (end - first) // PAGE_BYTES * _ENTRY_BYTES
+    data = os.pread(pagemap, wanted, first // PAGE_BYTES * _ENTRY_BYTES)
     found.frombytes(data[: len(data) - len(data) % _ENTRY_BYTES])
     return found
+
+
+def is_marker(flags: int) -> bool:
+    """Say whether nothing is there but a note of the kernel's: that a page of a file's private mapping was protected.
+
+    It looks swapped out. The page was discarded since: a program sees the file again, or nothing if the file was cut.
+    Only who may see swap types can tell (CAP_SYS_ADMIN); for others it is False.
+    """
+    return flags & SWAPPED != 0 and not flags & PRESENT and flags & _SWAP_TYPE == _MARKER_TYPE
 
 
 def soft_dirty_works() -> bool:
@@ -32,15 +43,15 @@ def soft_dirty_works() -> bool:
     import ctypes
     import mmap
 
-    page = mmap.mmap(-1, _PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    page = mmap.mmap(-1, PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     first = ctypes.addressof(ctypes.c_char.from_buffer(page))
     descriptor = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     try:
         page[0] = 1
         clear_soft_dirty(os.getpid())
-        cleared = entries(descriptor, first, first + _PAGE_BYTES)
+        cleared = entries(descriptor, first, first + PAGE_BYTES)
         page[0] = 2
-        written = entries(descriptor, first, first + _PAGE_BYTES)
+        written = entries(descriptor, first, first + PAGE_BYTES)
     finally:
         os.close(descriptor)
     return not cleared[0] & SOFT_DIRTY and bool(written[0] & SOFT_DIRTY)

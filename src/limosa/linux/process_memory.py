@@ -1,5 +1,6 @@
 """Memory of other processes, by its mappings. Source: proc_pid_smaps(5), proc_pid_mem(5), process_vm_readv(2)."""
 
+import errno
 import os
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,7 @@ from limosa.model.value import NamedTuple
 if TYPE_CHECKING:
     from array import array
 
+_PAGE_BYTES: Final = 4096
 _BLOCK_BYTES: Final = 1 << 20
 _IOV_MAX: Final = 1024
 _OF_THE_KERNEL: Final = ("[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]")
@@ -114,12 +116,20 @@ def _flagged(lines: Iterator[str], wanted: Collection[str]) -> Iterator[tuple[in
 
 
 def fill_with_zeros(pid: int, first: int, size_bytes: int) -> None:
-    """Write zeros over a range of a process's memory, whatever its protection. Raises: OSError."""
+    """Write zeros over a range of a process's memory, whatever its protection. Raises: OSError.
+
+    Where nobody can write, since a guard page or nothing is there (EIO), nothing is to be wiped either.
+    """
     zeros = bytes(min(size_bytes, _BLOCK_BYTES))
     descriptor = os.open(f"/proc/{pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
     try:
         done = 0
         while done < size_bytes:
-            done += os.pwrite(descriptor, zeros[: size_bytes - done], first + done)
+            try:
+                done += os.pwrite(descriptor, zeros[: size_bytes - done], first + done)
+            except OSError as failed:
+                if failed.errno != errno.EIO:
+                    raise
+                done += _PAGE_BYTES  # a write ends before such a page, or begins with it
     finally:
         os.close(descriptor)

@@ -1,17 +1,20 @@
 """Any mixture of memory that was followed and memory that criu dumped comes back as it was."""
 
 import os
+import random
 import struct
 from array import array
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.commit_store import FakeCommitStore
 
-from limosa.adapters.criu import pagemap
+from limosa.adapters.criu import mapped, pagemap, schema
 from limosa.adapters.criu.archive import CriuImageArchive
 from limosa.model.commit_store import Commit, Manifest, ObjectId
+from limosa.model.errors import LimosaError
 from limosa.ports.written_pages import ProcessMemory
 
 PAGE = 4096
@@ -20,6 +23,21 @@ PAGES = 60
 
 def content(number: int) -> bytes:
     return struct.pack("<Q", number) * 512
+
+
+PRIVATE = 1 | 1 << 9
+SHARED = 1 | 1 << 8
+GUARD = 1 << 16
+
+
+def mm_image(mappings: list[tuple[int, int, int]]) -> bytes:
+    """What criu writes of a process with mappings (first page, end, status)."""
+    entries = [
+        {1: first * PAGE, 2: end * PAGE, **dict.fromkeys((3, 4, 5, 6), 0), 7: status, 8: 0}
+        for first, end, status in mappings
+    ]
+    body = schema.encode("mm_entry", {**dict.fromkeys(range(1, 13), 0), 13: [], 14: entries})
+    return struct.pack("<III", 0x54564319, 0x57492820, len(body)) + body
 
 
 def runs_of(pages: set[int]) -> list[tuple[int, int]]:
@@ -50,6 +68,8 @@ def images(directory: str, pages: dict[int, int], order: Any) -> None:
     runs = runs_of(set(pages))
     order.shuffle(runs)
     os.mkdir(directory)
+    with open(f"{directory}/mm-7.img", "wb") as file:
+        file.write(mm_image([(1, PAGES + 1, PRIVATE)]))
     with open(f"{directory}/pagemap-7.img", "wb") as file:
         file.write(pagemap.encode(pagemap.Pagemap(3, runs)))
     if runs:
@@ -112,3 +132,49 @@ def test_any_mixture_comes_back(tmp_path_factory, before, now, followed, written
     memory = ProcessMemory(7, ranges, memoryview(everything), since_parent=False)
     commit = commit_of(store, f"{directory}/two", [memory], parent)
     assert back(store, commit, f"{directory}/again") == {page: content(number) for page, number in truth.items()}
+
+
+@pytest.mark.parametrize(
+    ("mappings", "followed", "why"),
+    [
+        ([(1, 20, PRIVATE)], [(15, 25)], "page 0x14000 is in no private mapping of it"),
+        ([(1, 10, PRIVATE), (10, 20, SHARED)], [(2, 4), (8, 12)], "page 0xa000 is in no private mapping of it"),
+        ([(1, 10, PRIVATE), (12, 20, PRIVATE)], [(8, 14)], "page 0xa000 is in no private mapping of it"),
+        ([(4, 9, PRIVATE), (1, 3, GUARD)], [(1, 2)], "page 0x1000 is in no private mapping of it"),
+        ([(1, 20, PRIVATE)], [(1, 3), (8, 9), (2, 4)], "page 0x2000 is there twice"),
+    ],
+)
+def test_what_could_not_be_restored_is_not_kept(
+    tmp_path: Any, mappings: list[tuple[int, int, int]], followed: list[tuple[int, int]], why: str
+) -> None:
+    directory = f"{tmp_path}/dump"
+    images(directory, {}, random.Random(1))
+    with open(f"{directory}/mm-7.img", "wb") as file:
+        file.write(mm_image(mappings))
+    ranges: array[int] = array("Q")
+    for first, end in followed:
+        ranges.extend((first * PAGE, end * PAGE, 1))
+    data = memoryview(bytes(sum(end - first for first, end in followed) * PAGE))
+    store = FakeCommitStore()
+    with pytest.raises(LimosaError) as refused:
+        commit_of(store, directory, [ProcessMemory(7, ranges, data, since_parent=False)], None)
+    assert refused.value.code == "LIM-TRACK-003"
+    assert refused.value.cause == why
+    assert not store.refs()
+
+
+@given(st.lists(st.tuples(st.integers(1, 1 << 34), st.integers(1, 1 << 20)), max_size=40))
+def test_mappings_are_read_as_they_are_written(spans: list[tuple[int, int]]) -> None:
+    mappings = [(first, first + count, PRIVATE) for first, count in sorted(spans)]
+    apart = [one for at, one in enumerate(mappings) if all(end <= one[0] for _, end, _ in mappings[:at])]
+    found = mapped.private(mm_image([*apart, (1, 2, GUARD)]))
+    assert {page for first, count in found for page in (first, first + count)} <= {
+        page for first, end, _ in apart for page in (first, end)
+    }
+    assert sum(count for _, count in found) == sum(end - first for first, end, _ in apart)
+
+
+def test_no_mm_image_is_an_error() -> None:
+    for data in (b"", b"x" * 40, mm_image([])[:-1], mm_image([]) + b"x"):
+        with pytest.raises(ValueError):
+            mapped.private(data)

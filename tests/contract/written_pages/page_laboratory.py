@@ -141,7 +141,7 @@ def memory(pid: int) -> dict[int, bytes]:
             if not mapping.of_program:
                 continue
             for number, flags in enumerate(pagemap.entries(descriptor, mapping.first, mapping.end)):
-                if flags & (pagemap.PRESENT | pagemap.SWAPPED) and not flags & pagemap.FILE:
+                if flags & (pagemap.PRESENT | pagemap.SWAPPED) and not flags & pagemap.FILE and not gone(flags):
                     address = mapping.first + number * PAGE
                     try:
                         found[address // PAGE] = os.pread(memory_file, PAGE, address)
@@ -151,6 +151,11 @@ def memory(pid: int) -> dict[int, bytes]:
         os.close(descriptor)
         os.close(memory_file)
     return found
+
+
+def gone(flags: int) -> bool:
+    """Say whether of a page only the marker is left that it was protected: a swap type that no swap space has."""
+    return flags & pagemap.SWAPPED != 0 and flags & 31 == 31
 
 
 def of_the_dump(pid: int) -> set[int]:

@@ -108,6 +108,19 @@ def test_mappings_of_files(committer: Committer, actor: Actor, tmp_path: Any) ->
     committer.commit()
 
 
+def test_a_file_that_is_cut_takes_private_pages_along(committer: Committer, actor: Actor, tmp_path: Any) -> None:
+    path = f"{tmp_path}/file"
+    with open(path, "wb") as file:
+        file.write(os.urandom(40 * 4096))
+    actor.do(f"f = os.open({path!r}, os.O_RDWR)", "p = area(40, flags=PRIVATE, descriptor=f)", "fill(p, 40)")
+    committer.commit()
+    actor.do("os.ftruncate(f, 20 * PAGE)", "write(p, 3, 2)")
+    for _ in range(2):
+        committer.commit()
+    actor.do("os.ftruncate(f, 40 * PAGE)", "write(p, 30, 3)", "libc.madvise(p + 5 * PAGE, PAGE, DONTNEED)")
+    committer.commit()
+
+
 def test_memory_that_the_kernel_writes(committer: Committer, actor: Actor, tmp_path: Any) -> None:
     path = f"{tmp_path}/file"
     with open(path, "wb") as file:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from limosa.adapters.criu import core, followed, pagemap
+from limosa.adapters.criu import core, followed, mapped, pagemap
 from limosa.linux import files
 from limosa.model.commit_contents import CommittedProcess
 from limosa.model.commit_store import (
@@ -118,11 +118,14 @@ def _followed_entries(
 ) -> dict[bytes, Entry]:
     with open(f"{criu_images}/{name}", "rb") as file:
         found = pagemap.parse(file.read())
+    with open(f"{criu_images}/mm-{memory.pid}.img", "rb") as file:
+        runs = followed.runs(found, memory)
+        mapped.require(memory.pid, file.read(), runs)
     before = parent.entry(MEMORY_PREFIX + name.encode()) if parent is not None else None
     base = before.content.pages if before is not None and isinstance(before.content, Paged) else PageMap()
     with _pages_view(criu_images, found) as view:
         pages = followed.page_map(writer, found, view, memory, base)
-    data = followed.image(found, memory)
+    data = pagemap.encode(pagemap.Pagemap(found.pages_id, runs))
     return {
         IMAGE_PREFIX + name.encode(): Entry(content=_small(writer, data)),
         MEMORY_PREFIX + name.encode(): Entry(content=Paged(pages)),

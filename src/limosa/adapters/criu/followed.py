@@ -1,4 +1,4 @@
-"""Memory of which a part is in criu's images and a part was read by limosa: one page map, and one pagemap image."""
+"""Memory of which a part is in criu's images and a part was read by limosa: one page map, and one list of runs."""
 
 import heapq
 
@@ -34,11 +34,11 @@ def page_map(
     return writer.put_pages(base, writes, gone)
 
 
-def image(dumped: pagemap.Pagemap, memory: ProcessMemory) -> bytes:
-    """Return the pagemap image of all of a process's pages, in the order of their addresses."""
+def runs(dumped: pagemap.Pagemap, memory: ProcessMemory) -> list[page_runs.Run]:
+    """Return where all of a process's pages are, in the order of their addresses."""
     present = memory.present()
     rest = ((first, n_pages) for first, n_pages, _ in _rest(dumped, present))
-    return pagemap.encode(pagemap.Pagemap(dumped.pages_id, list(heapq.merge(present, rest))))
+    return list(heapq.merge(present, rest))
 
 
 def _rest(dumped: pagemap.Pagemap, present: list[page_runs.Run]) -> list[page_runs.Placed]:

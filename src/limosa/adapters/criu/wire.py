@@ -1,7 +1,8 @@
 """Protocol buffers as far as CRIU's RPC needs them: varints, and length-delimited strings and messages.
 
 A message is described by a table: field number -> (name, kind), with kind "int", "bool", "str", or another table.
-A name is repeated by giving a list.  Source: Protocol Buffers "Encoding"; CRIU images/rpc.proto.
+A name is repeated by giving a list; in a table, a kind in a list is that of a field that is repeated.
+Source: Protocol Buffers "Encoding"; CRIU images/rpc.proto.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ def encode(table: Table, values: Mapping[str, Any]) -> bytes:
 
 
 def decode(table: Table, data: bytes) -> dict[str, Any]:
-    """Return the fields that `table` knows, the last of each; others are skipped. Raises: WireError."""
+    """Return the fields that `table` knows, the last of each, or all if it is repeated. Raises: WireError."""
     found: dict[str, Any] = {}
     place = 0
     while place < len(data):
@@ -52,7 +53,10 @@ def decode(table: Table, data: bytes) -> dict[str, Any]:
             raise WireError(f"wire type {wire_type} is none of CRIU's")
         if number in table:
             name, kind = table[number]
-            found[name] = _value(kind, value)
+            if isinstance(kind, list):
+                found.setdefault(name, []).append(_value(kind[0], value))
+            else:
+                found[name] = _value(kind, value)
     return found
 
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import compress
 from typing import Final
 
-from limosa.adapters.written_pages import ahead, holder, witness
+from limosa.adapters.written_pages import ahead, discarded, holder, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import NOBODY, FollowedProcess, Record, Records
 from limosa.adapters.written_pages.inside import pid_inside
@@ -260,7 +260,7 @@ class _Following:
 
     def _memory(self, pid: int, one: FollowedProcess | None) -> ProcessMemory | None:
         try:
-            ranges = self._scan(pid, all_of=WP_ALLOWED, protect=one is not None)
+            ranges = discarded.left_out(pid, self._scan(pid, all_of=WP_ALLOWED, protect=one is not None))
         except ProcessLookupError:  # it has ended and nobody has waited for it
             return None
         if not ranges:
@@ -294,10 +294,10 @@ _MARKS: Final = {0: 0, WRITTEN: 1, WRITTEN | SWAPPED: 1, SWAPPED: _UNSURE}
 def _settle_unsure(pid: int, starts: "array[int]", ends: "array[int]", marks: "array[int]") -> None:
     """Decide about pages that are swapped out and not written.
 
-    In a private mapping of a file such a page may also be one that was discarded (MADV_DONTNEED): the kernel leaves a
-    marker that looks the same, and what the process sees there is the file again. So it counts as written.
+    In a private mapping of a file such a page may also be one that was discarded, where the kernel does not let us see
+    its marker: what the process sees there is the file again. So it counts as written.
     """
-    of_files = [(one.first, one.end) for one in process_memory.mappings(pid) if one.private and one.name[:1] == "/"]
+    of_files = discarded.of_files(pid)
     for at, mark in enumerate(marks):
         if mark == _UNSURE:
             marks[at] = any(first < ends[at] and starts[at] < end for first, end in of_files)

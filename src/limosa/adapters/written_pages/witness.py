@@ -37,7 +37,7 @@ def ranges(pid: int, mark: int) -> "array[int]":
 def _add(found: "array[int]", first: int, flags: "array[int]", mark: int) -> None:
     address = first
     for flag in flags:
-        if flag & _IN_MEMORY and not flag & _NOT_OWN:
+        if flag & _IN_MEMORY and not flag & _NOT_OWN and not pagemap.is_marker(flag):
             marked = 1 if flag & mark else 0
             if found and found[-2] == address and found[-1] == marked:
                 found[-2] = address + _PAGE_BYTES
