@@ -241,15 +241,15 @@ def test_inspect_tells_addresses_mounts_and_state(box: Limosa) -> None:
 
 
 def test_events_are_followed_as_they_happen(box: Limosa) -> None:
-    argv = [LIMOSA, "--root", box.root, "events", "-f", "--json", "--since", "1s", "--filter", "name=web"]
+    argv = [LIMOSA, "--root", box.root, "events", "-f", "--json", "--since", "1s", "--filter", "name=followed"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
-        box("run", "-d", "--name", "web", *QUIET, "pg", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done")
-        commit = box("checkpoint", "web").strip()
+        box("run", "-d", "--name", "followed", *QUIET, "pg", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done")
+        commit = box("checkpoint", "followed").strip()
         box("fork", "--name", "copy", commit)
-        box("stop", "web")
-        box("start", "web")
-        box("rm", "-f", "web")
+        box("stop", "followed")
+        box("start", "followed")
+        box("rm", "-f", "followed")
         seen = [json.loads(follower.stdout.readline()) for _ in range(8)]
         follower.terminate()
     assert [event["action"] for event in seen[:4]] == ["create", "start", "checkpoint", "stop"]
