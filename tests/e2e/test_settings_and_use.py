@@ -244,7 +244,8 @@ def test_events_are_followed_as_they_happen(box: Limosa) -> None:
     argv = [LIMOSA, "--root", box.root, "events", "-f", "--json", "--since", "1s", "--filter", "name=followed"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
-        box("run", "-d", "--name", "followed", *QUIET, "pg", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done")
+        beat = "trap 'exit 3' TERM; while :; do sleep 0.1; done"
+        box("run", "-d", "--name", "followed", *QUIET, "pg", "sh", "-c", beat)
         commit = box("checkpoint", "followed").strip()
         box("fork", "--name", "copy", commit)
         box("stop", "followed")
