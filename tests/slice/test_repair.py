@@ -93,7 +93,11 @@ class Rules:
 def fact(defines: Collection[bytes] = (), added: Collection[bytes] = ()) -> Facts:
     none: frozenset[bytes] = frozenset()
     words = frozenset(added) | frozenset(defines)
-    return Facts(words, none, words, none, words, none, none, none, none, none, none, "", "", frozenset(defines), none, ((), ()), False, False, False)  # fmt: skip  # noqa: E501
+    return Facts(
+        added=words, removed=none, fresh=words, stale=none, novel=words, gone=none, fresh_here=none, stale_here=none,
+        parts=none, pieces=none, context=none, lines_in=none, lines_out=none, around="", outer="",
+        defines=frozenset(defines), drops=none, edit=((), ()), imports=False, comments=False, blank=False,
+    )  # fmt: skip
 
 
 def settle(facts: list[Facts], groups: list[list[int]], rule: Callable[[set[int]], str]) -> tuple[list[Slice], Graph]:

@@ -70,6 +70,10 @@ class Nft:
             self._library.nft_ctx_free(self._context)
         self._library = self._context = None
 
+    def __del__(self) -> None:
+        # The library waits with select(2): in a process with 1024 of these open it aborts.
+        self.close()
+
     def run(self, commands: str) -> list[dict[str, Any]]:
         """Execute `commands` (nft's language, one a line) as one transaction and return what it printed.
 
