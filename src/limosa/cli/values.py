@@ -346,23 +346,21 @@ def retention(text: str) -> "Keep":
 
 def seconds(text: str) -> float:
     """Return a number of seconds, 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < 1 << 20:
-        raise arguments.wrong(f"{text!r} is no number of seconds: use 0 or more")
-    return value
+    return _number_of(text, "seconds")
 
 
 def days(text: str) -> float:
     """Return a number of days, 0 or more."""
+    return _number_of(text, "days")
+
+
+def _number_of(text: str, unit: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1
     if not 0 <= value < 1 << 20:
-        raise arguments.wrong(f"{text!r} is no number of days: use 0 or more")
+        raise arguments.wrong(f"{text!r} is no number of {unit}: use 0 or more")
     return value
 
 

@@ -16,7 +16,7 @@ from limosa.engine.host import Host
 from limosa.model import codec, handover, peer_protocol
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import container_ref
-from limosa.model.container import ContainerRecord
+from limosa.model.container import ContainerRecord, Phase
 from limosa.model.errors import LimosaError
 from limosa.model.handover import FAILED, LOST, OK, Ask, Do, Outcome, SourceProgram, Step, Write
 from limosa.model.migration import MigrationEntry
@@ -182,16 +182,21 @@ class Giving:
             step = program.send(self.perform(step))
         return step
 
+    def _locked(self, *phases: Phase) -> ContainerRecord | None:
+        """Lock it and return its record; None if it is gone or in another phase: all is done then."""
+        try:
+            self._lock()
+            record = self.host.containers.load(self.entry.container_id)
+        except LimosaError as gone:
+            ending.unless_gone(gone)
+            return None
+        return record if record.phase in phases else None
+
     def _wake(self) -> str:
         """Bring it back here, whatever there is of it."""
         host, container_id = self.host, self.entry.container_id
-        try:
-            self._lock()
-            record = host.containers.load(container_id)
-        except LimosaError as gone:
-            ending.unless_gone(gone)
-            return OK
-        if record.phase != "migrating":
+        record = self._locked("migrating")
+        if record is None:
             return OK
         process = ending.process_of(record)
         if ending.this_boot(host, record):
@@ -245,14 +250,9 @@ class Giving:
         host.storage.drop_snapshot(self.entry.container_id, commit.snapshot)
 
     def _remove(self) -> str:
-        host, container_id = self.host, self.entry.container_id
-        try:
-            self._lock()
-            record = host.containers.load(container_id)
-        except LimosaError as gone:
-            ending.unless_gone(gone)
-            return OK
-        if record.phase not in ("migrating", "removing"):
+        host = self.host
+        record = self._locked("migrating", "removing")
+        if record is None:
             return OK
         journal.note(host, "migrate", record, f"to {self.entry.peer_name}")
         if self.entry.keep:

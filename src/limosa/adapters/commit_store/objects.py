@@ -2,7 +2,8 @@
 
 import os
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
 
 from limosa.adapters.commit_store import failures, record
 from limosa.adapters.commit_store.hashing import Hasher
@@ -14,6 +15,7 @@ _MAX_OPEN_PACKS: Final = 64
 _MAX_DIRECTORIES: Final = 1 << 14
 
 Pages = list[memoryview | None]
+Parsed = TypeVar("Parsed")
 
 
 class _Stored(NamedTuple):
@@ -69,28 +71,15 @@ class ObjectReader:
         if pages is not None and not (frame in self._lacking and self._has_more(frame, pages)):
             self._frames.move_to_end(frame)
             return pages
-        for attempt in (0, 1):
-            place = self._index.place(frame)
-            if place is None or place.kind != "frame":
-                raise failures.missing(frame)
-            try:
-                header, data = self._record(place.pack, place.offset, place.record_bytes)
-                if header.record_id != frame or header.kind != record.FRAME:
-                    raise Malformed("another record stands there")
-                pages = record.frame_pages(self._hasher, header, data)
-            except FileNotFoundError:
-                if attempt:
-                    raise failures.missing(frame) from None
-                continue
-            except (Malformed, OSError) as why:
-                raise failures.damaged(frame, f"{place.pack} at {place.offset}: {why}") from why
-            self._frames[frame] = pages
-            if header.plain_bytes < header.members * PAGE_BYTES:
-                self._lacking.add(frame)
-            self._cached_bytes += header.plain_bytes
-            self._shrink()
-            return pages
-        raise AssertionError
+        header, pages = self._frame_record(
+            frame, lambda header, data: (header, record.frame_pages(self._hasher, header, data))
+        )
+        self._frames[frame] = pages
+        if header.plain_bytes < header.members * PAGE_BYTES:
+            self._lacking.add(frame)
+        self._cached_bytes += header.plain_bytes
+        self._shrink()
+        return pages
 
     def pages(self, frame: ObjectId, slot: int, n_pages: int) -> memoryview:
         """Return `n_pages` of a frame from `slot` on. Raises: as `read`, also for one that a collection dropped."""
@@ -109,6 +98,19 @@ class ObjectReader:
         return stored.payload[first * PAGE_BYTES : (first + n_pages) * PAGE_BYTES]
 
     def _read_stored(self, frame: ObjectId) -> _Stored:
+        def parsed(header: record.Header, data: bytes) -> tuple[record.Header, _Stored]:
+            dropped = tuple(record.parse_frame_directory(header, data).dropped)
+            return header, _Stored(memoryview(record.plain(header, data)), dropped, header.members)
+
+        header, found = self._frame_record(frame, parsed)
+        before = self._stored.pop(frame, None)
+        self._cached_bytes += header.plain_bytes - (len(before.payload) if before else 0)
+        self._stored[frame] = found
+        self._shrink()
+        return found
+
+    def _frame_record(self, frame: ObjectId, parse: Callable[[record.Header, bytes], Parsed]) -> Parsed:
+        """Return what `parse` makes of a frame's header and data. Raises: as `read`, also if `parse` says Malformed."""
         for attempt in (0, 1):
             place = self._index.place(frame)
             if place is None or place.kind != "frame":
@@ -117,19 +119,12 @@ class ObjectReader:
                 header, data = self._record(place.pack, place.offset, place.record_bytes)
                 if header.record_id != frame or header.kind != record.FRAME:
                     raise Malformed("another record stands there")
-                dropped = tuple(record.parse_frame_directory(header, data).dropped)
-                found = _Stored(memoryview(record.plain(header, data)), dropped, header.members)
+                return parse(header, data)
             except FileNotFoundError:  # a collection moved it meanwhile: look again
                 if attempt:
                     raise failures.missing(frame) from None
-                continue
             except (Malformed, OSError) as why:
                 raise failures.damaged(frame, f"{place.pack} at {place.offset}: {why}") from why
-            before = self._stored.pop(frame, None)
-            self._cached_bytes += header.plain_bytes - (len(before.payload) if before else 0)
-            self._stored[frame] = found
-            self._shrink()
-            return found
         raise AssertionError
 
     def _has_more(self, frame: ObjectId, pages: Pages) -> bool:

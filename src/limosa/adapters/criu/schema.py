@@ -8,7 +8,7 @@ import functools
 import os
 from typing import Any, Final
 
-from limosa.adapters.criu.wire import WireError
+from limosa.adapters.criu.wire import WireError, varint
 from limosa.model.value import NamedTuple
 
 _MOST_DEPTH: Final = 40  # of groups below groups in cgroup.img; every other message is flat beside it
@@ -147,21 +147,12 @@ def encode(name: str, message: Message) -> bytes:
             if kind in _FIXED_BYTES:
                 out += _tag(number, kind) + item.to_bytes(_FIXED_BYTES[kind], "little")
             elif kind == "i":
-                out += _tag(number, kind) + _number(item)
+                out += _tag(number, kind) + varint(item)
             else:
                 body = item if kind == "s" else encode(kind, item)
-                out += _tag(number, kind) + _number(len(body)) + body
+                out += _tag(number, kind) + varint(len(body)) + body
     return bytes(out)
 
 
 def _tag(number: int, kind: str) -> bytes:
-    return _number(number << 3 | _WIRE_TYPES.get(kind, _DELIMITED))
-
-
-def _number(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return varint(number << 3 | _WIRE_TYPES.get(kind, _DELIMITED))

@@ -27,10 +27,10 @@ def encode(table: Table, values: Mapping[str, Any]) -> bytes:
         kind = table[number][1]
         for item in value if isinstance(value, (list, tuple)) else (value,):
             if kind in ("int", "bool"):
-                out += _varint(number << 3 | _VARINT) + _varint(int(item) & 0xFFFFFFFFFFFFFFFF)
+                out += varint(number << 3 | _VARINT) + varint(int(item) & 0xFFFFFFFFFFFFFFFF)
             else:
                 body = item.encode() if kind == "str" else encode(kind, item)
-                out += _varint(number << 3 | _DELIMITED) + _varint(len(body)) + body
+                out += varint(number << 3 | _DELIMITED) + varint(len(body)) + body
     return bytes(out)
 
 
@@ -70,7 +70,8 @@ def _value(kind: Any, value: Any) -> Any:
     return value.decode(errors="replace") if kind == "str" else decode(kind, value)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number, 0 or more, as protobuf writes it: seven bits a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

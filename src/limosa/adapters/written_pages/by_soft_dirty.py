@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from limosa.adapters.written_pages import witness
+from limosa.adapters.written_pages import failures, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import FollowedProcess, Record, Records
 from limosa.adapters.written_pages.inside import pid_inside
 from limosa.linux import pagemap, process
-from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.written_pages import ProcessMemory
 
@@ -68,13 +67,7 @@ class _Following:
                 pagemap.clear_soft_dirty(pid)
                 self._captured.append(one)
         except OSError as failed:
-            raise LimosaError(
-                "LIM-TRACK-001",
-                "the memory that was written since the last commit cannot be read",
-                state="nothing of this commit is kept",
-                cause=str(failed),
-                hint="try again: the next commit copies everything",
-            ) from failed
+            raise failures.unreadable(failed) from failed
         return memories
 
     def _memory(self, pid: int, ranges: "array[int]") -> ProcessMemory:

@@ -13,13 +13,12 @@ from contextlib import ExitStack, contextmanager
 from itertools import compress
 from typing import Final
 
-from limosa.adapters.written_pages import ahead, discarded, holder, witness
+from limosa.adapters.written_pages import ahead, discarded, failures, holder, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import NOBODY, FollowedProcess, Record, Records
 from limosa.adapters.written_pages.inside import pid_inside
 from limosa.linux import pagemap_scan, process, process_memory, userfaultfd
 from limosa.linux.pagemap_scan import FILE, PRESENT, SWAPPED, WP_ALLOWED, WRITTEN, ZERO
-from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.written_pages import EarlierCopy, ProcessMemory
 
@@ -249,13 +248,7 @@ class _Following:
                 if one is not None:
                     self._captured.append(one)
         except OSError as failed:
-            raise LimosaError(
-                "LIM-TRACK-001",
-                "the memory that was written since the last commit cannot be read",
-                state="nothing of this commit is kept",
-                cause=str(failed),
-                hint="try again: the next commit copies everything",
-            ) from failed
+            raise failures.unreadable(failed) from failed
         return memories
 
     def _memory(self, pid: int, one: FollowedProcess | None) -> ProcessMemory | None:
