@@ -3,6 +3,7 @@
 docs/adr/0003 freezes the design that this test proves.
 """
 
+import json
 import os
 import re
 import signal
@@ -158,12 +159,15 @@ def test_a_checkpoint_refuses_a_running_exec_session(limosa: Limosa, postgresql_
     limosa("run", "-d", "--name", "box", "--network", "none", "pg", "sleep", "1000")
     argv = [LIMOSA, "--root", limosa.root, "exec", "box", "sh", "-c", "echo inside; exec sleep 999"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as session:
-        assert session.stdout is not None
-        assert session.stdout.readline() == "inside\n"
-        refused = limosa("checkpoint", "box", status=1)
-        assert "LIM-CRIU-020" in refused
-        assert "box" in refused
-        assert limosa("log").strip() == "COMMIT  PARENT  CONTAINER  TIME  FROZEN  TAGS  MESSAGE", "nothing is kept"
-        limosa("exec", "box", "sh", "-c", "kill $(grep -l 999 /proc/[0-9]*/cmdline | head -1 | tr -dc 0-9)")
-        session.wait(timeout=30)
+        try:
+            assert session.stdout is not None
+            assert session.stdout.readline() == "inside\n"
+            refused = limosa("checkpoint", "box", status=1)
+            assert "LIM-CRIU-020" in refused
+            assert "box" in refused
+            assert json.loads(limosa("log", "--json")) == [], "nothing is kept"
+            limosa("exec", "box", "sh", "-c", "kill $(grep -l 999 /proc/[0-9]*/cmdline | head -1 | tr -dc 0-9)")
+            session.wait(timeout=30)
+        finally:
+            session.kill()
     assert re.fullmatch(r"[0-9a-f]{64}", limosa("checkpoint", "box").strip())
