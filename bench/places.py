@@ -6,6 +6,7 @@ of a bench that was killed at the next start.
 
 import ctypes
 import errno
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -14,7 +15,7 @@ from limosa.linux import cgroupfs, mount
 
 CACHE = os.environ.get("LIMOSA_BENCH_CACHE", "/var/cache/limosa-bench")
 SUITE = "trixie"
-PACKAGES = "podman,crun,conmon,netavark,aardvark-dns,nftables,iproute2,criu,iptables,borgbackup,restic"
+PACKAGES = "podman,crun,conmon,netavark,aardvark-dns,nftables,iproute2,criu,libcriu2,iptables,borgbackup,restic"
 _CLONE_NEWNS = 0x20000
 _CLONE_NEWCGROUP = 0x02000000
 _CPUSET = ("cpuset.cpus", "cpuset.mems")
@@ -35,13 +36,15 @@ cgroupns = "private"
 def podman_tree() -> str:
     """Return the directory with Debian 13 and podman in it, made once per machine."""
     path = f"{CACHE}/podman-{SUITE}-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:12]}"
-    if not os.path.isdir(path):
-        os.makedirs(CACHE, exist_ok=True)
-        print("making a Debian 13 tree with podman (once, about a minute)", flush=True)
-        subprocess.run(["rm", "-rf", f"{path}.new"], check=True)
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=APT::Install-Recommends "false"']
-        subprocess.run([*command, f"--include={PACKAGES}", SUITE, f"{path}.new"], check=True)
-        os.rename(f"{path}.new", path)
+    os.makedirs(CACHE, exist_ok=True)
+    with open(f"{path}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another bench may be making it
+        if not os.path.isdir(path):
+            print("making a Debian 13 tree with podman (once, about a minute)", flush=True)
+            subprocess.run(["rm", "-rf", "--one-file-system", f"{path}.new"], check=True)
+            command = ["mmdebstrap", "--quiet", "--variant=minbase", '--aptopt=APT::Install-Recommends "false"']
+            subprocess.run([*command, f"--include={PACKAGES}", SUITE, f"{path}.new"], check=True)
+            os.rename(f"{path}.new", path)
     return path
 
 

@@ -213,6 +213,7 @@ def isolated(measure: Callable[[str, places.Groups], int]) -> int:
     """Call `measure` with a directory and cgroups, in namespaces of this program's own, and clean up after it."""
     if _WORK in os.environ:
         work = os.environ[_WORK]
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)  # podman's criu connects to it
         return first_process(lambda: measure(work, places.Groups(os.path.basename(work))))
     places.podman_tree()
     work = tempfile.mkdtemp(prefix="limosa-bench-", dir="/var/tmp")

@@ -8,11 +8,12 @@ digest in the frame's directory before it relies on one, so nothing here has to 
     8 bytes of digest for each page, sorted       record * 1024 + slot, u64 for each page
 """
 
-import heapq
+import itertools
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -26,6 +27,8 @@ _FINGERPRINT_BYTES: Final = 8
 _MAX_BITS: Final = 24
 _MAX_SEGMENT_PAGES: Final = 1 << 24
 _MERGE_FROM: Final = 6
+
+_Found = tuple[int, tuple[int, int]]
 
 
 class Segment:
@@ -44,27 +47,33 @@ class Segment:
         self._shift = 32 - bits
         self._fan = memoryview(self._map)[_HEADER.size : self._keys_at].cast("I")
 
-    def find(self, digest: bytes) -> tuple[int, int] | None:
-        """Return (record, slot) of a page that probably has this digest."""
-        bucket = int.from_bytes(digest[:4], "big") >> self._shift
-        keys_at = self._keys_at
-        at = keys_at + 8 * self._fan[bucket]
-        end = min(keys_at + 8 * self._fan[bucket + 1], self._rows_at)
-        fingerprint = digest[:_FINGERPRINT_BYTES]
-        while (at := self._map.find(fingerprint, at, end)) >= 0:
-            if (at - keys_at) % 8 == 0:
-                (value,) = _ROW.unpack_from(self._map, self._rows_at + at - keys_at)
-                return value >> _SLOT_BITS, value & (1 << _SLOT_BITS) - 1
-            at += 1
-        return None
+    def find(self, fingerprints: Sequence[bytes], firsts: Sequence[int], among: Sequence[int]) -> Iterator[_Found]:
+        """Yield (number, (record, slot)) of the `fingerprints` numbered `among` that are here.
 
-    def rows(self) -> Iterator[bytes]:
-        """Yield each row, sorted: fingerprint and value, 16 bytes."""
-        for at in range(0, 8 * self.n_pages, 8):
-            yield (
-                self._map[self._keys_at + at : self._keys_at + at + 8]
-                + self._map[self._rows_at + at : self._rows_at + at + 8]
-            )
+        `firsts` are their first 32 bits. Most of those that are not here are in a bucket with nothing in it.
+        """
+        fan, shift, keys_at, rows_at, find = self._fan, self._shift, self._keys_at, self._rows_at, self._map.find
+        for number in among:
+            bucket = firsts[number] >> shift
+            first, end = fan[bucket], fan[bucket + 1]
+            if first == end:
+                continue
+            at, last = keys_at + 8 * first, min(keys_at + 8 * end, rows_at)
+            while (at := find(fingerprints[number], at, last)) >= 0:
+                if (at - keys_at) % 8 == 0:
+                    (value,) = _ROW.unpack_from(self._map, rows_at + at - keys_at)
+                    yield number, (value >> _SLOT_BITS, value & (1 << _SLOT_BITS) - 1)
+                    break
+                at += 1
+
+    def rows(self) -> list[bytes]:
+        """Return each row, sorted: fingerprint and value, 16 bytes."""
+        both = bytearray(16 * self.n_pages)
+        with memoryview(both).cast("Q") as rows, memoryview(self._map) as view:
+            for first, at in ((0, self._keys_at), (1, self._rows_at)):
+                rows[first::2] = view[at : at + 8 * self.n_pages].cast("Q")
+        data = bytes(both)
+        return [data[at : at + 16] for at in range(0, len(data), 16)]
 
     def close(self) -> None:
         """Give the mapping back."""
@@ -97,13 +106,21 @@ class PageIndex:
             segment.close()
         self._segments = sorted(now, key=lambda segment: segment.n_pages, reverse=True)
 
-    def find(self, digest: bytes) -> tuple[int, int] | None:
-        """Return (record, slot) of a page that probably has this digest."""
+    def find_all(self, digests: Sequence[bytes]) -> list[tuple[int, int] | None]:
+        """Return, for each digest, (record, slot) of a page that probably has it, or None."""
+        places: list[tuple[int, int] | None] = [None] * len(digests)
+        if not self._segments:
+            return places
+        fingerprints = [digest[:_FINGERPRINT_BYTES] for digest in digests]
+        firsts = struct.unpack(">" + len(digests) * "I4x", b"".join(fingerprints))
+        among: Sequence[int] = range(len(digests))
         for segment in self._segments:
-            place = segment.find(digest)
-            if place is not None:
-                return place
-        return None
+            found = dict(segment.find(fingerprints, firsts, among))
+            if found:
+                for number, place in found.items():
+                    places[number] = place
+                among = [number for number in among if number not in found]
+        return places
 
     def add(self, pages: Mapping[bytes, tuple[int, int]]) -> None:
         """Add digests with the (record, slot) where they are; small segments are merged on the way."""
@@ -135,23 +152,24 @@ class PageIndex:
             total += segment.n_pages
         if len(merged) < 2:
             return
-        self._write(list(heapq.merge(*(segment.rows() for segment in merged))))
+        self._write(sorted(itertools.chain.from_iterable(segment.rows() for segment in merged)))
         for segment in merged:
             os.unlink(segment.path)
 
     def _write(self, rows: list[bytes]) -> None:
-        bits = min(max(len(rows).bit_length() - 2, 0), _MAX_BITS)
-        fan = [0] * ((1 << bits) + 1)
-        for row in rows:
-            fan[(int.from_bytes(row[:4], "big") >> 32 - bits) + 1] += 1
-        for bucket in range(1, len(fan)):
-            fan[bucket] += fan[bucket - 1]
+        bits = min(len(rows).bit_length() + 1, _MAX_BITS)  # two to four buckets a page: most of what is not here
+        shift = 32 - bits
+        counts = array("I", bytes(4 * ((1 << bits) + 1)))
+        joined = b"".join(rows)
+        for first in struct.unpack(">" + len(rows) * "I12x", joined):
+            counts[(first >> shift) + 1] += 1
+        fan = array("I", itertools.accumulate(counts))
+        columns = memoryview(joined).cast("Q")
         path = f"{self._directory}/{os.urandom(8).hex()}"
         with open(f"{path}.new", "wb") as file:
             file.write(_HEADER.pack(_MAGIC, 1, bits, 0, len(rows)))
-            file.write(struct.pack(f"<{len(fan)}I", *fan))
-            file.write(b"".join(row[:_FINGERPRINT_BYTES] for row in rows))
-            file.write(b"".join(row[_FINGERPRINT_BYTES:] for row in rows))
+            for part in (fan, columns[0::2], columns[1::2]):
+                file.write(part.tobytes())
         os.rename(f"{path}.new", f"{path}.pages")
 
     def keep_only(self, records: AbstractSet[int]) -> None:

@@ -138,24 +138,29 @@ class Writer:
                 raise ValueError(f"page {end_page} is after the last page of the largest file")
             for at in range(0, len(view), _BATCH_BYTES):
                 frames.add(first_page + at // PAGE_BYTES, bytes(view[at : at + _BATCH_BYTES]))
-            if len(frames.changes) > _FLUSH_PAGES:
+            if frames.n_runs > _FLUSH_PAGES:
                 base = page_map.update(self._load_node, self._save_node, base, frames.finished())
         base = page_map.update(self._load_node, self._save_node, base, frames.finished())
         if len(self._new_pages) > _FLUSH_PAGES:
             self.flush()
         return base
 
-    def known_page(self, digest: bytes) -> tuple[ObjectId, int] | None:
-        """Return (frame, slot) of a page with this digest that the store has."""
-        prefix = digest[:_PREFIX]
-        place = self._new_pages.get(prefix)
-        if place is not None:
-            return place
-        row = self._page_index.find(prefix)
-        if row is None:
-            return None
-        frame = self._objects.page_at(row[0], row[1], prefix)
-        return (frame, row[1]) if frame is not None else None
+    def known_pages(self, digests: Sequence[bytes]) -> list[tuple[ObjectId, int] | None]:
+        """Return (frame, slot) for each digest of a page that the store has, None for the others."""
+        prefixes = [digest[:_PREFIX] for digest in digests]
+        places = list(map(self._new_pages.get, prefixes))
+        missing = [number for number, place in enumerate(places) if place is None]
+        rows = self._page_index.find_all([prefixes[number] for number in missing])
+        for number, row in zip(missing, rows, strict=True):
+            if row is not None:
+                frame = self._objects.page_at(row[0], row[1], prefixes[number])
+                if frame is not None:
+                    places[number] = (frame, row[1])
+        return places
+
+    def just_put(self, digest: bytes) -> tuple[ObjectId, int] | None:
+        """Return (frame, slot) of a page with this digest that was put since the last flush."""
+        return self._new_pages.get(digest[:_PREFIX])
 
     def put_frame(self, digests: list[bytes], pages: list[bytes]) -> ObjectId:
         """Store pages that the store does not have as one frame."""
@@ -219,6 +224,27 @@ class Writer:
         self._new_pages.clear()
 
 
+class _Run:
+    """Pages beside each other, and where they come to lie beside each other in a frame."""
+
+    __slots__ = ("end_page", "end_slot", "first_page", "frame", "slot")
+
+    def __init__(self, page: int, frame: ObjectId | None, slot: int) -> None:
+        self.first_page, self.frame, self.slot = page, frame, slot
+        self.end_page, self.end_slot = page + 1, slot + 1
+
+
+def _place(runs: list[_Run], page: int, frame: ObjectId | None, slot: int) -> None:
+    """Add a page to the last run if it goes on from there, else to a new one."""
+    if runs:
+        last = runs[-1]
+        if last.end_page == page and last.end_slot == slot and last.frame == frame:
+            last.end_page += 1
+            last.end_slot += 1
+            return
+    runs.append(_Run(page, frame, slot))
+
+
 class _Frames:
     """Sorts pages into known ones and frames of new ones."""
 
@@ -227,59 +253,57 @@ class _Frames:
         self._digests: list[bytes] = []
         self._pages: list[bytes] = []
         self._slots: dict[bytes, int] = {}
-        self._waiting: list[tuple[int, int]] = []  # (page, slot) in the frame that is being filled
-        self.changes: list[page_map.Change] = []
+        self._waiting: list[_Run] = []  # for the id of the frame that is being filled
+        self._placed: list[_Run] = []
+        self._zero: list[_Run] = []
 
     def add(self, first_page: int, data: bytes) -> None:
-        """Take pages in order."""
-        digest_of, known_page = self._writer.hasher.page, self._writer.known_page
-        zero = known = new = 0
-        page = first_page - 1
-        for at in range(0, len(data), PAGE_BYTES):
-            page += 1
-            content = data[at : at + PAGE_BYTES]
-            if content == _ZERO_PAGE:
-                zero += 1
-                self._append(page, None, 0)
-                continue
-            digest = digest_of(content)
-            slot = self._slots.get(digest)
-            if slot is not None:
-                known += 1
-                self._waiting.append((page, slot))
-                continue
-            place = known_page(digest)
+        """Take a batch of pages; batches come in order."""
+        pages = [data[at : at + PAGE_BYTES] for at in range(0, len(data), PAGE_BYTES)]
+        there = [number for number, content in enumerate(pages) if content != _ZERO_PAGE]
+        if len(there) < len(pages):
+            for number in sorted(set(range(len(pages))).difference(there)):
+                _place(self._zero, first_page + number, None, first_page + number)
+        page_digest = self._writer.hasher.page
+        digests = [page_digest(pages[number]) for number in there]
+        new = 0
+        closed = False
+        for number, digest, known in zip(there, digests, self._writer.known_pages(digests), strict=True):
+            place = self._writer.just_put(digest) if closed and known is None else known
             if place is not None:
-                known += 1
-                self._append(page, *place)
+                _place(self._placed, first_page + number, *place)
                 continue
-            new += 1
-            self._waiting.append((page, len(self._pages)))
-            self._slots[digest] = len(self._pages)
-            self._digests.append(digest)
-            self._pages.append(content)
+            slot = self._slots.get(digest)
+            if slot is None:
+                new += 1
+                slot = self._slots[digest] = len(self._pages)
+                self._digests.append(digest)
+                self._pages.append(pages[number])
+            _place(self._waiting, first_page + number, None, slot)
             if len(self._pages) == FRAME_PAGES:
                 self._close()
-        self._writer.count(len(data) // PAGE_BYTES, zero, known, new)
-
-    def _append(self, page: int, frame: ObjectId | None, slot: int) -> None:
-        changes = self.changes
-        if changes:
-            first, n_pages, last_frame, last_slot = changes[-1]
-            if first + n_pages == page and last_frame == frame and (frame is None or slot == last_slot + n_pages):
-                changes[-1] = page_map.Change(first, n_pages + 1, frame, last_slot)
-                return
-        changes.append(page_map.Change(page, 1, frame, slot))
+                closed = True
+        self._writer.count(len(pages), len(pages) - len(there), len(there) - new, new)
 
     def _close(self) -> None:
         frame = self._writer.put_frame(self._digests, self._pages)
-        for page, slot in self._waiting:
-            self._append(page, frame, slot)
+        for run in self._waiting:
+            run.frame = frame
+        self._placed += self._waiting
         self._digests, self._pages, self._slots, self._waiting = [], [], {}, []
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs wait to be told."""
+        return len(self._placed) + len(self._zero)
 
     def finished(self) -> list[page_map.Change]:
         """Close the frame and return the changes since the last call, sorted."""
         if self._pages:
             self._close()
-        changes, self.changes = sorted(self.changes, key=lambda change: change.first_page), []
-        return changes
+        runs = sorted(self._placed + self._zero, key=lambda run: run.first_page)
+        self._placed, self._zero = [], []
+        return [
+            page_map.Change(run.first_page, run.end_page - run.first_page, run.frame, run.slot if run.frame else 0)
+            for run in runs
+        ]
