@@ -301,6 +301,7 @@ def site(postgresql_rootfs: str, registry: str) -> Iterator[Site]:
         made("volume", "rm", "warm")
         made.registry = registry
         yield made
+        clear(made)
         made("rm", "--force", "base")
         made("recover")
     finally:

@@ -30,6 +30,9 @@ class DirectoryCommitMounts:
         """See the port."""
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         with flock.locked(f"{self._directory}/lock"):
+            for name in files.names_in(self._directory):
+                if name.endswith(".new"):  # of a command that was killed while it wrote
+                    files.remove_file(f"{self._directory}/{name}")
             yield
 
     def all(self) -> list[CommitMount]:
@@ -52,9 +55,6 @@ class DirectoryCommitMounts:
     def remove(self, mount_id: ContainerId) -> None:
         """See the port."""
         files.remove_file(self._path(mount_id))
-        for name in files.names_in(self._directory):  # of a command that was killed while it wrote
-            if name.startswith(f"{mount_id}.json."):
-                files.remove_file(f"{self._directory}/{name}")
         files.remove_tree(f"{self._directory}/{mount_id}.layers")
 
     def attach(self, wanted: CommitMount, lower: tuple[str, ...]) -> None:

@@ -61,10 +61,9 @@ def present(host: Host) -> list[CommitMount]:
 
 def recover(host: Host) -> list[str]:
     """Take back what a dead command, umount(8) or the machine's end left of mounts; return a line for each."""
-    if not host.commit_mounts.all():
-        return []
-    host.storage.prepare()
     with host.commit_mounts.locked():
+        if host.commit_mounts.all():
+            host.storage.prepare()
         return [f"removed what was left of a mount on {one.directory}" for one in _tidy(host)]
 
 

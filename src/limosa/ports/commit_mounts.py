@@ -22,7 +22,10 @@ class CommitMounts(Protocol):
     """The mounts of one root. A record is there before its mount is, and goes after it."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the lock that everybody has who makes or removes one; it ends with the process."""
+        """Hold the lock that everybody has who makes or removes one; it ends with the process.
+
+        Whoever gets it finds no record that was not finished.
+        """
 
     def all(self) -> list[CommitMount]:
         """Return the records, oldest first, whether they are mounted (any more) or not."""
