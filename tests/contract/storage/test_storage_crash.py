@@ -1,7 +1,7 @@
 """SIGKILL before each system call of each operation: what is left is whole, repeating works, destroying leaves nothing.
 
 The victim is a forked process whose audit hook (and wrappers, for what goes through libc) kills it at the n-th call;
-n counts up until the operation comes to its end.
+n counts up until the operation comes to its end: by one in the full tier, by more in that of each change.
 """
 
 import itertools
@@ -19,6 +19,10 @@ from limosa.linux import mount, renameat2
 from limosa.model.ids import ContainerId
 
 pytestmark = pytest.mark.privileged
+# Before each call, or (in the tier of each change) before some of them.
+STEPS = pytest.mark.parametrize(
+    "step", [pytest.param(1, marks=pytest.mark.slow, id="each"), pytest.param(6, id="some")]
+)
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -210,10 +214,11 @@ _OPERATIONS = {
 }
 
 
+@STEPS
 @pytest.mark.parametrize("name", _OPERATIONS)
-def test_killed_anywhere_and_repeated(pool: BtrfsPool, root: str, name: str) -> None:
+def test_killed_anywhere_and_repeated(pool: BtrfsPool, root: str, name: str, step: int) -> None:
     operation = _OPERATIONS[name]
-    for number in itertools.count(1):
+    for number in itertools.count(1 + len(name) % min(step, 3), step):  # not all of them at the same calls
         operation.before(pool)
         killed = killed_at(number, lambda: operation.run(pool))
         assert operation.crashed(pool) or not killed, f"after a crash before call {number}"
@@ -221,7 +226,7 @@ def test_killed_anywhere_and_repeated(pool: BtrfsPool, root: str, name: str) -> 
         assert operation.done(pool), f"repeated after a crash before call {number}"
         _all_destroyed(pool, root)
         if not killed:
-            assert number > 3, "nothing was ever interrupted"
+            assert number > step, "nothing was ever interrupted"
             break
 
 
@@ -245,8 +250,9 @@ def _all_destroyed(pool: BtrfsPool, root: str) -> None:
     assert mount.mount_points(root) == [f"{root}/storage"]
 
 
-def test_prepare_killed_anywhere(root: str) -> None:
-    for number in itertools.count(1):
+@STEPS
+def test_prepare_killed_anywhere(root: str, step: int) -> None:
+    for number in itertools.count(1, step):
         pool = BtrfsPool(root)
         killed = killed_at(number, pool.prepare)
         pool.prepare()

@@ -228,7 +228,7 @@ def test_no_signal_is_lost(actor: Actor, make_tracker: Callable[[str], Any], tmp
     actor.do("take = lambda: signal.sigtimedwait([signal.SIGRTMIN], 4)")
     actor.do("worker = threading.Thread(target=lambda: workers.extend(iter(take, None)), daemon=True); worker.start()")
     sent = 0
-    for number in range(30):
+    for number in range(12):
         place = f"{tmp_path}/{number}"
         os.mkdir(place)
         for _ in range(5):
@@ -240,7 +240,7 @@ def test_no_signal_is_lost(actor: Actor, make_tracker: Callable[[str], Any], tmp
     assert actor.value("len(workers)") == sent
     # And by a handler, which interrupts what the thread does.
     actor.do("signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGRTMIN])")
-    for number in range(30, 60):
+    for number in range(12, 24):
         place = f"{tmp_path}/{number}"
         os.mkdir(place)
         before = actor.value("len(got)")
