@@ -13,7 +13,7 @@ check: setup
 	.venv/bin/lint-imports
 
 test: setup
-	tools/test change
+	tools/lanes.py
 
 test-full: setup
 	tools/full.py

@@ -2,9 +2,9 @@
 """Run every test, part by part, and write what came of it into docs/test-results.md.
 
     tools/full.py             every part, as `make test-full`
-    tools/full.py vm fault    these parts; what the others gave the last time stays, each with its own commit and date
+    tools/full.py vm kills    these parts; what the others gave the last time stays, each with its own commit and date
 
-Each part is `tools/test full tests/PART`; its row is written as soon as it has ended. The status is 1 if one failed.
+Each part is `tools/test full` of some tests; its row is written as soon as it has ended. The status is 1 if one failed.
 """
 
 import os
@@ -19,7 +19,17 @@ from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = f"{HERE}/docs/test-results.md"
-PARTS = ("unit", "slice", "contract", "privileged", "e2e", "fault", "vm")
+PARTS = {
+    "unit": ("tests/unit",),
+    "slice": ("tests/slice",),
+    "contract": ("tests/contract",),
+    "privileged": ("tests/privileged",),
+    "e2e": ("tests/e2e", "--ignore=tests/e2e/matrix"),
+    "matrix": ("tests/e2e/matrix",),
+    "kills": ("tests/fault", "--ignore=tests/fault/test_migration_faults.py"),
+    "migrations": ("tests/fault/test_migration_faults.py",),
+    "vm": ("tests/vm",),
+}
 HEAD = """\
 # The last run of every test
 
@@ -44,10 +54,10 @@ class Outcome(NamedTuple):
 
 def run(part: str) -> Outcome:
     """Run a part."""
-    began, when = time.monotonic(), time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    began, when, ran_on = time.monotonic(), time.strftime("%Y-%m-%d %H:%M", time.gmtime()), commit()
     with tempfile.TemporaryDirectory() as directory:
         report = f"{directory}/report.xml"
-        argv = [f"{HERE}/tools/test", "full", f"tests/{part}", f"--junitxml={report}"]
+        argv = [f"{HERE}/tools/test", "full", *PARTS[part], f"--junitxml={report}"]
         status = subprocess.run(argv, check=False, cwd=HERE).returncode
         cases = list(ET.parse(report).iter("testcase")) if os.path.exists(report) else []  # noqa: S314 - pytest's own
     skipped = [(case, found) for case in cases if (found := case.find("skipped")) is not None]
@@ -55,7 +65,7 @@ def run(part: str) -> Outcome:
     passed = len(cases) - len(skipped) - failed
     told = "" if status == 0 or failed else f" (status {status})"
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
-    cells = (part, passed, f"{failed}{told}", len(skipped), f"{minutes}:{seconds:02} min", commit(), when, kernel())
+    cells = (part, passed, f"{failed}{told}", len(skipped), f"{minutes}:{seconds:02} min", ran_on, when, kernel())
     reasons = sorted({f"- {part}: {case.get('name')}: {found.get('message')}" for case, found in skipped})
     return Outcome(f"| {' | '.join(map(str, cells))} |", reasons, status == 0)
 
@@ -87,7 +97,9 @@ def write(part: str, outcome: Outcome) -> None:
     text = HEAD + "".join(f"{rows[name]}\n" for name in PARTS if name in rows)
     missing = [name for name in PARTS if name not in rows]
     text += f"\nNever run: {', '.join(missing)}.\n" if missing else ""
-    text += SKIPS + "".join(f"{line}\n" for line in sorted(skips, key=lambda line: PARTS.index(line[2:].split(":")[0])))
+    text += SKIPS + "".join(
+        f"{line}\n" for line in sorted(skips, key=lambda line: list(PARTS).index(line[2:].split(":")[0]))
+    )
     with open(RESULTS, "w", encoding="utf-8") as file:
         file.write(text if skips else text.removesuffix(SKIPS))
 

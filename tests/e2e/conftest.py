@@ -1,5 +1,6 @@
 """A limosa host of its own for each test, and Debian root file systems to run in it."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -82,15 +83,20 @@ def limosa(no_residue: None) -> Iterator[Limosa]:
 
 def _rootfs(suite: str, include: str) -> str:
     """Return a tar with a Debian root file system, built once per machine, in the machine's own network."""
-    os.makedirs(CACHE, exist_ok=True)
     path = f"{CACHE}/{suite}-{hashlib.sha256(include.encode()).hexdigest()[:12]}.tar"
-    if not os.path.exists(path):
-        build = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite, f"{path}.new.tar"]
-        outside = os.environ.get("LIMOSA_TEST_OUTER_NET")
-        if outside:
-            build = ["nsenter", f"--net={outside}", *build]
-        subprocess.run(build, check=True, timeout=900)
-        os.replace(f"{path}.new.tar", path)
+    return _built_once(path, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", suite)
+
+
+def _built_once(path: str, *build: str) -> str:
+    """Let a command write `path`, the word that it gets last, if no test run on this machine has done so before."""
+    os.makedirs(CACHE, exist_ok=True)
+    with open(f"{path}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(path):
+            outside = os.environ.get("LIMOSA_TEST_OUTER_NET")
+            enter = ("nsenter", f"--net={outside}") if outside else ()
+            subprocess.run([*enter, *build, f"{path}.new.tar"], check=True, timeout=900, stdout=subprocess.DEVNULL)
+            os.replace(f"{path}.new.tar", path)
     return path
 
 
@@ -110,16 +116,8 @@ def template_rootfs(name: str) -> str:
         if file.endswith(".py"):
             with open(f"{sources}/{file}", "rb") as opened:
                 state.update(opened.read())
-    os.makedirs(CACHE, exist_ok=True)
     path = f"{CACHE}/template-{name.replace(':', '-')}-{state.hexdigest()[:12]}.tar"
-    if not os.path.exists(path):
-        build = [os.path.abspath(".venv/bin/python"), "-c", BUILD_TEMPLATE, name, f"{path}.new.tar"]
-        outside = os.environ.get("LIMOSA_TEST_OUTER_NET")
-        if outside:
-            build = ["nsenter", f"--net={outside}", *build]
-        subprocess.run(build, check=True, timeout=900, stdout=subprocess.DEVNULL)
-        os.replace(f"{path}.new.tar", path)
-    return path
+    return _built_once(path, os.path.abspath(".venv/bin/python"), "-c", BUILD_TEMPLATE, name)
 
 
 @pytest.fixture(scope="session")
