@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from limosa.adapters.overlay_rootfs import OverlayRootfs
+from limosa.linux import mount
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import WritableFiles
 
@@ -59,6 +60,26 @@ def test_a_device_node_of_a_layer_cannot_be_used(place: str) -> None:
         with pytest.raises(PermissionError), open(f"{root}/zero", "rb"):
             pass
     finally:
+        rootfs.unmount(CONTAINER)
+
+
+def test_a_number_that_a_file_system_has_elsewhere_is_waited_for_only_if_that_may_be_going(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rootfs, lower = OverlayRootfs(place), layers(place, 1)
+    waits: list[float] = []
+    monkeypatch.setattr("limosa.adapters.overlay_rootfs.time.sleep", waits.append)
+    held = mount.make_filesystem("tmpfs", ())  # as one of another mount namespace: it is in no mount table here
+    try:
+        number = os.fstat(held).st_dev
+        writable = WritableFiles(f"{place}/files/upper", f"{place}/files/work")
+        for awaited in (False, True):
+            rootfs.mount(CONTAINER, lower, writable, 0, number, awaited=awaited)
+            assert rootfs.device_number(CONTAINER) != number
+            assert bool(waits) == awaited
+            rootfs.unmount(CONTAINER)
+    finally:
+        os.close(held)
         rootfs.unmount(CONTAINER)
 
 

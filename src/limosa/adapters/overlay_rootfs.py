@@ -43,6 +43,8 @@ class OverlayRootfs:
         writable: WritableFiles,
         first_host_id: int,
         device_number: int = 0,
+        *,
+        awaited: bool = True,
     ) -> str:
         """See the port."""
         target = self.path(container_id)
@@ -50,9 +52,11 @@ class OverlayRootfs:
             return target
         os.makedirs(target, mode=0o711, exist_ok=True)
         try:
-            if not (device_number and self._mounted_at(device_number, container_id, layers, writable, first_host_id)):
+            what = (container_id, layers, writable, first_host_id)
+            patience_s = _PATIENCE_S if awaited else 0.0
+            if not (device_number and self._mounted_at(device_number, patience_s, *what)):
                 with device_numbers.room_below(_ROOM):
-                    self._mount(container_id, layers, writable, first_host_id)
+                    self._mount(*what)
         except OSError as refused:
             self.unmount(container_id)
             raise LimosaError(
@@ -66,14 +70,15 @@ class OverlayRootfs:
     def _mounted_at(
         self,
         device_number: int,
+        patience_s: float,
         container_id: ContainerId,
         layers: tuple[str, ...],
         writable: WritableFiles,
         first_host_id: int,
     ) -> bool:
         """Mount with a device number, if nobody has it; one that was unmounted just now has to be waited for."""
-        until = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < until and device_number not in device_numbers.mounted():
+        until = time.monotonic() + patience_s
+        while device_number not in device_numbers.mounted():
             with _next_number(device_number) as free:
                 if free:
                     self._mount(container_id, layers, writable, first_host_id)
@@ -81,6 +86,8 @@ class OverlayRootfs:
                 return True
             if free:
                 mount.umount(self.path(container_id))  # somebody else was quicker
+            if time.monotonic() >= until:
+                return False
             time.sleep(0.005)
         return False
 

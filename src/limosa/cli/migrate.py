@@ -104,6 +104,8 @@ def told(done: Summary, host: str) -> str:
     parts = [f"{done.name} runs at {host}: {done.total_ns / 1e9:.2f} s, frozen {done.frozen_ns / 1e6:.0f} ms"]
     rounds = ", ".join(human(one.sent_bytes) for one in done.rounds)
     parts.append(f"rounds: {rounds}; while frozen: {human(done.frozen_bytes)}; in all {human(done.sent_bytes)}")
+    took = ", ".join(f"{one.part} {one.ns / 1e6:.0f}" for one in done.took)
+    parts.append(f"of the frozen time, in ms: {took}")
     if done.images:
         parts.append(f"image: {', '.join(done.images)}")
     return "\n".join(parts)

@@ -8,7 +8,18 @@ import json
 from contextlib import ExitStack
 from typing import Final
 
-from limosa.engine import commits, creation, ending, exchange, journal, lifecycle, restore, reviving, schedules
+from limosa.engine import (
+    commits,
+    creation,
+    ending,
+    exchange,
+    journal,
+    lifecycle,
+    readiness,
+    restore,
+    reviving,
+    schedules,
+)
 from limosa.engine.channel_store import expected, not_kept
 from limosa.engine.exchange import Peer, object_id
 from limosa.engine.host import Host
@@ -18,7 +29,7 @@ from limosa.model.container import ContainerRecord, NetworkRequest
 from limosa.model.errors import LimosaError
 from limosa.model.handover import FAILED, OK, Do, Step, TargetProgram, Write
 from limosa.model.ids import ContainerId, checked_name
-from limosa.model.migration import MigrationEntry
+from limosa.model.migration import MigrationEntry, Took
 from limosa.model.peer_address import PeerAddress
 from limosa.model.peer_protocol import Question, Reply, Settle, Settled
 
@@ -39,15 +50,20 @@ class Arriving:
         self.entry: MigrationEntry | None = None
         self._found = ""  # the phase that another process had written
         self.failure: LimosaError | None = None
+        self._took: tuple[Took, ...] = ()
         self._held = ExitStack()
         self._container: ContainerId | None = None
+        self._brought_ns = 0
 
     # From the source
 
     def answer(self, question: Question) -> None:
         """Answer one question. Raises: LimosaError LIM-MIG-002: another process answers; LIM-PEER-003, -004."""
         phase = self._entered(question)
-        self._reply(self._drive(handover.target(phase, question.question), question))
+        answer = self._drive(handover.target(phase, question.question), question)
+        self._reply(answer)
+        if answer == "accepted":
+            self._make_ready()
 
     def _entered(self, question: Question) -> handover.TargetPhase:
         assert self.peer is not None
@@ -88,11 +104,20 @@ class Arriving:
             keep_connections=question.tcp == "keep",
         )
 
+    def _make_ready(self) -> None:
+        """While the source commits and sends, make ready what would take its time while nothing runs anywhere."""
+        assert self.entry is not None
+        try:
+            readiness.make_ready(self.host, self.host.containers.load(self.entry.container_id))
+        except LimosaError:  # the restore will fail of it and say so
+            return
+
     def _reply(self, answer: str) -> None:
         assert self.peer is not None
         failure = None if self.failure is None else peer_protocol.failure(self.failure)
         self.failure = None
-        self.peer.connection.send(Reply(answer, failure))
+        self.peer.connection.send(Reply(answer, failure, self._took))
+        self._took = ()
 
     # Performing
 
@@ -173,7 +198,9 @@ class Arriving:
                 cause="a container with its id is there, stopped or running",
                 hint="one that --keep left has to be removed there first: limosa rm",
             )
-        record = ending.idle(offered)._replace(config=config, phase="migrating", exit=None, restart_at_ns=0)
+        record = ending.idle(offered)._replace(
+            config=config, phase="migrating", exit=None, restart_at_ns=0, device_number=0
+        )
         creation.add(host, record)
         record = creation.with_id_range(host, record)  # those that it had there may be another's here
         host.containers.save(record)
@@ -202,6 +229,7 @@ class Arriving:
 
         def hold(record: ContainerRecord) -> None:
             self.host.containers.save(record)
+            self._took += (Took("processes", self.host.now_ns() - self._brought_ns),)
             self._reply(self._rest(program))
             later.append(self._asked_on())
             if later[0][1] != Do("run"):
@@ -264,7 +292,10 @@ class Arriving:
             raise LimosaError("LIM-MIG-004", "the commit that came is another container's")
         record = ending.idle(host.containers.load(container_id))
         connections = self.entry.keep_connections
+        begun_ns = host.now_ns()
         with restore.brought(host, commit) as directory:
+            self._brought_ns = host.now_ns()
+            self._took = (Took("images", self._brought_ns - begun_ns),)
             restore.in_place(host, record, commit, directory, keep_connections=connections, hold=hold)
 
     def _run(self) -> None:

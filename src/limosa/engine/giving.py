@@ -19,7 +19,7 @@ from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerRecord, Phase
 from limosa.model.errors import LimosaError
 from limosa.model.handover import FAILED, LOST, OK, Ask, Do, Outcome, SourceProgram, Step, Write
-from limosa.model.migration import MigrationEntry
+from limosa.model.migration import MigrationEntry, Part, Took
 from limosa.model.peer_protocol import Failure, Question, Reply
 
 _ANSWER_S: Final = {"offer": 60.0, "prepare": 900.0, "go": 300.0, "abort": 60.0, "done": 60.0}
@@ -49,7 +49,8 @@ class Giving:
         self._is_locked = False
         self._commit: CommitRecord | None = None
         self.failure: LimosaError | None = None  # why it is not there
-        self.frozen_at_ns = self.up_at_ns = 0
+        self.frozen_at_ns = self.up_at_ns = self._marked_ns = 0
+        self.took: tuple[Took, ...] = ()  # of the time in which it stood still
         self.sent_frozen_bytes = 0
 
     def run(self, program: SourceProgram) -> Outcome:
@@ -86,6 +87,7 @@ class Giving:
         if question == "prepare" and self._commit is not None and self.peer is not None:
             try:
                 self.sent_frozen_bytes = exchange.send_commits(self.host, self.peer, [self._commit])
+                self._mark("send")
             except LimosaError as failed:
                 self.failure = failed
                 return LOST
@@ -118,9 +120,19 @@ class Giving:
         assert isinstance(reply, Reply)
         if reply.failure is not None:
             self.failure = _told(reply.failure, peer)
+        if question == "prepare":
+            self._mark("prepare")
+            self.took += reply.took
         if reply.answer == "up":
-            self.up_at_ns = self.host.now_ns()
+            self._mark("go")
+            self.up_at_ns = self._marked_ns
         return reply.answer
+
+    def _mark(self, part: Part) -> None:
+        """Say that a part of the frozen time has ended."""
+        now_ns = self.host.now_ns()
+        self.took += (Took(part, now_ns - self._marked_ns),)
+        self._marked_ns = now_ns
 
     def _offered(self) -> str:
         record = self.host.containers.load(self.entry.container_id)
@@ -158,7 +170,7 @@ class Giving:
             host.containers.save(record._replace(phase="migrating"))
 
             def silence() -> None:
-                self.frozen_at_ns = host.now_ns()
+                self.frozen_at_ns = self._marked_ns = host.now_ns()
                 if ending.networked(record.config):
                     host.networks.silence(container_id)
 
@@ -171,11 +183,13 @@ class Giving:
             self.failure = failed
             return program.send(FAILED)
         status = host.runtime.wait(container_id, ending.process_of(record), _END_S)
+        self._mark("end")
         return program.send(FAILED if status is None else OK)
 
     def _stands_still(self, program: SourceProgram, commit: CommitRecord) -> Step:
         """Perform what is done while all processes stand still; return the step that ends that."""
         self._commit = commit
+        self._mark("commit")
         self.entry = self.entry._replace(commit=commit.commit_id)
         step = program.send(OK)
         while step not in (Do("end"), Do("wake")):

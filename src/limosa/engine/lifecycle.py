@@ -105,7 +105,10 @@ def acquire(
         grouped()
     layers = host.oci_images.layer_directories(record.layers)
     writable = host.storage.locate(container_id)
-    rootfs = host.rootfs.mount(container_id, layers, writable, record.first_host_id, device_number)
+    rootfs = host.rootfs.mount(
+        *(container_id, layers, writable, record.first_host_id, device_number),
+        awaited=device_number == record.device_number,  # it may have been this container's own, until a moment ago
+    )
     mounts.attach(host, record)
     return rootfs
 

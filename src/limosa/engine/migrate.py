@@ -13,7 +13,7 @@ from limosa.model import handover, precopy
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.hosts import Finding
-from limosa.model.migration import MigrationEntry, waits_for
+from limosa.model.migration import MigrationEntry, Took, waits_for
 from limosa.model.peer_address import PeerAddress
 from limosa.model.precopy import Round, Wish
 from limosa.model.value import NamedTuple
@@ -47,6 +47,7 @@ class Summary(NamedTuple):
     name: str  # there
     total_ns: int
     frozen_ns: int  # from before its processes stopped until the other host said that they run
+    took: tuple[Took, ...]  # what that was made of
     rounds: tuple[Round, ...]
     frozen_bytes: int  # of records, while it stood still
     sent_bytes: int  # everything that went through the connection
@@ -134,6 +135,7 @@ def migrate(
         name=wanted.there or record.config.name,
         total_ns=host.now_ns() - begun,
         frozen_ns=giving.up_at_ns - giving.frozen_at_ns,
+        took=giving.took,
         rounds=sender.rounds,
         frozen_bytes=giving.sent_frozen_bytes,
         sent_bytes=traffic,

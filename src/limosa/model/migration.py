@@ -9,6 +9,20 @@ from limosa.model.value import NamedTuple
 Side = Literal["source", "target"]
 
 
+Part = Literal["commit", "send", "prepare", "images", "processes", "end", "go"]
+
+
+class Took(NamedTuple):
+    """A part of the time in which a container stood still.
+
+    The source's: `commit` until the last commit is stored, `send` it, `prepare` it there, `end` the processes, `go`
+    there. Of `prepare` the target tells `images`, until memory and files are there, and `processes`.
+    """
+
+    part: Part
+    ns: int
+
+
 class MigrationEntry(NamedTuple):
     """One side of one migration. `phase` is one of model.handover's."""
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from limosa.model import codec, handover
 from limosa.model.errors import LimosaError
+from limosa.model.migration import Took
 from limosa.model.value import NamedTuple
 
 VERSION: Final = 1
@@ -155,7 +156,7 @@ class Reply(NamedTuple):
 
     answer: str
     failure: Failure | None = None
-    frozen_ns: int = 0
+    took: tuple[Took, ...] = ()  # prepare: what it took there
 
 
 class Settle(NamedTuple):

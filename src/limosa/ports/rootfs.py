@@ -16,11 +16,14 @@ class Rootfs(Protocol):
         writable: WritableFiles,
         first_host_id: int,
         device_number: int = 0,
+        *,
+        awaited: bool = True,
     ) -> str:
         """Mount `layers` (lowest first) and `writable` as one tree and return where; ids 0..65535 on disk appear as
         `first_host_id` and up (0: as they are). A tree that is mounted already is returned as it is.
 
-        Programs see the tree's files on the device `device_number` if nothing that is mounted has that number.
+        Programs see the tree's files on the device `device_number` if nothing that is mounted has that number;
+        `awaited`: what had it may just be going, and is waited for, half a second.
 
         Raises: LimosaError LIM-ROOT-001: the kernel refused; nothing stays mounted.
         """
