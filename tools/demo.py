@@ -176,6 +176,15 @@ def system_container(demo: Demo) -> None:
     demo.limosa("exec", "machine", "sh", "-c", "ping -c 1 -W 2 cache | head -2")
 
 
+def moving(demo: Demo, root: str) -> None:
+    """Move redis between two hosts, each of them a namespace, under a client's hands."""
+    demo.title("Live migration by ssh: two hosts, and a client on a third that counts over one connection")
+    script = f"{HERE}/tools/demo_moving.py"
+    command = ["unshare", "--mount", "--net", "--propagation", "private", "--", sys.executable, script, root, "good"]
+    if subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode:
+        stop("the migration failed")
+
+
 def main() -> int:
     """Run every chapter, and clean up whatever happened."""
     if os.geteuid() != 0:
@@ -193,6 +202,7 @@ def main() -> int:
         demo.title("Both are stopped, and nothing is left")
         demo.limosa("stop", "cache", "machine")
         demo.limosa("ps", "-a")
+        moving(demo, f"{work}/root")
     finally:
         demo.end()
         shutil.rmtree(work)

@@ -2,59 +2,24 @@
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from tests import imported
 from tests.imported import CACHE, LIMOSA
+from tests.limosa_command import Limosa
+
+__all__ = ["LIMOSA", "Limosa"]
 
 os.environ["LIMOSA_CHECK_WRITTEN"] = "1"  # every commit is held against a full copy (docs/adr/0032)
 PYTHON = ("bookworm", "python3,iproute2,procps")
 REDIS = ("bookworm", "redis-server")
 POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
-
-
-class Limosa:
-    """The command, with a root of its own."""
-
-    def __init__(self, root: str, prefix: tuple[str, ...] = ()) -> None:
-        """`prefix` executes a command where this host is, if it is not here."""
-        self.root = root
-        self.prefix = prefix
-
-    def __call__(self, *args: str, status: int = 0, stdin: str = "", timeout: float = 120) -> str:
-        """Run the command; its status must be `status`. Returns standard output (and the error for another status)."""
-        done = subprocess.run(
-            [*self.prefix, LIMOSA, "--root", self.root, *args],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        assert done.returncode == status, f"limosa {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout if status == 0 else done.stdout + done.stderr
-
-    def has_image(self, name: str, archive: str) -> None:
-        """Let the root have what `image import ARCHIVE NAME` makes, from what all tests share."""
-        imported.give(self.root, archive, name)
-
-    def logs(self, name: str) -> str:
-        """Return what a container printed, both streams."""
-        argv = [*self.prefix, LIMOSA, "--root", self.root, "logs", name]
-        return subprocess.run(argv, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
-
-    def records(self) -> dict[str, Any]:
-        """Return every container's record by name."""
-        return {record["config"]["name"]: record for record in json.loads(self("ps", "-a", "--json"))}
 
 
 @contextmanager

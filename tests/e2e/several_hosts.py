@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e.conftest import LIMOSA, Limosa
+from tests.imported import LIMOSA
+from tests.limosa_command import Limosa
 
 SEGMENT = "10.77.0.0/24"
 SSHD = """\

@@ -1,20 +1,15 @@
 """A container moves to another host with its memory, files, address and open connections; nothing is left behind."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
+from tests.e2e.clients import ADDRESS, client, left_of, prepare, wait_for_port
 from tests.e2e.several_hosts import LimosaHost, Segment, segment
 
 pytestmark = pytest.mark.privileged
-ADDRESS = "10.77.0.50"
 
 # A server that answers each line with the number of lines that it has seen on all its connections, and keeps them in a
 # file and in memory.
@@ -36,30 +31,6 @@ while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 """
 
-# A client that asks without a pause, checks every answer, and prints the longest time between two answers at the end.
-CLIENT = """
-import json, signal, socket, sys, time
-going = True
-def end(number, frame):
-    global going
-    going = False
-signal.signal(signal.SIGTERM, end)
-connection = socket.create_connection((sys.argv[1], 7000), timeout=30)
-lines = connection.makefile("rw")
-number, longest, last, count = 0, 0.0, time.monotonic(), 0
-print("connected", flush=True)
-while going:
-    number += 1
-    lines.write(f"{number}\\n")
-    lines.flush()
-    before, (count, echo) = count, [int(word) for word in lines.readline().split()]
-    assert echo == number and before in (0, count - 1), (number, echo, before, count)
-    now = time.monotonic()
-    longest, last = max(longest, now - last), now
-    time.sleep(0.002)
-print(json.dumps({"answers": number, "longest_s": longest}), flush=True)
-"""
-
 
 @pytest.fixture(scope="module")
 def hosts(python_rootfs: str) -> Iterator[Segment]:
@@ -69,56 +40,9 @@ def hosts(python_rootfs: str) -> Iterator[Segment]:
         yield found
 
 
-def prepare(found: Segment, rootfs: str, name: str = "python") -> None:
-    """Give hosts a and b one key, the network `lan`, and names for each other; a has the image."""
-    for host in (found.a, found.b):
-        host("network", "create", "--uplink", "uplink", "--subnet", "10.77.0.0/24", "lan")
-    found.a("host", "add", "--init", "b", "root@10.77.0.2")
-    found.b("host", "add", "a", "root@10.77.0.1")
-    found.a("image", "import", rootfs, name)
-
-
-@contextmanager
-def client(host: LimosaHost, program: str = CLIENT, address: str = ADDRESS) -> Iterator[dict[str, Any]]:
-    """Let a client on a host talk to the container; what it said at its end is in the dictionary afterwards."""
-    argv = [*host.prefix, sys.executable, "-c", program, address]
-    said: dict[str, Any] = {}
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "connected\n", process.communicate()[1]
-        yield said
-        process.terminate()
-        out, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
-        said.update(json.loads(out))
-    finally:
-        process.kill()
-        process.wait()
-
-
 def run_server(host: LimosaHost, name: str = "web", address: str = ADDRESS) -> None:
     host("run", "-d", "--name", name, "--network", "lan", "--ip", address, "python", "python3", "-c", SERVER)
     wait_for_port(host, address)
-
-
-def wait_for_port(host: LimosaHost, address: str, port: int = 7000) -> None:
-    probe = f"import socket; socket.create_connection(({address!r}, {port}), 1).close()"
-    for _ in range(100):
-        if (
-            subprocess.run([*host.prefix, sys.executable, "-c", probe], capture_output=True, check=False).returncode
-            == 0
-        ):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"nobody listens at {address}")
-
-
-def left_of(host: LimosaHost) -> list[str]:
-    """Return what a host has of containers and migrations."""
-    journal = f"{host.root}/migrations"
-    entries = os.listdir(journal) if os.path.isdir(journal) else []
-    return [*host.records(), *entries]
 
 
 def test_a_container_moves_with_its_connections_and_comes_back(hosts: Segment) -> None:

@@ -6,36 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.clients import COUNTER, REDIS, client, fill, left_of, prepare, wait_for_port
 from tests.e2e.several_hosts import LimosaHost, Segment, segment
-from tests.e2e.test_migrate import client, left_of, prepare, wait_for_port
 
 pytestmark = pytest.mark.privileged
 ADDRESS = "10.77.0.80"
-SERVER = ("redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--dir", "/tmp")
-
-# Increments a counter without a pause over one connection, and checks each answer.
-COUNTER = """
-import json, signal, socket, sys, time
-going = True
-def end(number, frame):
-    global going
-    going = False
-signal.signal(signal.SIGTERM, end)
-connection = socket.create_connection((sys.argv[1], 6379), timeout=30)
-answers = connection.makefile("rb")
-connection.sendall(b"DEL beat\\r\\n")
-answers.readline()
-number, longest, last = 0, 0.0, time.monotonic()
-print("connected", flush=True)
-while going:
-    number += 1
-    connection.sendall(b"INCR beat\\r\\n")
-    assert answers.readline() == b":%d\\r\\n" % number, number
-    now = time.monotonic()
-    longest, last = max(longest, now - last), now
-    time.sleep(0.002)
-print(json.dumps({"answers": number, "longest_s": longest}), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +20,13 @@ def hosts(redis_rootfs: str) -> Iterator[Segment]:
         yield found
 
 
-def fill(host: LimosaHost, mib: int) -> None:
-    """Give redis so much that does not compress away."""
-    script = "for i = 1, tonumber(ARGV[1]) do local t = {} for j = 1, 64 do t[j] = redis.sha1hex(i .. ':' .. j) end "
-    script += "redis.call('SET', 'key:' .. i, table.concat(t)) end return redis.call('DBSIZE')"
-    host("exec", "db", "redis-cli", "EVAL", script, "0", str(mib * 1024 * 1024 // 2560), timeout=300)
-
-
 def answer(host: LimosaHost, *command: str) -> str:
     return host("exec", "db", "redis-cli", *command).strip()
 
 
 def test_redis_moves_and_its_client_counts_on(hosts: Segment) -> None:
     a, b, c = hosts.a, hosts.b, hosts.c
-    a("run", "-d", "--name", "db", "--network", "lan", "--ip", ADDRESS, "redis", *SERVER)
+    a("run", "-d", "--name", "db", "--network", "lan", "--ip", ADDRESS, "redis", *REDIS)
     wait_for_port(c, ADDRESS, 6379)
     fill(a, 64)
     size = int(answer(a, "DBSIZE"))

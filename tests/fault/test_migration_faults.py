@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.clients import client, left_of, prepare
 from tests.e2e.several_hosts import LimosaHost, Segment, segment
-from tests.e2e.test_migrate import client, left_of, prepare, run_server
+from tests.e2e.test_migrate import run_server
 from tests.fault.migration import points
 from tests.fault.migration.points import Fault
 
