@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from test_exactness import store
 
-from limosa_slice.adapters.forks import KEPT, ForkWorkspace
+from limosa_slice.adapters.forks import FORK_PATHS, ForkWorkspace
 from limosa_slice.adapters.git import GitRepository
 from limosa_slice.adapters.worktrees import WorktreeWorkspace
 from limosa_slice.model.errors import SliceError
@@ -162,19 +162,41 @@ def test_both_kinds_of_place_hold_the_same_files(repository, base, state) -> Non
     assert outputs[0] == outputs[1]
 
 
-def test_a_fork_starts_where_the_nearest_prefix_was_built(repository, base, state) -> None:
-    """What the build of a prefix left is there; what was built for another tree is not; and old ones are let go."""
+def test_a_fork_goes_from_prefix_to_prefix(repository, base, state) -> None:
+    """What the build of the nearest tree left is there; a tree that is nearer to the base has a new fork of it."""
     workspace = ForkWorkspace(repository, base, "builder", 60)
     command = "cat a >> history; cat history"
-    for number in range(1, KEPT + 4):
-        kept = {f"f{n}": b"" for n in range(number)}
+    for number in range(1, 4):
+        kept = {f"f{n}": b"" for n in range(number * FORK_PATHS)}
         verdict = workspace.attempt(tree(repository, a=str(number).encode(), **kept), command)
-        expected = "".join(map(str, range(number + 1)))
-        assert verdict.output.splitlines()[-1] == expected
-    commits = list((state / "commits").iterdir())
-    assert len(commits) == KEPT + 2  # and the base, and the container as it was
-    near_the_second = tree(repository, a=b"x", f0=b"")
-    assert workspace.attempt(near_the_second, command).output.splitlines()[-1].startswith("0")
+        assert verdict.output.splitlines()[-1] == "0123"[: number + 1]
+    assert len(list((state / "containers").iterdir())) == 3  # the container, the warm base, the place
+    assert len(list((state / "commits").iterdir())) == 2  # of the container, and of the base
+    near_the_base = tree(repository, a=b"x", f0=b"")
+    assert workspace.attempt(near_the_base, command).output.splitlines()[-1] == "0x"
+    assert len(list((state / "containers").iterdir())) == 3, "the place that was left longest ago is gone"
+    workspace.close()
+    nothing_is_left(repository, state)
+
+
+def test_no_test_finds_what_another_left(repository, base, state) -> None:
+    workspace = ForkWorkspace(repository, base, "builder", 60)
+    for number in (b"1", b"2"):
+        one = tree(repository, a=number)
+        assert workspace.attempt(one, "cp a built").passed
+        assert workspace.attempt(one, "cmp a built && test ! -e used && touch used", again=2).passed
+    execs = (state / "log").read_text().splitlines()
+    assert len(execs) == 2 + 2 + 2, "the base's tools and build, two builds, two tests: none was run again"
+    assert len(set(execs)) == 4, "the base's place, a standing one, and one for each test"
+    workspace.close()
+    nothing_is_left(repository, state)
+
+
+def test_a_place_whose_command_did_not_end_is_not_used_again(repository, base, state) -> None:
+    workspace = ForkWorkspace(repository, base, "builder", 1)
+    assert not workspace.attempt(tree(repository, a=b"1"), "touch mark; test $(cat a) = 0 || sleep 9").passed
+    assert workspace.attempt(tree(repository, a=b"2"), "test ! -e used && touch used").passed
+    assert len(set((state / "log").read_text().splitlines())) == 3
     workspace.close()
     nothing_is_left(repository, state)
 

@@ -2,9 +2,10 @@
 
 ```
  CONTAINER ── checkpoint ─ bare ── fork, base tree, command ── checkpoint ─ warm base
-                            │                                      │ fork, what differs, command: passes ── checkpoint
-                            │                                      ├────────────────────────────────────► built prefix
-                            └─ fork, whole tree: what failed warm   │ fork … of the nearest of all these
+                            │                                      │ fork: a place that goes from tree to tree
+                            │                                      │   what differs, build ─ what differs, build ─ …
+                            │                                      │                           └ checkpoint ─ fork, test
+                            └─ fork, whole tree: what failed there
 ```
 The container itself is only read. What is made is called CONTAINER-slice-PID-N, and is gone after `close`.
 """
@@ -13,10 +14,10 @@ import io
 import os
 import tarfile
 import threading
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from limosa_slice.adapters.git import GitRepository, decode
 from limosa_slice.adapters.limosa_command import LimosaCommand, Ran
@@ -25,22 +26,25 @@ from limosa_slice.model.change import GITLINK, SYMLINK, Entry
 from limosa_slice.model.errors import SliceError
 from limosa_slice.ports.workspace import Verdict
 
-KEPT = 12  # built prefixes that are kept beside the base
+FORK_PATHS = 16  # a fork costs about what it costs to compile so many files again
 OUTPUT_CHARS = 20000
 
 
-class Built(NamedTuple):
-    """What a tree was built in: a stopped container, whose files are at hand, and its last commit."""
+@dataclass(slots=True, eq=False)
+class Place:
+    """A running fork, and the tree that its files are; `built`: there the tree has passed what was asked of it."""
 
-    place: str
-    commit: str
+    name: str
+    tree: str | None = None
+    built: bool = False
 
 
 class ForkWorkspace:
     """Implements `ports.workspace.Workspace` over a running container of limosa.
 
-    Each attempt has a fork of its own, of the commit whose tree differs least. A failure there is believed only after it was
-    repeated in a fork that nothing was built in before.
+    The first command of a tree (its build) is run in a standing place: the fork whose tree differs least, with what differs
+    brought in. Each further one (a test) has a fork of its own of what was built there, so no test finds what another left in
+    memory. A failure is believed only after it was repeated in a fork that nothing was built in before.
     """  # noqa: E501
 
     def __init__(self, repository: GitRepository, base: str, container: str, timeout_s: float, places: int = 1) -> None:
@@ -51,24 +55,24 @@ class ForkWorkspace:
         self._free = threading.Semaphore(self.places)
         self._one = threading.RLock()  # over everything below, and the repository's helper processes
         self._bare = ""
-        self._built: dict[str, Built] = {}  # by tree, the oldest first
+        self._warm_base = ""
         self._passed: dict[str, list[str]] = {}
-        self._lent: Counter[str] = Counter()  # trees whose commit is about to be forked
-        self._places: set[str] = set()
+        self._standing: list[Place] = []  # those that nobody is in, the one that was left longest ago first
+        self._names: set[str] = set()
         self._number = 0
         self._verdicts: Verdicts | None = None
 
     def close(self) -> None:
         """Remove the forks and let the commits go."""
         with self._one:
-            commits = [*(one.commit for one in self._built.values()), *([self._bare] if self._bare else [])]
-            if self._places:
-                self._limosa.remove(*self._places)
+            commits = [commit for commit in (self._warm_base, self._bare) if commit]
+            if self._names:
+                self._limosa.remove(*self._names)
             if commits:
                 self._limosa.forget(*commits)
-            self._places.clear()
-            self._built.clear()
-            self._bare = ""
+            self._names.clear()
+            self._standing.clear()
+            self._bare = self._warm_base = ""
 
     def attempt_all(self, trees: Sequence[str], command: str, *, again: int = 0) -> list[Verdict]:
         pool = ThreadPoolExecutor(self.places)
@@ -77,7 +81,7 @@ class ForkWorkspace:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             with self._one:
-                self._limosa.remove(*self._places)  # which ends what the threads wait for
+                self._limosa.remove(*self._names)  # which ends what the threads wait for
             raise
         finally:
             pool.shutdown()
@@ -89,7 +93,7 @@ class ForkWorkspace:
                 self._passed.setdefault(tree, []).append(command)
             return known
         with self._free:
-            ran, failures = self._run(tree, command, again)
+            ran, failures = (self._test if self._passed.get(tree) else self._build)(tree, command, again)
         verdict = _verdict(ran, failures, self._timeout_s)
         if not ran.timed_out:
             answers.keep(tree, command, verdict)
@@ -100,83 +104,139 @@ class ForkWorkspace:
         with self._one:
             if self._verdicts is None:
                 self._bare = self._limosa.checkpoint(self._container, "limosa slice: before anything is built")
-                place, kept = self._fork(self._bare), False
+                place = self._fork(self._bare)
                 try:
-                    tools = self._limosa.build(place, _tar({}, [], {}), [f"{PROBE}; true"], self._timeout_s).output
+                    tools = self._limosa.build(place.name, _tar({}, [], {}), [f"{PROBE}; true"], self._timeout_s).output
                     self._verdicts = Verdicts(self._repository.git_dir, f"container\n{tools}".encode())
-                    self._limosa.build(place, self._arriving(None, self._base_tree), [command], self._timeout_s)
-                    kept = self._keep(place, self._base_tree)
+                    self._bring(place, self._base_tree, [command])
+                    # It stays as a stopped container, so that its files are at hand for each fork.
+                    self._warm_base = self._commit(place, stop=True)
                 finally:
-                    if not kept:
+                    if not self._warm_base:
                         self._remove(place)
             return self._verdicts
 
-    def _run(self, tree: str, command: str, again: int) -> tuple[Ran, int]:
-        """Return how the command ended and how often it failed before."""
-        failures = 0
-        while True:
-            bare = failures > again
-            earlier = [c for c in self._passed.get(tree, []) if c != command] if bare else []
-            start, place = (None, self._fork(self._bare)) if bare else self._fork_nearest(tree)
-            kept = False
-            try:
-                ran = self._limosa.build(place, self._arriving(start, tree), [*earlier, command], self._timeout_s)
+    def _build(self, tree: str, command: str, again: int) -> tuple[Ran, int]:
+        """Return how the command ended in a standing place, and how often it failed before it passed there."""
+        place = self._take(tree)
+        with self._given_back(place):
+            for failures in range(again + 1):
+                ran = self._bring(place, tree, [command])
                 if ran.status == 0:
-                    self._passed.setdefault(tree, []).append(command)
-                    kept = self._keep(place, tree)
-            finally:
-                if not kept:
-                    self._remove(place)
-            if ran.status == 0 or bare or ran.timed_out:
-                return ran, 0 if bare else failures
-            failures += 1
+                    return self._counted(tree, command, ran), failures
+                if ran.timed_out:
+                    self._remove(place)  # what was started may still run
+                    return ran, 0
+            clean, ran = self._from_nothing(tree, [command])
+            if clean:
+                self._remove(place)
+                self._give_back(clean)
+            return self._counted(tree, command, ran), 0
 
-    def _fork_nearest(self, tree: str) -> tuple[str | None, str]:
-        """Return the built tree from which `tree` differs in the fewest paths, and a fork of what it was built in."""
-        with self._one:
-            built = dict(self._built)
-            self._lent.update(built.keys())
+    def _test(self, tree: str, command: str, again: int) -> tuple[Ran, int]:
+        """Return how the command ended in forks of where the tree was built, and how often it failed before."""
+        earlier = list(self._passed[tree])
+        place = self._take(tree)
+        with self._given_back(place):
+            ready = (place.tree == tree and place.built) or self._bring(place, tree, earlier).status == 0
+            commit = self._commit(place) if ready else ""
         try:
-            distance = {one: 0 if one == tree else len(self._repository.entries(one, tree)) for one in built}
-            nearest = min(reversed(distance), key=distance.__getitem__, default=None)
-            return nearest, self._fork(built[nearest].commit if nearest else self._bare)
+            for failures in range(again + 1 if commit else 0):
+                ran = self._in_a_fork(commit, command)
+                if ran.status == 0 or ran.timed_out:
+                    return self._counted(tree, command, ran), failures
         finally:
-            with self._one:
-                self._lent.subtract(built.keys())
+            if commit:
+                self._limosa.forget(commit)
+        clean, ran = self._from_nothing(tree, [*earlier, command])
+        if clean:
+            self._remove(clean)
+        return self._counted(tree, command, ran), 0
 
-    def _fork(self, commit: str) -> str:
+    def _counted(self, tree: str, command: str, ran: Ran) -> Ran:
+        if ran.status == 0:
+            self._passed.setdefault(tree, []).append(command)
+        return ran
+
+    def _bring(self, place: Place, tree: str, commands: list[str]) -> Ran:
+        """Bring the files of `tree` into a place and run `commands` there, up to the first that fails."""
+        arriving = self._arriving(place.tree, tree)
+        place.built = False
+        ran = self._limosa.build(place.name, arriving, commands, self._timeout_s)
+        place.tree, place.built = tree, ran.status == 0
+        return ran
+
+    def _from_nothing(self, tree: str, commands: list[str]) -> tuple[Place | None, Ran]:
+        """Return how `commands` end where nothing was built before, and the place if they pass."""
+        place = self._fork(self._bare)
+        try:
+            ran = self._bring(place, tree, commands)
+        finally:
+            if not place.built:
+                self._remove(place)
+        return (place if place.built else None), ran
+
+    def _in_a_fork(self, commit: str, command: str) -> Ran:
+        place = self._fork(commit)
+        try:
+            return self._limosa.build(place.name, _tar({}, [], {}), [command], self._timeout_s)
+        finally:
+            self._remove(place)
+
+    def _take(self, tree: str) -> Place:
+        """Return the free place whose tree differs from `tree` in the fewest paths, or a new fork if that is nearer."""
         with self._one:
-            self._number += 1
-            place = f"{self._container}-slice-{os.getpid()}-{self._number}"
-            self._places.add(place)
-        self._limosa.fork(commit, place)
+            start = self._base_tree if self._warm_base else None
+            anew = FORK_PATHS + self._distance(start, tree)
+            nearest = min(self._standing, key=lambda place: self._distance(place.tree, tree), default=None)
+            if nearest and self._distance(nearest.tree, tree) <= anew:
+                self._standing.remove(nearest)
+                return nearest
+        place = self._fork(self._warm_base or self._bare)
+        place.tree = start
         return place
 
-    def _remove(self, place: str) -> None:
-        self._limosa.remove(place)
-        with self._one:
-            self._places.discard(place)
-
-    def _keep(self, place: str, tree: str) -> bool:
-        """Commit a place as what `tree` is when it is built, and say whether it stays.
-
-        What cannot be committed (a build left a process outside the container's own) is built anew when needed.
-        """
-        if tree in self._built:
-            return False
+    @contextmanager
+    def _given_back(self, place: Place) -> Iterator[None]:
+        """Give a place back at the end; after an exception nobody knows what it is, and it goes."""
         try:
-            commit = self._limosa.checkpoint(place, f"limosa slice: tree {tree[:12]}", stop=True)
-        except SliceError:
-            return False
+            yield
+        except BaseException:
+            self._remove(place)
+            raise
+        finally:
+            self._give_back(place)
+
+    def _give_back(self, place: Place) -> None:
+        """Let others have a place, unless it is gone; one that was not used for long goes when there are enough."""
         with self._one:
-            gone = [Built(place, commit)] if tree in self._built else []
-            self._built.setdefault(tree, Built(place, commit))
-            old = [one for one in self._built if one != self._base_tree][:-KEPT]
-            gone += [self._built.pop(one) for one in old if not self._lent[one]]
-        for one in gone:
-            self._remove(one.place)
-            self._limosa.forget(one.commit)
-        return True
+            self._standing += [place] if place.name in self._names else []
+            extra = [self._standing.pop(0)] if len(self._standing) > self.places else []
+        for old in extra:
+            self._remove(old)
+
+    def _distance(self, start: str | None, tree: str) -> int:
+        return 0 if start == tree else len(self._repository.entries(start, tree))
+
+    def _fork(self, commit: str) -> Place:
+        with self._one:
+            self._number += 1
+            place = Place(f"{self._container}-slice-{os.getpid()}-{self._number}")
+            self._names.add(place.name)
+        self._limosa.fork(commit, place.name)
+        return place
+
+    def _remove(self, place: Place) -> None:
+        self._limosa.remove(place.name)
+        with self._one:
+            self._names.discard(place.name)
+
+    def _commit(self, place: Place, *, stop: bool = False) -> str:
+        """Return a commit of a place as it is now; none where a build left a process outside the container's own."""
+        try:
+            return self._limosa.checkpoint(place.name, f"limosa slice: tree {place.tree}", stop=stop)
+        except SliceError:
+            return ""
 
     def _arriving(self, start: str | None, tree: str) -> bytes:
         """Return the tar that makes `tree` of `start`."""
