@@ -221,3 +221,40 @@ def test_where_git_does_not_know_who_commits_the_author_does(repo, tmp_path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_cannot_be_written_in_the_end_is_refused_before_anything_is_built(repo, tmp_path, capsys) -> None:
+    """Builds can take hours; a branch that exists has to be said first."""
+    git(repo, "branch", "there")
+    (tmp_path / "mails").mkdir()
+    (tmp_path / "mails/0001-old.patch").touch()
+    plan = tmp_path / "plan"
+    assert run(repo, "HEAD~1..HEAD", "--plan", str(plan)) == 0
+    ran = f"touch {tmp_path}/ran"
+    for start in (["HEAD~1..HEAD"], ["apply", str(plan)]):
+        for wrong, code in ((["-o", "there"], "013"), (["--format-patch", str(tmp_path / "mails")], "015")):
+            assert run(repo, *start, "--build", ran, *wrong) == 1
+            assert f"LIM-SLICE-{code}" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+    assert run(repo, "HEAD~1..HEAD", "--build", ran, "-o", "there", "--force") == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(["plna", "a..b"], "plan"), (["--bild", "x", "a..b"], "--build"), (["a..b", "--tset=x"], "--test")],
+)
+def test_a_slip_of_the_fingers_is_told_what_was_meant(said, meant, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(said)
+    assert ended.value.code == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_one_commit_or_a_hunk_that_is_not_there_is_told_what_there_is(repo, tmp_path, capsys) -> None:
+    assert run(repo, "HEAD~1") == 1
+    assert "HEAD~1.." in capsys.readouterr().err
+    plan = tmp_path / "plan"
+    assert run(repo, "HEAD~1..HEAD", "--plan", str(plan)) == 0
+    assert "no branch points at them" in capsys.readouterr().err
+    assert run(repo, "explain", "h77", "--plan", str(plan)) == 2
+    assert "has h0 to h" in capsys.readouterr().err

@@ -24,6 +24,8 @@ def run(verb: str, options: argparse.Namespace) -> int:
         return planned(verb, options)
     session = Session(options, options.input)
     try:
+        if verb == "slice":
+            session.refuse_early()
         tell(f"{len(session.change.atoms)} hunks and parts of hunks in {len(session.change.files)} files")
         slices = session.planner.plan(options.size)
         if verb == "plan":
@@ -49,10 +51,14 @@ def planned(verb: str, options: argparse.Namespace) -> int:
         check_complete(plan.slices, len(session.change.atoms))
         session.planner.believe(plan)
         if verb == "apply":
+            session.refuse_early()
             return session.finish(session.settle(list(plan.slices), retitle=False))
         number = options.input.removeprefix("h")
         if not number.isdigit() or int(number) >= len(session.change.atoms):
-            raise SliceError("LIM-SLICE-019", f"no hunk is called {options.input}", status=2)
+            last = len(session.change.atoms) - 1
+            raise SliceError(
+                "LIM-SLICE-019", f"no hunk is called {options.input}", hint=f"{name} has h0 to h{last}", status=2
+            )
         print(session.planner.explain(plan.slices, int(number)))
         return 0
     finally:

@@ -3,6 +3,8 @@
 import argparse
 import os
 import re
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
 VERBS = ("plan", "apply", "check", "explain")
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -31,9 +33,26 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what was meant instead of how everything is used."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._said = list(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        words = [word.partition("=")[0] for word in message.split()]
+        options = [option for action in self._actions for option in action.option_strings]
+        known = [near for word in words if word.startswith("--") for near in get_close_matches(word, options, 1)]
+        if "unrecognized" in message and not known:
+            known = [near for word in self._said for near in get_close_matches(word, VERBS, 1)]
+        meant = f"; did you mean {known[0]}?" if known else ""
+        self.exit(2, f"{self.prog}: {message}{meant}\n  {self.prog} --help tells what there is\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser; the verb has been taken away from the arguments before."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="limosa slice",
         description="Slice one huge change into an ordered series of small commits whose sum is the change.",
         epilog=EPILOG,

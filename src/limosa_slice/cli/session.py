@@ -43,6 +43,19 @@ class Session:
         self.planner = planning.Planner(self.change, self.syntax, self.repository.history(self.base, HISTORY))
         self.runs = 0
 
+    def refuse_early(self) -> None:
+        """Refuse what could not be written in the end, before hours of builds.
+
+        Raises: SliceError LIM-SLICE-013: the branch exists; LIM-SLICE-015: the folder already holds patches.
+        """
+        branch, folder = self.options.branch, self.options.format_patch
+        if branch and not self.options.force:
+            known = self.repository.git("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}")
+            if known.status == 0:
+                raise SliceError("LIM-SLICE-013", f"branch {branch} exists already", hint="another name, or --force")
+        if folder and os.path.isdir(folder) and any(name.endswith(".patch") for name in os.listdir(folder)):
+            raise SliceError("LIM-SLICE-015", f"{folder} already holds patches", hint="give an empty directory")
+
     def close(self) -> None:
         """End the helper processes. Safe to repeat."""
         self.repository.close()
@@ -62,9 +75,11 @@ class Session:
             with open(source, "rb") as file:
                 patch = file.read()
         except OSError as error:
+            commit = self.repository.git("rev-parse", "--verify", "--quiet", f"{source}^{{commit}}").status == 0
             raise SliceError(
-                "LIM-SLICE-017", f"{source} is neither BASE..HEAD nor a patch", cause=str(error)
-            ) from error
+                "LIM-SLICE-017", f"{source} is neither BASE..HEAD nor a patch", cause=str(error),
+                hint=f"from that commit to HEAD: {source}.." if commit else "",
+            ) from error  # fmt: skip
         base = repository.resolve(self.options.base)
         return base, repository.tree_of_patch(repository.tree_of(base), patch), None
 
@@ -128,6 +143,8 @@ class Session:
         print(
             f"{len(written.commits)} commits up to {written.commits[-1]}, with the tree of the input, {self.head_tree}"
         )
+        if not (options.branch or options.format_patch):
+            tell("no branch points at them: -o BRANCH keeps them, --format-patch DIR writes them as mails")
         untried = [s for s in written.slices if s.built is None and s.tested is None] if asked else []
         if untried:
             tell(f"{len(untried)} slices were not tried: the time was up")
