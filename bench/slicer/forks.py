@@ -1,10 +1,11 @@
 """How long the trial of a series takes: in forks of a warm container, in worktrees, and in worktrees from nothing.
 
     PYTHONPATH=src bench/slicer/forks.py CONTAINER [--files N] [--jobs N] [--rounds N]
+    PYTHONPATH=src bench/slicer/forks.py CONTAINER --repository DIR --change BASE..HEAD --command CMD
 
 CONTAINER is a running container of limosa with gcc and make; the machine needs both, too, of the same release for a fair
-comparison. A C project of N files is made, and a change of 12 of them, whose slices pass as planned: so all three try the same
-trees. The rounds are interleaved, and no answer is kept from one to the next.
+comparison. A C project of N files is made, and a change of 12 of them, whose slices pass as planned; or a change of a real
+repository is tried by CMD. All three begin with the same plan. The rounds are interleaved, and no answer is kept from one to the next.
 """  # noqa: E501
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -27,6 +29,8 @@ from limosa_slice.engine.planning import Planner
 from limosa_slice.engine.repair import Settler
 from limosa_slice.ports.workspace import Workspace
 
+KINDS = ("forks", "worktrees", "worktrees from nothing")
+HISTORY, SIZE_LINES = 2000, 150
 CHANGED, FUNCTIONS = 12, 40
 MAKEFILE = """\
 OBJECTS = main.o %s
@@ -71,19 +75,22 @@ def project(folder: str, files: int) -> None:
         subprocess.run([*git, "commit", "-qm", "after" if changed else "before"], check=True)
 
 
-def trial(repository: GitRepository, workspace: Workspace, command: str) -> tuple[float, int, int]:
+def trial(
+    repository: GitRepository, ends: tuple[str, str], workspace: Workspace, command: str
+) -> tuple[float, int, int]:
     """Return the seconds of a whole trial, its runs and its slices; all of them pass."""
-    base, head = repository.resolve("main~1"), repository.resolve("main")
+    base, head = ends
     syntax = TreeSitterSyntax()
     change = read_change(repository, syntax, repository.tree_of(base), repository.tree_of(head))
-    planner = Planner(change, syntax, repository.history(base, 2))
-    slices = planner.plan(150)
+    planner = Planner(change, syntax, repository.history(base, HISTORY))
+    slices = planner.plan(SIZE_LINES)
     started = time.monotonic()
     try:
         tries = Trial(Composer(repository, change), workspace, Commands(command, None))
         whole = frozenset(range(len(change.atoms)))
         tries.ahead([frozenset(), whole])
-        assert tries.of(whole).passed
+        ended = tries.of(whole)
+        assert ended.passed, ended.output
         settler = Settler(planner.graph, tries, None, lambda _: None, time.monotonic, float("inf"))
         done = settler.settle(slices)
         assert all(item.built for item in done)
@@ -92,35 +99,45 @@ def trial(repository: GitRepository, workspace: Workspace, command: str) -> tupl
     return time.monotonic() - started, tries.runs, len(done)
 
 
-def main() -> None:
-    """Run and print."""
+def options_of(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("container")
     parser.add_argument("--files", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    parser.add_argument("--repository")
+    parser.add_argument("--change", default="main~1..main")
+    parser.add_argument("--command", default="make -s")
+    return parser.parse_args(argv)
+
+
+def main() -> None:
+    """Run and print."""
+    options = options_of(sys.argv[1:])
     seconds: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        project(folder, options.files)
-        repository = GitRepository(folder)
-        base = repository.resolve("main~1")
+        if not options.repository:
+            project(folder, options.files)
+        repository = GitRepository(options.repository or folder)
+        base, head = map(repository.resolve, options.change.split(".."))
         for _ in range(options.rounds):
-            for kind in ("forks", "worktrees", "worktrees from nothing"):
+            for kind in KINDS:
                 shutil.rmtree(os.path.join(repository.git_dir, "limosa-slice"), ignore_errors=True)
                 if kind == "forks":
                     place: Workspace = ForkWorkspace(repository, base, options.container, 600, options.jobs)
                 else:
                     place = WorktreeWorkspace(repository, base, 600, options.jobs)
                 clean = "git clean -xdffq && " if kind == "worktrees from nothing" else ""
-                took, runs, slices = trial(repository, place, f"{clean}make -s")
+                took, runs, slices = trial(repository, (base, head), place, clean + options.command)
                 seconds[kind].append(took)
                 print(f"{kind}: {took:.1f} s, {runs} builds, {slices} slices", flush=True)
         repository.close()
     for kind, values in seconds.items():
         print(f"{kind:24} median {statistics.median(values):6.1f} s, all {[round(v, 1) for v in values]}")
-    ratios = [a / b for a, b in zip(seconds["worktrees from nothing"], seconds["forks"], strict=True)]
-    print(f"from nothing ÷ forks, round by round: {[round(ratio, 2) for ratio in ratios]}")
+    for other in KINDS[1:]:
+        ratios = [a / b for a, b in zip(seconds[other], seconds["forks"], strict=True)]
+        print(f"{other} ÷ forks, round by round: {[round(ratio, 2) for ratio in ratios]}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
@@ -25,8 +25,14 @@ COMMANDS = {
     '    try: importlib.import_module("dulwich." + m.name)\n'
     "    except ModuleNotFoundError as e:\n"
     '        if e.name.startswith("dulwich"): raise\'',
-    "ploop": "for f in lib/*.c tools/*.c; do gcc -std=gnu99 -fsyntax-only -w -Werror=implicit-function-declaration"
-    " -Iinclude -Ilib -D_GNU_SOURCE $CPPFLAGS $(pkg-config --cflags libxml-2.0) $f || exit 1; done",
+    # What older distributions gave: a product name, json-c in its old folder; and names that glibc has taken since.
+    "ploop": r"mkdir -p .shim && ln -sfn /usr/include/json-c .shim/json && printf '#include <unistd.h>\n#ifndef OWN\n"
+    r"#include <sys/mount.h>\n#endif\n#include <sys/sysmacros.h>\n#define open_tree own_open_tree\n"
+    r"#define move_mount own_move_mount\n#define copy_file_range own_copy_file_range\n"
+    r"""#define PRODUCT_NAME_SHORT "ploop"\n' >.shim/first.h; """
+    "for f in lib/*.c tools/*.c; do gcc -std=gnu99 -fsyntax-only -w -Werror=implicit-function-declaration"
+    " -include .shim/first.h -I.shim $(case $f in *fsutils.c) echo -DOWN;; esac) -Iinclude -Ilib -D_GNU_SOURCE"
+    " $CPPFLAGS $(pkg-config --cflags libxml-2.0) $f || exit 1; done",
 }
 _SYNTAX = TreeSitterSyntax()
 
@@ -68,6 +74,11 @@ class Built:
     person: int = 0
     person_passing: int = 0
     seconds: float = 0.0
+
+    def take(self, other: Built) -> None:
+        """Add what another one has counted."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
     def row(self) -> dict[str, Any] | None:
         """Return the figures of the report."""

@@ -1,19 +1,25 @@
 """Slice real series and compare with what people wrote.
 
     PYTHONPATH=src bench/slicer/run.py SERIES_FOLDER WORK_FOLDER tuning|reporting [--json FILE] [--limit N] [--names A,B]
-                                       [--build N] [--build-command NAME=CMD ...]
+                                       [--jobs N] [--mail] [--build N] [--build-command NAME=CMD ...]
 
 Beside `limosa slice`: one slice per file, one per hunk, one for all, plain affinity clustering, and the person's own series.
-Nothing is built unless --build names how many series of each repository to build. Mode-only changes are not hunks.
+Nothing is built unless --build names how many series of each repository to build. With --mail each series is also written
+as mails and read back. --jobs series are measured at once. Mode-only changes are not hunks. bench/slicer/table.py makes the
+tables of the JSON.
 """  # noqa: E501
 
 import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import baselines
@@ -24,6 +30,7 @@ import prefixes
 
 from limosa_slice.adapters.git import GitRepository
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
+from limosa_slice.engine import writing
 from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.compose import Composer
 from limosa_slice.engine.planning import Planner
@@ -47,6 +54,14 @@ class Tally:
     order: Counter[str] = field(default_factory=Counter)
     prefixes: int = 0
     parsing: int = 0
+
+    def take(self, other: "Tally") -> None:
+        """Add what another one has counted."""
+        for name in ("ari", "f1", "nmi", "ratio", "lines"):
+            getattr(self, name).extend(getattr(other, name))
+        self.order.update(other.order)
+        self.prefixes += other.prefixes
+        self.parsing += other.parsing
 
     def row(self) -> dict[str, Any]:
         """Return the figures of the report."""
@@ -147,6 +162,15 @@ class Measured:
             last = self.composer.tree(applied)
         return last == self.change.head_tree
 
+    def mails_are_same(self) -> bool:
+        """Write the series as mails and say whether git am makes the input's tree of them."""
+        messages = [f"{item.title}\n" for item in self.slices]
+        base = self.series.base
+        written = writing.write(self.repository, self.composer, base, self.slices, messages, None)
+        with tempfile.TemporaryDirectory() as folder:
+            mails = self.repository.format_patch(base, written.commits[-1], folder)
+            return self.repository.apply_mail(base, mails) == self.change.head_tree
+
 
 def lines_of(change: Change, groups: dict[int, list[int]]) -> list[int]:
     """Return the changed lines of each group."""
@@ -172,23 +196,66 @@ def add(measured: Measured, tallies: dict[str, Tally]) -> None:
             tally.prefixes += tried
 
 
-def measure(name: str, chosen: list[corpus.Series], repository: GitRepository, options: Any) -> dict[str, Any]:
+@dataclass
+class Figures:
+    """What was found out about one series."""
+
+    tallies: dict[str, Tally]
+    same: bool
+    by_mail: bool | None
+    seconds: float
+    built: prefixes.Built
+
+
+@cache
+def repository_at(git_dir: str) -> GitRepository:
+    """Return a repository of this process."""
+    return GitRepository(git_dir)
+
+
+def figures(git_dir: str, series: corpus.Series, command: str | None, options: argparse.Namespace) -> Figures:
+    """Measure one series; its prefixes are built by `command`, if there is one."""
+    measured = Measured(repository_at(git_dir), series)
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    add(measured, tallies)
+    built = prefixes.Built()
+    if command:
+        prefixes.build(measured, command, options.build_jobs, built)
+    mails = measured.mails_are_same() if options.mail else None
+    return Figures(dict(tallies), measured.tree_is_same(), mails, measured.seconds, built)
+
+
+def all_figures(
+    git_dir: str, chosen: list[corpus.Series], command: str | None, options: argparse.Namespace
+) -> Iterable[Figures]:
+    """Measure all series, `--jobs` at once; the first `--build` of them are built."""
+    commands = [command if number < options.build else None for number in range(len(chosen))]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        yield from pool.map(figures, [git_dir] * len(chosen), chosen, commands, [options] * len(chosen))
+
+
+def measure(name: str, chosen: list[corpus.Series], git_dir: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return and print the report of one repository."""
     tallies: dict[str, Tally] = defaultdict(Tally)
-    started, same, seconds, built = time.monotonic(), 0, [], prefixes.Built()
-    for number, series in enumerate(chosen):
-        measured = Measured(repository, series)
-        same += measured.tree_is_same()
-        seconds.append(measured.seconds)
-        add(measured, tallies)
-        if number < options.build and name in options.build_command:
-            prefixes.build(measured, options.build_command[name], options.build_jobs, built)
+    started, same, mails, seconds, built = time.monotonic(), 0, 0, [], prefixes.Built()
+    for one in all_figures(git_dir, chosen, options.build_command.get(name), options):
+        for method, tally in one.tallies.items():
+            tallies[method].take(tally)
+        same += one.same
+        mails += bool(one.by_mail)
+        seconds.append(one.seconds)
+        built.take(one.built)
+        print(f"\r{name}: {len(seconds)} of {len(chosen)}", end="", file=sys.stderr, flush=True)
     report = {
-        "series": len(chosen), "trees_identical": same, "plan_seconds_median": round(statistics.median(seconds), 2),
+        "series": len(chosen), "trees_identical": same, "trees_identical_by_mail": mails if options.mail else None,
+        "plan_seconds_median": round(statistics.median(seconds), 2),
         "plan_seconds_most": round(max(seconds), 2), "seconds_in_all": round(time.monotonic() - started),
         "built": built.row(), "methods": {method: tally.row() for method, tally in tallies.items()},
     }  # fmt: skip
-    print(f"{name}: {same}/{len(chosen)} trees identical, plan {report['plan_seconds_median']} s, built {built.row()}")
+    print(
+        f"\r{name}: {same}/{len(chosen)} trees identical, by mail {report['trees_identical_by_mail']}, plan"
+        f" {report['plan_seconds_median']} s, built {built.row()}"
+    )
     heads = ("ARI", "95 %", "F1", "NMI", "ratio", "median", "90th", "tau-b", "parse")
     print(" " * 17 + " ".join(f"{head:>{wide}}" for head, wide in zip(heads, (5, 9, 5, 5, 6, 7, 5, 6, 7), strict=True)))
     for method, row in report["methods"].items():
@@ -213,6 +280,8 @@ def options_of(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--json")
     parser.add_argument("--limit", type=int, default=10**9)
     parser.add_argument("--names", default="crun,ploop,dulwich")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--mail", action="store_true")
     parser.add_argument("--build", type=int, default=0, metavar="N")
     parser.add_argument("--build-jobs", type=int, default=1)
     parser.add_argument("--build-command", action="append", default=[], metavar="NAME=CMD")
@@ -227,9 +296,7 @@ def main() -> None:
     report = {}
     for name in options.names.split(","):
         chosen = corpus.halves(corpus.load(options.source, name))[options.half == "reporting"][: options.limit]
-        repository = GitRepository(corpus.bare_clone(options.source, name, options.work))
-        report[name] = measure(name, chosen, repository, options)
-        repository.close()
+        report[name] = measure(name, chosen, corpus.bare_clone(options.source, name, options.work), options)
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"half": options.half, "repositories": report}, file, indent=1)

@@ -1,13 +1,18 @@
 """Learn engine/forest.py: boosted trees over the features of pairs of atoms, on tuning halves only.
 
-    PYTHONPATH=src python bench/slicer/train.py SERIES_FOLDER WORK_FOLDER [GIT_DIR ...]      (needs numpy, scikit-learn)
+    PYTHONPATH=src python bench/slicer/train.py [--jobs N] [--part P] SERIES_FOLDER WORK_FOLDER [GIT_DIR ...]   (needs numpy, scikit-learn)
 
 GIT_DIRs are further repositories whose merges are used as series; none of them is ever reported on. A series weighs the
-square root of its atoms up to 20, so large ones do not drown the small.
-"""
+square root of its atoms up to 20, so large ones do not drown the small. N repositories are read at once. What was read of one
+is kept in WORK_FOLDER/examples under the digest of the code that reads it, so an interrupted run goes on where it was.
+"""  # noqa: E501
 
+import argparse
+import glob
+import hashlib
 import os
-import sys
+import zlib
+from concurrent.futures import ProcessPoolExecutor
 
 import corpus
 import numpy as np
@@ -19,15 +24,19 @@ from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.evidence import NAMES, Evidence, read_past
 from limosa_slice.engine.facts import read_facts
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+PACKAGE = os.path.join(HERE, "../../src/limosa_slice")
+READERS = ("engine/atomize.py", "engine/evidence.py", "engine/facts.py", "adapters/*.py", "model/*.py")
+TUNED = ("ploop", "crun", "dulwich")
 PAIRS = 1200  # of one series
+MERGES = 60  # of one repository
 MOST_ATOMS = 450
 TREES, LEAVES = 240, 16
 HISTORY = 2000
+Examples = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def examples(
-    git_dir: str, series: list[corpus.Series], chance: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def examples(git_dir: str, series: list[corpus.Series], chance: np.random.Generator) -> list[Examples]:
     """Return features, labels and weights of pairs, per series."""
     repository, syntax, found = GitRepository(git_dir), TreeSitterSyntax(), []
     for one in series:
@@ -50,6 +59,28 @@ def examples(
         found.append((features, labels, np.full(len(pairs), min(len(owners), 20) ** 0.5 / len(pairs))))
     repository.close()
     return found
+
+
+def read(source: str, work: str, name: str) -> Examples:
+    """Return the examples of one repository: of a tuning half, or of the merges of the git directory `name`."""
+    digest = hashlib.sha256(name.encode())
+    for reader in sorted(path for pattern in READERS for path in glob.glob(os.path.join(PACKAGE, pattern))):
+        with open(reader, "rb") as file:
+            digest.update(file.read())
+    kept = os.path.join(work, "examples", f"{digest.hexdigest()[:16]}.npz")
+    if not os.path.exists(kept):
+        chance = np.random.default_rng(zlib.crc32(os.path.basename(os.path.dirname(name) or name).encode()))
+        if name in TUNED:
+            tuning, _ = corpus.halves(corpus.load(source, name))
+            found = examples(corpus.bare_clone(source, name, work), tuning, chance)
+        else:
+            found = examples(name, corpus.mined(name, MERGES), chance)
+        os.makedirs(os.path.dirname(kept), exist_ok=True)
+        np.savez_compressed(f"{kept}.new.npz", *(np.concatenate(part) for part in zip(*found, strict=True)))
+        os.replace(f"{kept}.new.npz", kept)
+        print(f"{name}: {len(found)} series", flush=True)
+    with np.load(kept) as file:
+        return file["arr_0"], file["arr_1"], file["arr_2"]
 
 
 def expression(nodes: np.ndarray, index: int) -> str:
@@ -78,17 +109,20 @@ def write_forest(model: HistGradientBoostingClassifier, path: str) -> None:
 
 def main() -> None:
     """Read, learn, write."""
-    source, work, *others = sys.argv[1:]
-    chance = np.random.default_rng(0)
-    found = []
-    for name in ("ploop", "crun", "dulwich"):
-        tuning, _ = corpus.halves(corpus.load(source, name))
-        found += examples(corpus.bare_clone(source, name, work), tuning, chance)
-        print(name, len(found), flush=True)
-    for git_dir in others:
-        found += examples(git_dir, corpus.mined(git_dir), chance)
-        print(git_dir, len(found), flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--part", type=float, default=1.0, help="of the pairs, to learn from; drawn with a fixed seed")
+    parser.add_argument("source")
+    parser.add_argument("work")
+    parser.add_argument("others", nargs="*")
+    options = parser.parse_args()
+    names = [*TUNED, *options.others]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        found = list(pool.map(read, [options.source] * len(names), [options.work] * len(names), names))
     features, labels, weights = (np.concatenate(part) for part in zip(*found, strict=True))
+    drawn = np.random.default_rng(0).random(len(labels)) < options.part
+    features, labels, weights = features[drawn], labels[drawn], weights[drawn]
+    print(f"{len(labels)} pairs, {labels.mean():.1%} of them together", flush=True)
     model = HistGradientBoostingClassifier(
         max_iter=TREES,
         max_leaf_nodes=LEAVES,
@@ -99,8 +133,7 @@ def main() -> None:
         early_stopping=False,
         random_state=0,
     ).fit(features, labels, sample_weight=weights * len(weights) / weights.sum())
-    here = os.path.dirname(os.path.abspath(__file__))
-    write_forest(model, os.path.join(here, "../../src/limosa_slice/engine/forest.py"))
+    write_forest(model, os.path.join(PACKAGE, "engine/forest.py"))
 
 
 if __name__ == "__main__":
