@@ -92,10 +92,39 @@ def test_a_kept_container_is_stopped_and_another_name_is_taken(hosts: Segment) -
     a("migrate", "one", "b", "--keep", "--to-name", "two", "--precopy-rounds", "3", "--bandwidth", "50M")
     assert b.records()["two"]["phase"] == "running"
     assert a.records()["one"]["phase"] == "stopped"
+    assert "moved to root@10.77.0.2" in a("ps", "-a")
+    for command in (("start", "one"), ("restart", "one"), ("restore", "one"), ("rewind", "one", "one")):
+        assert "LIM-MIG-005" in a(*command, status=1), "two would be alive"
+    assert a("start", "--onboot") == ""
+    a("fork", "--name", "copy", "one")
+    copy = a.records()["copy"]["addresses"]["ipv4"]
+    assert copy.partition("/")[0] not in {host.address for host in hosts.hosts.values()}, "a neighbour has it"
+    a("rm", "-f", "copy")
     assert "has a container with the id" in b("migrate", "two", "a", "--to-name", "one", status=1)
     b("rm", "-f", "two")
-    a("rm", "one")
+    assert a("restore", "--although-moved", "one") == "one\n"
+    a("exec", "one", "true")
+    a("rm", "-f", "one")
     assert left_of(a) == left_of(b) == []
+
+
+def test_a_volume_whose_files_are_in_commits_comes_along_and_goes_back(hosts: Segment) -> None:
+    a, b = hosts.a, hosts.b
+    a("volume", "create", "notes", "--commit", "include")
+    counts = "n=0; while :; do n=$((n+1)); echo $n >>/notes/lines; sleep 0.05; done"
+    network = ("--network", "lan", "--ip", "10.77.0.63")
+    a("run", "-d", "--name", "writer", "-v", "notes:/notes", *network, "python", "sh", "-c", counts)
+    seen = 0
+    for here, there in ((a, b), (b, a)):
+        here("migrate", "writer", there.name)
+        assert "notes" in there("volume", "ls")
+        lines = [int(line) for line in there("exec", "writer", "cat", "/notes/lines").split()]
+        assert lines == list(range(1, len(lines) + 1)), "each line is there once"
+        assert len(lines) > seen
+        seen = len(lines)
+    a("rm", "-f", "writer")
+    a("volume", "rm", "notes")
+    b("volume", "rm", "notes")
 
 
 def test_a_migration_whose_target_refuses_goes_on_here_at_once(hosts: Segment) -> None:

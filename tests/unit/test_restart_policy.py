@@ -46,6 +46,7 @@ def test_whether_it_is_started_again(one: ContainerRecord, status: int, again: b
         (record("no", onboot=True, started_ns=0), True),
         (record("always", stopped_by_user=True), True),
         (record("always", started_ns=0), False),
+        (record("always", onboot=True)._replace(moved_to="spare"), False),
         (record("unless-stopped"), True),
         (record("unless-stopped", stopped_by_user=True), False),
         (record("on-failure"), False),

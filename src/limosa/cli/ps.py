@@ -61,6 +61,8 @@ def status(record: ContainerRecord) -> str:
     """Return how things stand, in words."""
     if record.phase == "running":
         return f"up {table.duration((time.time_ns() - record.started_ns) / 1e9)}"
+    if record.moved_to:
+        return f"moved to {record.moved_to}"
     if record.phase == "stopped" and record.exit is not None:
         why = ", out of memory" if record.exit.oom_killed else ""
         return f"exited ({record.exit.status}{why})"

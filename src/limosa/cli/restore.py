@@ -22,6 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave it paused before any of its processes has run; start lets it go on",
     )
+    parser.add_argument(
+        "--although-moved",
+        action="store_true",
+        help="also what `migrate --keep` left: if it is surely gone where it moved to",
+    )
     parser.add_argument("commit", metavar="COMMIT")
 
 
@@ -30,5 +35,6 @@ def run(args: argparse.Namespace) -> int:
     host = wiring.host(wiring.root_of(args.root))
     keep = None if args.tcp is None else args.tcp == "keep"
     commit = commits.find(host, args.commit)
-    print(restore.restore(host, commit, args.name, keep, start=not args.no_start).config.name)
+    record = restore.restore(host, commit, args.name, keep, start=not args.no_start, although_moved=args.although_moved)
+    print(record.config.name)
     return 0

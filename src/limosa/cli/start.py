@@ -6,6 +6,7 @@ from limosa import wiring
 from limosa.cli import arguments, each, terminal_options
 from limosa.engine import lifecycle
 from limosa.engine.host import Host
+from limosa.model.container import ContainerRecord
 from limosa.model.errors import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, LimosaError
 
 EXAMPLES = """\
@@ -19,6 +20,9 @@ def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-a", "--attach", action="store_true", help="join its output, and end with its status")
     parser.add_argument("-i", "--interactive", action="store_true", help="join its input too")
+    parser.add_argument(
+        "--although-moved", action="store_true", help="also what `migrate --keep` left: if it is surely gone there"
+    )
     terminal_options.configure(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--onboot", action="store_true", help="those that are to run after the machine's boot")
@@ -32,7 +36,11 @@ def run(args: arguments.Arguments) -> int:
         return _onboot(host)
     if args.attach or args.interactive:
         return _attached(host, args)
-    return each.container(host, args.containers, lambda record: lifecycle.start(host, record.container_id))
+
+    def start(record: ContainerRecord) -> object:
+        return lifecycle.start(host, record.container_id, although_moved=args.although_moved)
+
+    return each.container(host, args.containers, start)
 
 
 def _attached(host: Host, args: arguments.Arguments) -> int:

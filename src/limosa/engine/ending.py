@@ -57,6 +57,20 @@ def refuse_migrating(record: ContainerRecord) -> None:
         )
 
 
+def refuse_moved(record: ContainerRecord, although_moved: bool = False) -> None:
+    """Raise LimosaError LIM-MIG-005 if a container has moved to another host, unless that is to be passed over."""
+    if record.moved_to and not although_moved:
+        name = record.config.name
+        raise LimosaError(
+            "LIM-MIG-005",
+            f'"{name}" has moved to {record.moved_to}',
+            state=f'what was kept of "{name}" here does not run; nothing changed',
+            cause="there it has the same identity, addresses and connections: one identity is alive at most once",
+            hint=f"limosa fork makes a copy; if it is surely gone there: limosa restore --although-moved {name}, "
+            f"or start --although-moved for its files alone",
+        )
+
+
 def in_order(host: Host, record: ContainerRecord) -> ContainerRecord | None:
     """Finish or take back what dead commands left of a container, and note a program that has ended unseen.
 

@@ -270,7 +270,8 @@ class Giving:
             return OK
         journal.note(host, "migrate", record, f"to {self.entry.peer_name}")
         if self.entry.keep:
-            ending.settle(host, record._replace(phase="running", stopped_by_user=True), 0)
+            kept = record._replace(phase="running", stopped_by_user=True, moved_to=self.entry.peer_name)
+            ending.settle(host, kept, 0)
         else:
             ending.erase(host, record)
         return OK

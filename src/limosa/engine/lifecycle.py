@@ -17,10 +17,17 @@ _SIGKILL: Final = 9
 _KILL_SECONDS: Final = 10.0
 
 
-def start(host: Host, container_id: ContainerId, before_program: Callable[[], None] | None = None) -> ContainerRecord:
+def start(
+    host: Host,
+    container_id: ContainerId,
+    before_program: Callable[[], None] | None = None,
+    *,
+    although_moved: bool = False,
+) -> ContainerRecord:
     """Start a container that does not run; `before_program` is called when all is there but the program's start.
 
-    Raises: LimosaError; it is stopped, as before, then. LIM-CONT-011: it is paused, and was not restored so.
+    Raises: LimosaError; it is stopped, as before, then. LIM-CONT-011: it is paused, and was not restored so;
+    LIM-MIG-005: it has moved to another host, unless the caller says `although_moved`.
     """
     with host.containers.locked(container_id):
         record = ending.loaded(host, container_id)
@@ -36,10 +43,13 @@ def start(host: Host, container_id: ContainerId, before_program: Callable[[], No
                 state=f'"{name}" is paused; nothing changed',
                 hint=f"limosa unpause {name}",
             )
+        ending.refuse_moved(record, although_moved)
         if record.keeper.pid:
             host.keepers.end(record.keeper)
         idle = "stopped" if record.phase == "restarting" else record.phase
-        record = record._replace(phase=idle, restarts=0, restart_delay_ns=0, restart_at_ns=0, keeper=ProcessName())
+        record = record._replace(
+            phase=idle, restarts=0, restart_delay_ns=0, restart_at_ns=0, keeper=ProcessName(), moved_to=""
+        )
         return start_locked(host, record, before_program)
 
 
@@ -217,7 +227,9 @@ def restart(host: Host, container_id: ContainerId, timeout_s: float | None = Non
     Raises: LimosaError: it cannot be started; it is stopped then.
     """
     with host.containers.locked(container_id):
-        record = _stop_locked(host, ending.loaded(host, container_id), timeout_s)
+        record = ending.loaded(host, container_id)
+        ending.refuse_moved(record)
+        record = _stop_locked(host, record, timeout_s)
         return start_locked(host, record._replace(restarts=0, restart_delay_ns=0, stopped_by_user=False))
 
 

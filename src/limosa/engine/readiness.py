@@ -1,6 +1,5 @@
 """What can be made ready for a container that is going to be brought back here, while it still runs elsewhere."""
 
-from limosa.engine import bundle
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 
@@ -13,7 +12,7 @@ def make_ready(host: Host, record: ContainerRecord) -> None:
     Raises: LimosaError: something cannot be had; a restore would fail at the same.
     """
     host.storage.prepare()
-    plan = bundle.plan(host, record, host.rootfs.path(record.container_id))
-    host.runtime.allowance(plan)
+    host.own_view.provide()
+    host.runtime.make_ready(record.container_id, record.config, record.first_host_id)
     for adapter in ("cgroups", "checkpointer", "dumps", "file_archive", "identities", "journal", "memory_archive"):
         getattr(host, adapter)

@@ -75,12 +75,14 @@ def restore(
     keep_connections: bool | None = None,
     *,
     start: bool = True,
+    although_moved: bool = False,
 ) -> ContainerRecord:
     """Bring a commit back as the container that it was, also if that was removed; `name` gives it another name.
 
     Connections are kept if the container was ended by this commit, its latest one, unless the caller says otherwise.
     Without `start` it is paused when this returns, and none of its processes has run an instruction.
-    Raises: LimosaError LIM-CONT-005: that container lives; LIM-CRIU-…: it cannot be restored; LIM-NAME-002: another
+    Raises: LimosaError LIM-CONT-005: that container lives; LIM-MIG-005: it has moved to another host, and the caller
+    does not say `although_moved`; LIM-CRIU-…: it cannot be restored; LIM-NAME-002: another
     container has its name. Its present files are lost only once nothing else can fail before criu.
     """
     container_id = commit.container.container_id
@@ -89,6 +91,8 @@ def restore(
     gone = not there
     if there and there[0].phase in ending.LIVE:
         raise _lives(there[0], commit)
+    for record in there:
+        ending.refuse_moved(record, although_moved)
     if name and not gone:
         raise LimosaError(
             "LIM-CONT-030",
@@ -104,11 +108,13 @@ def restore(
         record = ending.loaded(host, container_id)
         if record.phase in ending.LIVE:
             raise _lives(record, commit)
+        ending.refuse_moved(record, although_moved)
         if keep_connections is None and record.addresses != commit.container.addresses:
             keep = False  # nobody's packets find it where it is now
         host.keepers.end(record.keeper)
         ending.release(host, record)
         undo.callback(host.containers.save, record)
+        record = record._replace(moved_to="")
         host.containers.save(record._replace(phase="starting"))
         host.storage.revert(container_id, commit.snapshot)
         volume_commits.put_back(host, commit, undo)

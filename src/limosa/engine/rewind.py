@@ -19,6 +19,7 @@ def rewind(
     kept: CommitRecord | None = None
     with restore.brought(host, commit) as directory, host.containers.locked(container_id):
         record = ending.loaded(host, container_id)
+        ending.refuse_moved(record)
         if commit.container.container_id != container_id:
             raise LimosaError(
                 "LIM-CONT-031",

@@ -6,12 +6,14 @@ Sockets are made by the caller in the namespace that is meant (`packet_socket`).
 
 import socket
 import struct
+import time
 from typing import Final
 
 _ETH_P_ARP: Final = 0x0806
 _ETH_P_IPV6: Final = 0x86DD
 _BROADCAST: Final = b"\xff" * 6
 _ARP: Final = struct.Struct("!HHBBH6s4s6s4s")
+_HEADER_BYTES: Final = 14  # of an Ethernet frame
 _ARP_REQUEST: Final = 1
 _ARP_REPLY: Final = 2
 _NEIGHBOUR_ADVERTISEMENT: Final = 136
@@ -40,6 +42,30 @@ def announce(frames: socket.socket, interface: str, mac: bytes, address: str) ->
         return
     for operation in (_ARP_REQUEST, _ARP_REPLY):
         frames.sendto(gratuitous_arp(mac, address, operation), (interface, 0))
+
+
+def answered(interface: str, mac: bytes, address: str, wait_s: float) -> bool:
+    """Say whether somebody on a segment has an IPv4 address: ask twice, half of `wait_s` each, as nobody (0.0.0.0).
+
+    Who answers to nobody's question learns nothing false of the asker. Source: RFC 5227 section 2.1.1 (probe).
+    Raises: OSError: no such interface, or it is down. PermissionError without CAP_NET_RAW.
+    """
+    wanted = socket.inet_aton(address)
+    packet = _ARP.pack(1, 0x0800, 6, 4, _ARP_REQUEST, mac, bytes(4), bytes(6), wanted)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(_ETH_P_ARP)) as frames:
+        frames.bind((interface, _ETH_P_ARP))
+        for _ in range(2):
+            frames.send(_BROADCAST + mac + struct.pack("!H", _ETH_P_ARP) + packet)
+            until = time.monotonic() + wait_s / 2
+            while (left_s := until - time.monotonic()) > 0:
+                frames.settimeout(left_s)
+                try:
+                    came = frames.recv(2048)
+                except TimeoutError:
+                    break
+                if len(came) >= _HEADER_BYTES + _ARP.size and _ARP.unpack_from(came, _HEADER_BYTES)[6] == wanted:
+                    return True
+    return False
 
 
 def gratuitous_arp(mac: bytes, address: str, operation: int = _ARP_REQUEST) -> bytes:

@@ -216,4 +216,5 @@ class ContainerRecord(NamedTuple):
     volumes_go: bool = False  # its anonymous volumes are removed with it
     held: bool = False  # `paused` since it was restored with --no-start: none of its processes has run yet
     schedule: Schedule | None = None
+    moved_to: str = ""  # the host that it was moved to; what is here was kept, and may not run beside it
     hook_failure: str = ""  # what the last hook that failed said; a failed prestart is an error instead

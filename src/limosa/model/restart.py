@@ -43,6 +43,8 @@ def wanted(record: ContainerRecord, status: int) -> bool:
 
 def wanted_at_boot(record: ContainerRecord) -> bool:
     """Say whether a container is to be started when the machine has booted."""
+    if record.moved_to:
+        return False
     if record.config.onboot:
         return True
     if record.started_ns == 0:

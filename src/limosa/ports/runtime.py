@@ -138,6 +138,12 @@ class Runtime(Protocol):
         Raises: OSError: it has ended or closed one.
         """
 
+    def make_ready(self, container_id: ContainerId, config: ContainerConfig, first_host_id: int) -> None:
+        """Have there what `begin_restore` would first have to make for a container of this configuration.
+
+        Nothing of it is the container's own. Raises: LimosaError LIM-SEC-001, LIM-RUN-009.
+        """
+
     def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
         """Start the monitor over `criu_argv`, which gets the container's streams as 0..2 and `connection` as 3.
 

@@ -19,6 +19,7 @@ from limosa.model.handover import Ask, Do, Write
 
 PLACE = os.environ.get("LIMOSA_FAULT", "")
 IDLE_S = 4.0
+GREETING_S = 60.0  # on a machine with much to do ssh, a login and Python's start take longer than that
 
 
 def point(step: object) -> str:
@@ -73,6 +74,16 @@ def sabotage() -> None:
     around(Arriving, "_reply", "target", lambda arguments: f"reply {arguments[1]}")
     adapter.SshPeers.__init__.__defaults__ = (IDLE_S,)  # type: ignore[misc]
     vars(frames)["BEAT_S"] = 0.5
+    begin = frames.FramedConnection.begin
+
+    def begin_patiently(connection: frames.FramedConnection) -> None:
+        idle_s, connection._idle_s = connection._idle_s, GREETING_S
+        try:
+            begin(connection)
+        finally:
+            connection._idle_s = idle_s
+
+    frames.FramedConnection.begin = begin_patiently  # type: ignore[method-assign]
 
 
 def around(

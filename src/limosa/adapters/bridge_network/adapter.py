@@ -129,7 +129,10 @@ class BridgeNetworks(RecordedNetworks):
             addresses = Addresses()
             if network is not None:
                 segment, host_has = fabric.segment_of(self._host.route, self._tag, network)
-                addresses = reservation.addresses_for(state, network, request, container_id, segment, host_has)
+                addresses = reservation.addresses_for(
+                    *(state, network, request, container_id, segment, host_has),
+                    lambda address: self._host.neighbour_has(network, address),
+                )
             held = state.lease(container_id)
             chosen = self._chosen_ports(state, container_id, ports)
             attachment = Attachment(container_id, container_name, request.network, addresses, chosen, hostname, inner)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from limosa.adapters.bridge_network import fabric, rules
 from limosa.adapters.bridge_network.state import Book, Lease
-from limosa.linux import conntrack
+from limosa.linux import arp, conntrack
 from limosa.linux import netlink_link as link
 from limosa.linux.flock import locked
 from limosa.linux.netlink import RouteSocket
@@ -17,6 +17,7 @@ from limosa.model.ids import ContainerId
 from limosa.ports.network import Network
 
 T = TypeVar("T")
+PROBE_S = 0.3  # how long a neighbour has for an answer, in two turns: a segment is not far
 
 
 class HostSide:
@@ -44,6 +45,15 @@ class HostSide:
     def veth(self, container_id: ContainerId) -> link.Link | None:
         """Return the host's end of a container's veth pair, or None."""
         return link.find_link(self.route, names.veth_name(self.tag, container_id))
+
+    def neighbour_has(self, network: Network, address: str) -> bool:
+        """Say whether somebody on the segment of an uplink has an IPv4 address; takes a moment if nobody has."""
+        if network.kind != "uplink":
+            return False
+        there = link.find_link(self.route, self.bridge(network)) or link.find_link(self.route, network.uplink)
+        if there is None or not there.up:
+            return False
+        return arp.answered(there.name, link.mac_bytes(there.mac), address, PROBE_S)
 
     def prepared(self, network: Network, *, rules_needed: bool) -> int:
         """Return what the last `prepare` of this network returned, once, and else do it now."""

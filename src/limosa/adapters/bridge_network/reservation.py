@@ -1,6 +1,6 @@
 """Choose subnets for networks and addresses for containers, out of what is recorded."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import Any
 
@@ -68,11 +68,13 @@ def addresses_for(
     container_id: ContainerId,
     segment: Addresses,
     host_has: Collection[str],
+    somebody_has: Callable[[str], bool] = lambda address: False,
 ) -> Addresses:
     """Return the addresses of one container, advancing the network's cursor in `state`.
 
     `segment` has the host's own addresses on an uplink, whose prefix lengths a container there shares; `host_has`
-    are addresses that no container may get. What the container holds already is kept unless the request differs.
+    are addresses that no container may get, and `somebody_has` says whether a neighbour of the host uses an IPv4
+    address that is about to be chosen. What the container holds already is kept unless the request differs.
     Raises: LimosaError LIM-NET-004, LIM-NET-007, LIM-NET-008.
     """
     held = state.lease(container_id)
@@ -95,6 +97,9 @@ def addresses_for(
         elif not plain and subnet:
             taken = {lease["addresses"][kind].partition("/")[0] for lease in others.values()} | reserved
             plain = _next(state, network, kind, subnet, taken)
+            while kind == "ipv4" and somebody_has(plain):
+                taken.add(plain)
+                plain = _next(state, network, kind, subnet, taken)
         found.append(_with_prefix(network, kind, plain, segment))
     if network.kind == "routed" and not any(found):
         raise LimosaError(

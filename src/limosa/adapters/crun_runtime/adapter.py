@@ -109,6 +109,12 @@ class CrunRuntime:
             self.delete(plan.container_id)
             raise refusals.translated(failed, plan.argv) from failed
 
+    def make_ready(self, container_id: ContainerId, config: ContainerConfig, first_host_id: int) -> None:
+        """See the port."""
+        from limosa.adapters.crun_runtime import restored
+
+        restored.make_ready(self._run, self._session(container_id, ()), config, first_host_id)
+
     def begin_restore(self, plan: BundlePlan, criu_argv: tuple[str, ...], connection: int) -> RestoreSeat:
         """See the port."""
         from limosa.adapters.crun_runtime import restored

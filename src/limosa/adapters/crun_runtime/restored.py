@@ -4,6 +4,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from limosa.model.container import ContainerConfig
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import Started
 
@@ -23,6 +24,15 @@ def keep_filter(run_directory: str, place: "session.Place") -> None:
         os.makedirs(directory, mode=0o700, exist_ok=True)
         if not os.path.exists(f"{directory}/seccomp.bpf"):
             os.link(made, f"{directory}/seccomp.bpf")
+
+
+def make_ready(run_directory: str, place: "session.Place", config: ContainerConfig, first_host_id: int) -> None:
+    """Compile the filter of a container that will be restored."""
+    from limosa.adapters.crun_runtime import seccomp_filter, spec
+
+    profile = spec.seccomp_profile(config, first_host_id)
+    if profile is not None:
+        seccomp_filter.compiled(profile, run_directory, place.enter, place.env)
 
 
 def adopt(run_directory: str, bundle: str, container_id: ContainerId, started: Started) -> None:

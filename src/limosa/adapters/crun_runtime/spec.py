@@ -6,7 +6,7 @@ from typing import Any, Final
 from limosa.adapters.crun_runtime import seccomp
 from limosa.linux import process
 from limosa.model import capabilities
-from limosa.model.container import SUBORDINATE_IDS, Mount
+from limosa.model.container import SUBORDINATE_IDS, ContainerConfig, Mount
 from limosa.ports.identity import GENERATION_PATH
 from limosa.ports.runtime import INIT_HELPER_PATH, SYSFS, BundlePlan
 
@@ -41,7 +41,7 @@ _FLAGS: Final = (
 def config(plan: BundlePlan) -> dict[str, Any]:
     """Return config.json as a value. Raises: LimosaError LIM-SEC-001: no such seccomp profile."""
     wanted = plan.config
-    caps = list(_capabilities(plan))
+    caps = list(_capabilities(wanted, plan.first_host_id))
     process: dict[str, Any] = {
         "terminal": wanted.terminal,
         "user": {"uid": plan.uid, "gid": plan.gid, "additionalGids": list(plan.groups)},
@@ -60,12 +60,19 @@ def config(plan: BundlePlan) -> dict[str, Any]:
         "root": {"path": plan.rootfs, "readonly": wanted.security.read_only_rootfs},
         "hostname": plan.hostname,
         "mounts": mounts(plan),
-        "linux": _linux(plan, caps),
+        "linux": _linux(plan),
         "annotations": {"org.limosa.container": plan.container_id, "run.oci.keep_original_groups": "0"},
     }
 
 
-def _linux(plan: BundlePlan, caps: list[str]) -> dict[str, Any]:
+def seccomp_profile(config: ContainerConfig, first_host_id: int) -> dict[str, Any] | None:
+    """Return the seccomp profile of a container in OCI form, None if it has none. Raises: LimosaError LIM-SEC-001."""
+    if config.security.privileged or config.security.seccomp == "unconfined":
+        return None
+    return seccomp.profile(config.security.seccomp, list(_capabilities(config, first_host_id)))
+
+
+def _linux(plan: BundlePlan) -> dict[str, Any]:
     security = plan.config.security
     namespaces = [{"type": name} for name in ("pid", "ipc", "uts", "mount", "cgroup")]
     if plan.config.network.network != "host":
@@ -83,8 +90,9 @@ def _linux(plan: BundlePlan, caps: list[str]) -> dict[str, Any]:
         linux["maskedPaths"] = list(_MASKED)
         # An init configures its own network and kernel view; the user namespace keeps it to what is its own.
         linux["readonlyPaths"] = list(_READ_ONLY) if plan.config.kind == "app" else ["/proc/bus", "/proc/fs"]
-        if security.seccomp != "unconfined":
-            linux["seccomp"] = seccomp.profile(security.seccomp, caps)
+    profile = seccomp_profile(plan.config, plan.first_host_id)
+    if profile is not None:
+        linux["seccomp"] = profile
     return linux
 
 
@@ -136,10 +144,10 @@ def _owned(wanted: Mount, sources: dict[str, str]) -> dict[str, Any]:
     return _mount("bind", wanted.target, sources[wanted.target], ("rbind", "rprivate", "nodev", *mode))
 
 
-def _capabilities(plan: BundlePlan) -> tuple[str, ...]:
+def _capabilities(config: ContainerConfig, first_host_id: int) -> tuple[str, ...]:
     """Return what the first process may have: on the host's own ids, no more than limosa itself may."""
-    wanted = capabilities.effective(plan.config.kind, plan.config.security)
-    return wanted if plan.first_host_id else capabilities.held(wanted, process.capability_bound())
+    wanted = capabilities.effective(config.kind, config.security)
+    return wanted if first_host_id else capabilities.held(wanted, process.capability_bound())
 
 
 def _host_flags(source: str) -> list[str]:
