@@ -102,8 +102,11 @@ def _remove(top: str) -> None:
                 raise
 
 
-def enter_podman(tree: str, work: str) -> None:
-    """Make `tree` the root of this process, with storage of its own below `work`; the tree itself does not change."""
+def enter_podman(tree: str, work: str, also: tuple[str, ...] = ()) -> None:
+    """Make `tree` the root of this process, with storage of its own below `work`; the tree itself does not change.
+
+    The directories `also` are where they are outside.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS | _CLONE_NEWCGROUP) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
@@ -122,6 +125,9 @@ def enter_podman(tree: str, work: str) -> None:
     for name, source in (("var/lib/containers", f"{work}/storage"), ("mnt", work)):
         os.makedirs(f"{root}/{name}", exist_ok=True)
         mount.bind(source, f"{root}/{name}")
+    for directory in also:
+        os.makedirs(f"{root}{directory}", exist_ok=True)
+        mount.bind(directory, f"{root}{directory}")
     os.makedirs(f"{root}/etc/containers", exist_ok=True)
     with open(f"{root}/etc/containers/containers.conf", "w", encoding="ascii") as file:
         file.write(CONTAINERS_CONF)

@@ -38,6 +38,12 @@ while going:
 print(json.dumps({"answers": number, "longest_s": longest}), flush=True)
 """
 
+# Sets keys of 2560 bytes of digests each.
+FILL = (
+    "for i = 1, tonumber(ARGV[1]) do local t = {} for j = 1, 64 do t[j] = redis.sha1hex(i .. ':' .. j) end "
+    "redis.call('SET', 'key:' .. i, table.concat(t)) end return redis.call('DBSIZE')"
+)
+
 # Increments a counter without a pause over one connection, and checks each answer.
 COUNTER = """
 import json, signal, socket, sys, time
@@ -111,8 +117,11 @@ def left_of(host: LimosaHost) -> list[str]:
     return [*host.records(), *entries]
 
 
+def filling(mib: int) -> tuple[str, ...]:
+    """Return the command of redis that gives it so much that does not compress away."""
+    return ("EVAL", FILL, "0", str(mib * 1024 * 1024 // 2560))
+
+
 def fill(host: LimosaHost, mib: int) -> None:
-    """Give redis so much that does not compress away."""
-    script = "for i = 1, tonumber(ARGV[1]) do local t = {} for j = 1, 64 do t[j] = redis.sha1hex(i .. ':' .. j) end "
-    script += "redis.call('SET', 'key:' .. i, table.concat(t)) end return redis.call('DBSIZE')"
-    host("exec", "db", "redis-cli", "EVAL", script, "0", str(mib * 1024 * 1024 // 2560), timeout=300)
+    """Give the redis in a container so much."""
+    host("exec", "db", "redis-cli", *filling(mib), timeout=300)

@@ -58,6 +58,11 @@ class LimosaHost(Limosa):
         super().__init__(f"{place}/root", (*self._enter, "env", f"PATH={self._path()}", *env.split()))
         self._sshd: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """A process that is in its namespaces."""
+        return self._holder.pid
+
     def _path(self) -> str:
         return f"{self.place}/bin:{os.environ['PATH']}"
 
