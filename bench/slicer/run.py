@@ -5,7 +5,7 @@
 
 Beside `limosa slice`: one slice per file, one per hunk, one for all, plain affinity clustering, and the person's own series.
 Nothing is built unless --build names how many series of each repository to build. With --mail each series is also written
-as mails and read back. --jobs series are measured at once. Mode-only changes are not hunks. bench/slicer/table.py makes the
+as mails and read back. Needs tree-sitter (`uv sync --group slice`). --jobs series are measured at once. Mode-only changes are not hunks. bench/slicer/table.py makes the
 tables of the JSON.
 """  # noqa: E501
 
@@ -27,6 +27,7 @@ import corpus
 import metrics
 import needs
 import prefixes
+import tree_sitter  # noqa: F401  without it definitions are read from plain text, and nothing fails to parse
 
 from limosa_slice.adapters.git import GitRepository
 from limosa_slice.adapters.treesitter import TreeSitterSyntax

@@ -1,6 +1,6 @@
 """Make the tables of docs/slicing-results.md of what run.py and large.py have written.
 
-bench/slicer/table.py RUN_JSON LARGE_JSON >docs/slicing-results.md
+bench/slicer/table.py RUN_JSON [LARGE_JSON] >docs/slicing-results.md
 """
 
 import json
@@ -11,7 +11,7 @@ OURS = "limosa slice"
 NONE = ""
 
 
-def proof(repositories: dict[str, Any], large: dict[str, Any]) -> list[str]:
+def proof(repositories: dict[str, Any], large: dict[str, Any] | None) -> list[str]:
     """Return the table of what must be reached."""
     rows = ["| | must | aim | " + " | ".join(repositories) + " |", "|---|---|---|" + "---|" * len(repositories)]
 
@@ -43,6 +43,8 @@ def proof(repositories: dict[str, Any], large: dict[str, Any]) -> list[str]:
         "",
         [f"{r['plan_seconds_median']} / {r['plan_seconds_most']}" for r in reports],
     )
+    if not large:
+        return rows
     rows.append("")
     rows.append(
         f"One change of {large['atoms']:,} atoms in 200 files (must 10 minutes, aim 1 minute): planned in"
@@ -79,8 +81,10 @@ def main() -> None:
     """Read, print."""
     with open(sys.argv[1]) as file:
         run = json.load(file)
-    with open(sys.argv[2]) as file:
-        large = json.load(file)
+    large = None
+    if len(sys.argv) > 2:
+        with open(sys.argv[2]) as file:
+            large = json.load(file)
     print(f"# What `bench/slicer` measured on the {run['half']} half\n")
     print("Made by `bench/slicer/table.py`; not to be edited.\n")
     print("\n".join(proof(run["repositories"], large)) + "\n")

@@ -10,6 +10,7 @@ from limosa_slice.adapters.gitdiff import parse_history
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
 from limosa_slice.engine import edges
 from limosa_slice.engine.atomize import read_change
+from limosa_slice.engine.cluster import cluster
 from limosa_slice.engine.evidence import NAMES
 from limosa_slice.engine.forest import FEATURES
 from limosa_slice.engine.order import Ranks, ordered
@@ -160,3 +161,43 @@ def test_every_feature_has_its_name_and_the_trees_were_learnt_from_as_many(repos
     assert values["same file type"] == 1.0
     assert values["usual files"] == 2.0
     assert values["change together"] == -1.0
+
+
+def test_an_option_the_file_of_its_name_and_a_call_into_another_file_tie_their_atoms(repository) -> None:
+    """What a feature brings is called alike everywhere, also with dashes, and its files are named after it."""
+    made = planner(
+        repository,
+        {
+            "main.py": b"import undo\n\n\ndef main():\n    pass\n",
+            "undo.py": b"def undo():\n    return 0\n",
+            "use.md": b"a\n",
+        },
+        {
+            "main.py": b"import undo\n\n\ndef main():\n    undo_all_merges()\n",
+            "undo.py": b"def undo_all_merges():\n    return 1\n",
+            "use.md": b"a\n`--all-merges` takes them back\n",
+        },
+    )
+
+    def of(one: str, two: str) -> dict[str, float]:
+        a, b = sorted((place(made, one), place(made, two)))
+        return dict(zip(NAMES, made.evidence.features(a, b), strict=True))
+
+    code = of("main.py", "undo.py")
+    assert code["files import each other"] == 1.0
+    assert code["definition and only use"] == 1.0
+    assert code["name of the file"] > 0
+    text = of("main.py", "use.md")
+    assert text["shared pieces of names"] == 1.0
+    assert text["shared new parts"] == 2.0
+    assert text["files import each other"] == text["definition and only use"] == 0.0
+
+
+def test_a_slice_grows_beyond_its_size_only_where_its_parts_are_sure_to_belong_together(repository) -> None:
+    body = b"".join(b"\tstep_%d();\n" % number for number in range(90))
+    names = ("one", "two", "three")
+    old = {f"{name}.c": b"int x;\n" for name in names}
+    made = planner(repository, old, {f"{name}.c": b"int x;\n" + body for name in names})
+    for probability, groups in ((0.5, 2), (0.9, 1)):
+        found = cluster(made.evidence, made.graph.welds, 120, lambda _, worth=probability: worth)
+        assert len(found) == groups

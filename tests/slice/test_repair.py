@@ -95,7 +95,7 @@ def fact(defines: Collection[bytes] = (), added: Collection[bytes] = ()) -> Fact
     words = frozenset(added) | frozenset(defines)
     return Facts(
         added=words, removed=none, fresh=words, stale=none, novel=words, gone=none, fresh_here=none, stale_here=none,
-        parts=none, pieces=none, context=none, lines_in=none, lines_out=none, around="", outer="",
+        parts=none, novel_parts=none, pieces=none, context=none, lines_in=none, lines_out=none, around="", outer="",
         defines=frozenset(defines), drops=none, edit=((), ()), imports=False, comments=False, blank=False,
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from limosa_slice.engine.affinity import UNNAMED, scorer
 from limosa_slice.engine.evidence import Evidence
 from limosa_slice.model.change import Role
 
-SLACK = 1.6  # a group may have so many times the lines that are asked for, if its atoms belong together
+SLACK = 1.6  # beyond so many times the lines that are asked for, a join has to be SURE
+SURE = 0.6
 TELLING = 0.1  # below this the expected index says nothing (one subject, or two atoms), and EVEN decides
 EVEN = 0.5
 LEAST = 0.02  # groups with a lower mean are never joined
@@ -22,7 +23,7 @@ LEAST = 0.02  # groups with a lower mean are never joined
 def cluster(
     evidence: Evidence, welds: list[list[int]], size_lines: int, score: Callable[[list[float]], float] | None = None
 ) -> list[list[int]]:
-    """Return groups of atoms. `welds` start as one; a join beyond SLACK times `size_lines` is not made."""
+    """Return groups of atoms. `welds` start as one; a join beyond SLACK times `size_lines` must be SURE."""
     score = score or scorer()
     linkage = Linkage(evidence, welds, SLACK * size_lines)
     moves = {atom.id for atom in evidence.change.atoms if atom.role in (Role.RENAME, Role.MODE)}
@@ -86,7 +87,7 @@ class Linkage:
 
         def push(one: int, two: int) -> None:
             mean = UNNAMED + links[one][two] / (len(members[one]) * len(members[two]))
-            if mean >= LEAST and lines[one] + lines[two] <= self._most_lines:
+            if mean >= (LEAST if lines[one] + lines[two] <= self._most_lines else SURE):
                 heapq.heappush(heap, (-mean, min(one, two), max(one, two)))
 
         for one in list(links):

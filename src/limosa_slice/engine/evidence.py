@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from limosa_slice.engine.facts import PART, Facts, file_kind, stem
+from limosa_slice.engine.facts import PART, Facts, file_kind, imported_names, stem
 from limosa_slice.model.change import Change, Role
 from limosa_slice.ports.repository import PastCommit
 
 COMMON = 40  # an identifier in more atoms than this names nothing
 WINDOW = 60  # atoms of one file that are further apart than this in the list are not compared
 ALL_PAIRS = 400  # up to so many atoms every pair is looked at
+LATE = 200  # commits of the history that are "of late"
 WIDE = 30  # a commit of the history that touches more files says nothing about any two of them
 
 NAMES = (
@@ -30,6 +31,9 @@ NAMES = (
     "new files", "less changed file", "more changed file", "lines in all", "usual commits",
     "words new to both files", "rarest word new to both files", "words gone from both files",
     "rarest word gone from both files", "shared replacements", "same new file",
+    "rarest function named", "definition and only use", "shared new parts", "rarest new part", "name of the file",
+    "fewer new names", "more new names", "words of the one in the other", "words of the one with fewer",
+    "files import each other", "together of late",
 )  # fmt: skip
 
 
@@ -43,6 +47,7 @@ class Past:
     usual_files: float
     alone: Counter[str]
     kinds: Counter[tuple[int, int]]
+    lately: Counter[tuple[str, str]]
 
 
 def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
@@ -53,7 +58,8 @@ def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
     lines, files = [], []
     alone: Counter[str] = Counter()
     kinds: Counter[tuple[int, int]] = Counter()
-    for commit in history:
+    lately: Counter[tuple[str, str]] = Counter()
+    for number, commit in enumerate(history):
         if not commit.paths:
             continue
         if commit.lines:
@@ -65,10 +71,12 @@ def read_past(change: Change, history: Iterable[PastCommit]) -> Past:
             alone.update(here if len(commit.paths) == 1 else ())
             present = sorted({file_kind(path) for path in commit.paths})
             kinds.update((a, b) for n, b in enumerate(present) for a in present[: n + 1])
-            together.update((a, b) for n, b in enumerate(here) for a in here[:n])
+            both = [(a, b) for n, b in enumerate(here) for a in here[:n]]
+            together.update(both)
+            lately.update(both if number < LATE else ())
     usual_lines = float(median(lines)) if lines else 20.0
     usual_files = sum(files) / len(files) if files else 2.0
-    return Past(touched, together, usual_lines, usual_files, alone, kinds)
+    return Past(touched, together, usual_lines, usual_files, alone, kinds, lately)
 
 
 class Evidence:
@@ -80,6 +88,7 @@ class Evidence:
         pieces = Counter(piece for fact in facts for piece in fact.pieces)
         self._piece = {piece: 1 / math.log2(1 + n) for piece, n in pieces.items()}
         parts = Counter(part for fact in facts for part in fact.parts)
+        self._part = {part: 1 / math.log2(1 + n) for part, n in parts.items()}
         count = len(facts)
         self._worth = {word: 1 / math.log2(1 + n) for word, n in self.spread.items()}
         self._idf2 = {word: math.log((count + 1) / n) ** 2 for word, n in self.spread.items()}
@@ -95,6 +104,9 @@ class Evidence:
         paths = [delta.path for delta in change.files]
         self._kind = [file_kind(path) for path in paths]
         self._stem = [stem(path) for path in paths]
+        self._stem_parts = [frozenset(p.lower() for p in PART.findall(name.encode())) for name in self._stem]
+        self._imports = [imported_names(text) for text in change.texts]
+        self._novel = [math.log1p(len(fact.novel)) for fact in facts]
         self._folder = [path.split("/")[:-1] for path in paths]
         self._suffix = [path.rpartition(".")[2] for path in paths]
         self._size = [math.log1p(change.lines(atom)) for atom in change.atoms]
@@ -123,7 +135,8 @@ class Evidence:
         pair = (one.file, two.file)
         if pair not in self._files:
             self._files[pair] = self._of_files(*pair)
-        names, history, sizes = self._files[pair][:6], self._files[pair][6:12], self._files[pair][12:]
+        names, history, sizes = self._files[pair][:6], self._files[pair][6:12], self._files[pair][12:14]
+        ties = self._files[pair][14:]
         low, high = sorted((self._size[a], self._size[b]))
         shape = [
             low, high, float(not left.removed) + (not right.removed), float(not left.added) + (not right.added),
@@ -131,7 +144,7 @@ class Evidence:
         ]  # fmt: skip
         return [
             *place, *names, *self._of_words(a, b), *shape, *history, *self._context, *sizes, *self._usual,
-            *self._of_growth(a, b),
+            *self._of_growth(a, b), *self._of_names(a, b), *ties,
         ]  # fmt: skip
 
     def _of_growth(self, a: int, b: int) -> list[float]:
@@ -145,6 +158,25 @@ class Evidence:
             min(5.0, len(gone)), max((self._rare[w] for w in gone), default=0.0),
             min(3.0, len(left.fresh & right.fresh), len(left.stale & right.stale)),
             self._new[one] if one == two else 0.0,
+        ]  # fmt: skip
+
+    def _of_names(self, a: int, b: int) -> list[float]:
+        """Return what is named by the one and made, or surrounded, by the other; how much both bring and say."""
+        left, right = self.facts[a], self.facts[b]
+        one, two = self.change.atoms[a].file, self.change.atoms[b].file
+        called = {left.around.encode()} & right.words | {right.around.encode()} & left.words
+        made = (left.defines & right.added) | (right.defines & left.added)
+        parts = left.novel_parts & right.novel_parts
+        named = (self._stem_parts[one] & right.parts) | (self._stem_parts[two] & left.parts) if one != two else ()
+        norms = sorted((self._norm[a], self._norm[b]))
+        both = self._words[a] & self._words[b]
+        return [
+            max((self._rare[w] for w in called), default=0.0),
+            max((1 / max(1, self.spread[w] - 1) for w in made), default=0.0),
+            min(5.0, len(parts)), max((self._part[p] for p in parts), default=0.0),
+            max((self._part[p] for p in named), default=0.0),
+            *sorted((self._novel[a], self._novel[b])),
+            sum(self._idf2[w] for w in both) / norms[0] ** 2 if norms[0] else 0.0, norms[0],
         ]  # fmt: skip
 
     def _of_words(self, a: int, b: int) -> list[float]:
@@ -201,8 +233,16 @@ class Evidence:
             float(folders[0] == folders[1]), depth / max(1, len(folders[0]), len(folders[1])),
             float(self._stem[one] == self._stem[two]), float(self._suffix[one] == self._suffix[two]),
             *map(float, kinds),
-            *self._history(one, two), *counts,
+            *self._history(one, two), *counts, *self._ties(one, two),
         )  # fmt: skip
+
+    def _ties(self, one: int, two: int) -> tuple[float, float]:
+        """Return how many of two files import the other, and how often the two changed together of late."""
+        names = self._stem[one].encode(), self._stem[two].encode()
+        imports = (names[1] in self._imports[one]) + (names[0] in self._imports[two]) if one != two else 0
+        files = self.change.files
+        paths = sorted((files[one].old_path or files[one].path, files[two].old_path or files[two].path))
+        return float(imports), math.log1p(self.past.lately[paths[0], paths[1]])
 
     def _history(self, one: int, two: int) -> tuple[float, ...]:
         """Return how often two files change together, of the one, of both; how well the less known is known; how often

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from limosa_slice.model.change import Change
+from limosa_slice.model.change import Change, FileText
 from limosa_slice.model.outline import Definition
 from limosa_slice.ports.syntax import Syntax
 
 _WORD = re.compile(rb"[A-Za-z_]\w{2,}")
+_DASHED = re.compile(rb"[A-Za-z]+(?:-[A-Za-z]+)+")
 PART = re.compile(rb"[A-Z]?[a-z]{2,}|[A-Z]{3,}")
 _IMPORT = re.compile(rb"^\s*(#\s*include\b|import\b|from\s+\S+\s+import\b|use\s|require\b|package\b)")
 _COMMENT = re.compile(rb"^\s*(//|/?\*|#(?!\s*(include|define|if|el|endif|undef|pragma))|--|\"\"\"|'''|<!--)")
@@ -25,7 +26,8 @@ CODE, HEADER, TEST, BUILD, DOCUMENT = range(5)
 class Facts:
     """`fresh` and `stale` are the words that the atom adds or takes away on balance; `novel` are those that no changed
     file had before, `gone` those that none has after; `fresh_here` those that its own file did not have, `stale_here`
-    those that its own file does not have any more. `edit` is the same for equal edits anywhere."""
+    those that its own file does not have any more. `parts` are what the names are made of,
+    `novel_parts` those in no name that was there before. `edit` is the same for equal edits anywhere."""
 
     added: frozenset[bytes]
     removed: frozenset[bytes]
@@ -36,6 +38,7 @@ class Facts:
     fresh_here: frozenset[bytes]
     stale_here: frozenset[bytes]
     parts: frozenset[bytes]
+    novel_parts: frozenset[bytes]
     pieces: frozenset[bytes]
     context: frozenset[bytes]
     lines_in: frozenset[bytes]
@@ -72,6 +75,11 @@ def stem(path: str) -> str:
     return re.sub(r"^test_+|_+test$|_+tests$", "", name)
 
 
+def imported_names(text: FileText) -> frozenset[bytes]:
+    """Return the names in the lines of a file, on either side, that bring in others."""
+    return frozenset(w for line in {*text.old, *text.new} if _IMPORT.match(line) for w in _WORD.findall(line))
+
+
 def read_facts(change: Change, syntax: Syntax) -> tuple[list[Facts], Counter[bytes]]:
     """Return the facts of every atom, in order, and how often each word occurs in the changed files on either side."""
     before: Counter[bytes] = Counter()
@@ -89,8 +97,9 @@ def read_facts(change: Change, syntax: Syntax) -> tuple[list[Facts], Counter[byt
     for index, atom in enumerate(change.atoms):
         if not change.texts[atom.file].old and not change.texts[atom.file].new:
             before.update(_WORD.findall(b"".join(change.removed(change.atoms[index]))))
+    known = frozenset(part.lower() for word in before for part in PART.findall(word))
     facts = [
-        _facts(change, index, *outlines[atom.file], (before, after), words[atom.file])
+        _facts(change, index, *outlines[atom.file], (before, after), words[atom.file], known)
         for index, atom in enumerate(change.atoms)
     ]
     return facts, before | after
@@ -103,6 +112,7 @@ def _facts(
     new: list[Definition],
     everywhere: tuple[Counter[bytes], Counter[bytes]],
     here: tuple[Counter[bytes], Counter[bytes]],
+    known: frozenset[bytes],
 ) -> Facts:
     before, after = everywhere
     atom = change.atoms[index]
@@ -116,12 +126,14 @@ def _facts(
         *text[hunk.new_start + hunk.new_count : hunk.new_start + hunk.new_count + NEARBY],
     )
     changed = [line for line in (*added, *removed) if line.strip()]
+    parts = frozenset(p.lower() for w in (*more, *less) for p in PART.findall(w))
+    dashed = set(_DASHED.findall(b"".join(added))) ^ set(_DASHED.findall(b"".join(removed)))
     return Facts(
         frozenset(plus), frozenset(minus), frozenset(more), frozenset(less),
         frozenset(w for w in more if w not in before), frozenset(w for w in less if w not in after),
         frozenset(w for w in more if w not in here[0]), frozenset(w for w in less if w not in here[1]),
-        frozenset(p.lower() for w in (*more, *less) for p in PART.findall(w)),
-        frozenset(p for w in (*more, *less) for p in _pieces(w)),
+        parts, parts - known,
+        frozenset(p for w in (*more, *less, *dashed) for p in _pieces(w)),
         frozenset(_WORD.findall(b"".join(nearby))), _telling(added), _telling(removed),
         around[-1].name if around else "", around[0].name if around else "",
         _names(new, hunk.new_start, hunk.new_count), _names(old, hunk.old_start, hunk.old_count),
