@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Commits beside podman's checkpoints: a process with memory and files, in turn, as a table and as JSON.
 
-    bench/commits.py [--runs N] [--memory MIB] [--files MIB] [--copies N] [--commits N] [--json FILE]
+    bench/commits.py [--runs N] [--memory MIB] [--files MIB] [--copies N] [--commits N] [--lazy HOW] [--json FILE]
 
 What is stored is held against zstd of the unique pages, and against borg and restic, which get CRIU's images of the
 same commits. Needs root, gcc and, the first time, Debian's mirror. See docs/performance.md.
@@ -102,7 +102,7 @@ class Work:
     def copies(self, number: int) -> float:
         """Start copies of the last checkpoint, and remove them; return the milliseconds until all run."""
         if self.name == "limosa":
-            done = self.side.do("fork", "--number", str(number), "w~0")
+            done = self.side.do("fork", f"--lazy={self._args.lazy}", "--number", str(number), "w~0")
             self.side.do("rm", "--force", *done.output.split())
             return float(done.wall_ms)
         total = 0.0
@@ -292,6 +292,7 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=20, metavar="N", help="of the row with many forks")
     parser.add_argument("--commits", type=int, default=20, metavar="N", help="whose bytes are counted")
     parser.add_argument("--others", type=int, default=5, metavar="N", help="commits that borg and restic get")
+    parser.add_argument("--lazy", choices=("background", "demand", "off"), default="off", help="of limosa's forks")
     parser.add_argument("--json", default=f"{HERE}/bench/out/commits.json", metavar="FILE")
     args = parser.parse_args()
     return isolated(lambda work, groups: inside(args, work, groups))

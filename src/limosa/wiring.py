@@ -128,7 +128,7 @@ def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     def checkpointer() -> object:
         from limosa.adapters.criu.adapter import Criu
 
-        return Criu(_program("criu"), f"{run}/criu", _library, _programs, _namespaces)
+        return Criu(_program("criu"), f"{run}/criu", _library, _programs, _namespaces, _restores)
 
     def templates() -> object:
         from limosa.adapters.templates import BuiltTemplates
@@ -253,6 +253,11 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
             checked=os.environ.get("LIMOSA_CHECK_WRITTEN") == "1",
         )
 
+    def page_servers() -> object:
+        from limosa.adapters.page_server.adapter import ForkedPageServers
+
+        return ForkedPageServers(lambda container: f"{run}/bundles/{container}", _restores)
+
     def commit_mounts() -> object:
         from limosa.adapters.commit_mounts import DirectoryCommitMounts
 
@@ -266,7 +271,10 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         command = shutil.which(sys.argv[0]) or shutil.which("limosa") or sys.argv[0]
         return SystemdTimers(_tag(root), root, os.path.abspath(command))
 
-    makers = (store, commit_refs, dumps, memory_archive, file_archive, written_pages, commit_mounts, timers, trust)
+    makers = (
+        *(store, commit_refs, dumps, memory_archive, file_archive, written_pages, page_servers, commit_mounts),
+        *(timers, trust),
+    )
     return {maker.__name__: maker for maker in makers}
 
 
@@ -289,6 +297,12 @@ def _namespaces() -> str:
     from limosa.adapters.criu import native
 
     return native.namespaces(_NATIVE, _program_if_there("cc"))
+
+
+def _restores() -> str:
+    from limosa.adapters.criu import native
+
+    return native.restores(_NATIVE, _program_if_there("cc"))
 
 
 def _programs() -> str:

@@ -46,3 +46,18 @@ def test_redis_moves_and_its_client_counts_on(hosts: Segment) -> None:
     assert again <= whole / 10, "the way back sends only what has changed"
     assert there["frozen_bytes"] <= whole / 10, "what was sent while it ran is not sent again"
     a("rm", "-f", "db")
+
+
+@pytest.mark.slow
+def test_redis_moves_before_its_memory_is_there(hosts: Segment) -> None:
+    a, b = hosts.a, hosts.b
+    a("run", "-d", "--name", "db", "--network", "lan", "--ip", ADDRESS, "redis", *REDIS)
+    wait_for_port(hosts.c, ADDRESS, 6379)
+    fill(a, 64)
+    size = answer(a, "DBSIZE")
+    a("checkpoint", "--stop", "db")
+    a("restore", "--lazy=demand", "db")
+    a("migrate", "db", "b")
+    assert answer(b, "DBSIZE") == size
+    assert all(len(answer(b, "GET", f"key:{number}")) == 2560 for number in (1, 777, 20_000))
+    b("rm", "-f", "db")

@@ -267,6 +267,12 @@ class FakeCommitStore:
             self.set_ref(f"imported/{commit.hex()[:24]}", commit, when_ns=0, why="import")
         return commits
 
+    def spare(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

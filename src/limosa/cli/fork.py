@@ -4,7 +4,7 @@ import argparse
 import shlex
 
 from limosa import wiring
-from limosa.cli import values
+from limosa.cli import lazy_option, values
 from limosa.engine import checkpoint, commits, copies
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
@@ -41,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="it may write to volumes and directories that its original writes to",
     )
     parser.add_argument("--hook", default="", metavar="COMMAND", help="execute it inside before the copy goes on")
+    lazy_option.add(parser)
     parser.add_argument("source", metavar="CONTAINER|COMMIT")
 
 
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     requests = _requests(args)
-    copies.fork(host, _commit(host, args.source), requests, lambda record: print(record.config.name, flush=True))
+    commit = _commit(host, args.source)
+    copies.fork(host, commit, requests, lambda record: print(record.config.name, flush=True), args.lazy)
     return 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from limosa import wiring
+from limosa.cli import lazy_option
 from limosa.engine import commits, restore
 
 EXAMPLES = """\
@@ -27,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also what `migrate --keep` left: if it is surely gone where it moved to",
     )
+    lazy_option.add(parser)
     parser.add_argument("commit", metavar="COMMIT")
 
 
@@ -35,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     host = wiring.host(wiring.root_of(args.root))
     keep = None if args.tcp is None else args.tcp == "keep"
     commit = commits.find(host, args.commit)
-    record = restore.restore(host, commit, args.name, keep, start=not args.no_start, although_moved=args.although_moved)
+    options = {"start": not args.no_start, "although_moved": args.although_moved}
+    record = restore.restore(host, commit, args.name, keep, laziness=args.lazy, **options)
     print(record.config.name)
     return 0

@@ -3,6 +3,7 @@
 import argparse
 
 from limosa import wiring
+from limosa.cli import lazy_option
 from limosa.engine import commits, rewind
 
 EXAMPLES = """\
@@ -15,6 +16,7 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--discard", action="store_true", help="keep no commit of what is thrown away")
+    lazy_option.add(parser)
     parser.add_argument("container", metavar="CONTAINER")
     parser.add_argument("commit", metavar="COMMIT")
 
@@ -23,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     container_id = host.containers.find(args.container).container_id
-    kept = rewind.rewind(host, container_id, commits.find(host, args.commit), discard=args.discard)
+    commit = commits.find(host, args.commit)
+    kept = rewind.rewind(host, container_id, commit, discard=args.discard, laziness=args.lazy)
     print(args.container if kept is None else f"{args.container}: what was thrown away is {kept.commit_id[:12]}")
     return 0

@@ -293,10 +293,10 @@ class Arriving:
         record = ending.idle(host.containers.load(container_id))
         connections = self.entry.keep_connections
         begun_ns = host.now_ns()
-        with restore.brought(host, commit) as directory:
+        with restore.brought(host, commit) as images:
             self._brought_ns = host.now_ns()
             self._took = (Took("images", self._brought_ns - begun_ns),)
-            restore.in_place(host, record, commit, directory, keep_connections=connections, hold=hold)
+            restore.in_place(host, record, commit, images, keep_connections=connections, hold=hold)
 
     def _run(self) -> None:
         """Let it run, if it does not, from its commit. Raises: LimosaError: it cannot."""

@@ -38,7 +38,8 @@ def checkpoint(host: Host, container_id: ContainerId, wanted: Wanted = Wanted())
     """Commit a running container, which goes on running unless that was to end it.
 
     Raises: LimosaError LIM-CONT-002: it does not run; LIM-CRIU-…: it cannot be dumped; LIM-CRIU-020: an exec session
-    runs; LIM-CSTORE-006: the disk is full. The container runs as before then, and nothing is left of the attempt.
+    runs; LIM-CSTORE-006: the disk is full; LIM-LAZY-001: its memory cannot be completed.
+    The container runs as before then, and nothing is left of the attempt.
     """
     with host.containers.locked(container_id):
         return of_locked(host, ending.loaded(host, container_id), wanted)
@@ -78,6 +79,7 @@ def _taken(
     if wanted.end_sessions:
         _end_sessions(host, record)
     obstacles.refuse(host, record)
+    _complete(host, container_id)
     dump = Dump(container_id, host.new_id())
     with ExitStack() as always:
         always.callback(host.dumps.remove, dump)
@@ -214,6 +216,15 @@ class _Taking:
             volumes=self._volumes,
             created_ns=moments["post-dump"],
         )
+
+
+def _complete(host: Host, container_id: ContainerId) -> None:
+    """Have all memory there: criu would take what is not for empty. Raises: LimosaError LIM-LAZY-001."""
+    try:
+        host.page_servers.complete(container_id)
+    except LimosaError:
+        host.cgroups.kill(container_id)  # it is already, unless who does that has died, too
+        raise
 
 
 def _end_sessions(host: Host, record: ContainerRecord) -> None:

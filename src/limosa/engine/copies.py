@@ -10,6 +10,7 @@ from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, checked_name
+from limosa.ports.page_servers import Laziness
 
 
 def fork(
@@ -17,22 +18,23 @@ def fork(
     commit: CommitRecord,
     requests: list[CopyRequest],
     started: Callable[[ContainerRecord], None] = lambda _: None,
+    laziness: Laziness = "off",
 ) -> list[ContainerRecord]:
-    """Start a running copy of a commit per request.
+    """Start a running copy of a commit per request; `laziness` says whether all their memory is there then.
 
     `started` is called with each. Raises: LimosaError LIM-HOOK-002: the hook of one failed; …; the copies made before
     the one that failed run on, of the failed one nothing is left.
     """
     made: list[ContainerRecord] = []
-    with restore.brought(host, commit) as directory:
+    with restore.brought(host, commit, laziness) as images:
         for wanted in requests:
-            made.append(_fork_one(host, commit, directory, wanted, examined=bool(made)))
+            made.append(_fork_one(host, commit, images, wanted, examined=bool(made)))
             started(made[-1])
     return made
 
 
 def _fork_one(
-    host: Host, commit: CommitRecord, directory: str, wanted: CopyRequest, *, examined: bool
+    host: Host, commit: CommitRecord, images: reviving.Brought, wanted: CopyRequest, *, examined: bool
 ) -> ContainerRecord:
     source = commit.container
     container_id = host.new_id()
@@ -48,7 +50,7 @@ def _fork_one(
             host,
             record,
             commit,
-            directory,
+            images,
             undo,
             keep_connections=False,
             examined=examined,

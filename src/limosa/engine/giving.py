@@ -233,8 +233,8 @@ class Giving:
             return
         record = ending.idle(record)
         try:
-            with restore.brought(host, commit) as directory:
-                restore.in_place(host, record, commit, directory, keep_connections=True, hold=lambda _: None)
+            with restore.brought(host, commit) as images:
+                restore.in_place(host, record, commit, images, keep_connections=True, hold=lambda _: None)
         except LimosaError as failed:
             self.failure = failed
             host.containers.save(record._replace(phase="stopped", stopped_by_user=True))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from limosa.ports.network import NetworkRecords, Networks
     from limosa.ports.oci_images import OciImages
     from limosa.ports.own_view import OwnView
+    from limosa.ports.page_servers import PageServers
     from limosa.ports.peers import HostBook, Peers
     from limosa.ports.records import ContainerRecords
     from limosa.ports.rootfs import Rootfs
@@ -74,6 +75,7 @@ class Host:
     store_keys: "StoreKeys"
     archive_files: "ArchiveFiles"
     written_pages: "WrittenPages"
+    page_servers: "PageServers"
     trust: "Trust"
 
     def __init__(

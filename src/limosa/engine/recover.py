@@ -94,6 +94,8 @@ def _mend(host: Host, container_id: ContainerId, needed: "_NeededSnapshots") -> 
         with host.containers.locked(container_id):
             before = host.containers.load(container_id)
             host.containers.sweep(container_id)
+            if before.phase in ending.LIVE and host.page_servers.lost(container_id):
+                host.cgroups.kill(container_id)  # what it was not given yet it would take for zeros
             after = ending.in_order(host, before)
             if after is not None:
                 after = _idle_things(host, before, after)

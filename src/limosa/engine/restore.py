@@ -6,6 +6,7 @@ from typing import Final
 
 from limosa.engine import bundle, commits, creation, ending, journal, origins, reviving, volume_commits
 from limosa.engine.host import Host
+from limosa.engine.reviving import Brought
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import container_ref
 from limosa.model.container import Addresses, ContainerRecord, NetworkRequest, Phase
@@ -13,14 +14,16 @@ from limosa.model.errors import LimosaError
 from limosa.model.ids import checked_name
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
+from limosa.ports.page_servers import Laziness, LazyMemory
 
 _ADDRESS_NOT_TO_BE_HAD: Final = ("LIM-NET-004", "LIM-NET-008")  # another has it; another host, with other subnets
 
 
 @contextmanager
-def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
-    """Give the directory with a commit's images of criu, for the time of a `with` block; its files are in a snapshot.
+def brought(host: Host, commit: CommitRecord, laziness: Laziness = "off") -> Iterator[Brought]:
+    """Give a commit's images of criu, for the time of a `with` block; its files are in a snapshot.
 
+    Unless `laziness` is "off" what memory may come later is left out, where this machine can have that.
     Raises: LimosaError LIM-CSTORE-001, -002: the commit is damaged; LIM-IMG-002: its image is not here;
     LIM-CSTORE-006: the disk is full; LIM-TRUST-001, -002: it came from elsewhere, from nobody that this host trusts.
     Nothing is left.
@@ -33,10 +36,14 @@ def brought(host: Host, commit: CommitRecord) -> Iterator[str]:
     with host.store.reading(commits.identifier(commit)) as reader, ExitStack() as always:
         always.callback(host.dumps.remove, dump)
         directory = host.dumps.make(dump)
-        host.memory_archive.load(reader, directory)
+        memories: tuple[LazyMemory, ...] = ()
+        if laziness != "off" and host.page_servers.works():
+            memories = host.memory_archive.load_lazily(reader, directory)
+        else:
+            host.memory_archive.load(reader, directory)
         bring_files(host, commit, reader)
         volume_commits.bring(host, commit, reader)
-        yield directory
+        yield Brought(directory, memories, laziness == "background")
 
 
 def bring_files(host: Host, commit: CommitRecord, reader: CommitReader) -> None:
@@ -76,11 +83,13 @@ def restore(
     *,
     start: bool = True,
     although_moved: bool = False,
+    laziness: Laziness = "off",
 ) -> ContainerRecord:
     """Bring a commit back as the container that it was, also if that was removed; `name` gives it another name.
 
     Connections are kept if the container was ended by this commit, its latest one, unless the caller says otherwise.
-    Without `start` it is paused when this returns, and none of its processes has run an instruction.
+    Without `start` it is paused when this returns, and none of its processes has run an instruction. `laziness` says
+    whether all its memory is there then.
     Raises: LimosaError LIM-CONT-005: that container lives; LIM-MIG-005: it has moved to another host, and the caller
     does not say `although_moved`; LIM-CRIU-…: it cannot be restored; LIM-NAME-002: another
     container has its name. Its present files are lost only once nothing else can fail before criu.
@@ -102,7 +111,11 @@ def restore(
             exit_status=2,
         )
     volume_commits.require_there(host, commit)
-    with brought(host, commit) as directory, host.containers.locked(container_id, create=gone), ExitStack() as undo:
+    with (
+        brought(host, commit, laziness) as images,
+        host.containers.locked(container_id, create=gone),
+        ExitStack() as undo,
+    ):
         if gone:
             _add_record(host, commit, name, undo)
         record = ending.loaded(host, container_id)
@@ -119,7 +132,7 @@ def restore(
         host.storage.revert(container_id, commit.snapshot)
         volume_commits.put_back(host, commit, undo)
         phase: Phase = "running" if start else "paused"
-        record = reviving.revive(host, record, commit, directory, undo, keep_connections=keep, phase=phase)
+        record = reviving.revive(host, record, commit, images, undo, keep_connections=keep, phase=phase)
     move_head(host, commit, "restore")
     journal.note(host, "restore", record, commit.commit_id)
     return record
@@ -137,7 +150,7 @@ def in_place(
     host: Host,
     record: ContainerRecord,
     commit: CommitRecord,
-    directory: str,
+    images: Brought,
     *,
     keep_connections: bool,
     hold: reviving.Hold | None = None,
@@ -153,7 +166,7 @@ def in_place(
             host.containers.save(record._replace(phase="starting"))
         host.storage.revert(record.container_id, commit.snapshot)
         volume_commits.put_back(host, commit, undo)
-        return reviving.revive(host, record, commit, directory, undo, keep_connections=keep_connections, hold=hold)
+        return reviving.revive(host, record, commit, images, undo, keep_connections=keep_connections, hold=hold)
 
 
 def _lives(record: ContainerRecord, commit: CommitRecord) -> LimosaError:

@@ -1,20 +1,32 @@
 """A container whose files are in place is filled from images of criu: the one way in which processes come back."""
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Final
 
-from limosa.engine import bundle, ending, lifecycle, origins, pausing, system
+from limosa.engine import bundle, ending, journal, lifecycle, origins, pausing, system
 from limosa.engine.host import Host
 from limosa.model import cgroup
 from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CommitRecord
+from limosa.model.commit_store import ObjectId
 from limosa.model.container import SUBORDINATE_IDS, ContainerRecord, Phase
 from limosa.model.value import NamedTuple
 from limosa.ports.checkpointer import RestoreMoment, RestorePlan
+from limosa.ports.page_servers import LazyMemory, PageServer
 from limosa.ports.runtime import Started
 
 Hold = Callable[[ContainerRecord], None]
+
+
+class Brought(NamedTuple):
+    """A commit's images of criu, and the memory that is not in them."""
+
+    directory: str
+    memories: tuple[LazyMemory, ...] = ()
+    in_background: bool = False  # comes also if nobody touches it
+
+
 _MACHINE_ID: Final = "/etc/machine-id"
 _MACHINE_ID_DIGITS: Final = 32
 
@@ -23,7 +35,7 @@ def revive(
     host: Host,
     record: ContainerRecord,
     commit: CommitRecord,
-    directory: str,
+    images: Brought,
     undo: ExitStack,
     *,
     keep_connections: bool,
@@ -33,7 +45,7 @@ def revive(
     examined: bool = False,
     before_it_goes_on: Hold | None = None,
 ) -> ContainerRecord:
-    """Let CRIU fill a container whose files are in place from the images in `directory`.
+    """Let CRIU fill a container whose files are in place from `images`.
 
     On success `undo` is emptied and it has `phase`: it runs, or it is "paused" before any process has run. An
     `isolated` one has its addresses, and a network on which nobody is. `hold` is called, with a record that names its
@@ -46,14 +58,18 @@ def revive(
     container_id = record.container_id
     rootfs = lifecycle.acquired(host, record, undo, commit.container.device_number)
     plan = bundle.plan(host, record, rootfs)
+    directory = images.directory
     if origins.is_foreign(commit) and not examined:
         origins.require_confined(host, commit, plan, directory)
     groups = _with_own_ids(host, record, commit, directory)
     undo.callback(host.runtime.delete, container_id)
     undo.callback(host.cgroups.kill, container_id)
     wanted = _Wanted(keep_connections, phase == "paused", isolated, hold, before_it_goes_on)
-    moments = _Moments(host, record, commit, groups, wanted)
-    with host.checkpointer.session() as session:
+    lazily = bool(images.memories)
+    with ExitStack() as restoring:
+        session = restoring.enter_context(host.checkpointer.session(lazy_pages=lazily))
+        server = restoring.enter_context(_server(host, record, commit, images)) if lazily else None
+        moments = _Moments(host, record, commit, groups, wanted, server)
         seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
         try:
             host.checkpointer.restore(
@@ -68,6 +84,7 @@ def revive(
                     keep_connections=keep_connections or ending.networked(record.config),
                     own_network=moments.own_network,
                     external_mounts=bundle.external_mounts(plan),
+                    lazy_pages=lazily,
                 ),
                 moments,
                 lambda master: host.runtime.give_terminal(seat, master),
@@ -79,6 +96,24 @@ def revive(
     record = lifecycle.running(host, record, started, phase=phase)
     undo.pop_all()
     return record
+
+
+def _server(
+    host: Host, record: ContainerRecord, commit: CommitRecord, images: Brought
+) -> AbstractContextManager[PageServer]:
+    def failed(why: str) -> None:
+        journal.note(host, "memory-lost", record, why)
+
+    identifier = ObjectId(bytes.fromhex(commit.commit_id))
+    return host.page_servers.serving(
+        record.container_id,
+        host.store,
+        identifier,
+        images.memories,
+        images.directory,
+        failed,
+        in_background=images.in_background,
+    )
 
 
 class _Wanted(NamedTuple):
@@ -99,7 +134,9 @@ class _Moments:
         commit: CommitRecord,
         groups: tuple[CgroupNode, ...],
         wanted: _Wanted,
+        server: PageServer | None,
     ) -> None:
+        self._server = server
         self._host, self._record, self._commit, self._groups, self._wanted = host, record, commit, groups, wanted
         self._networked = ending.networked(record.config)
         self.own_network = record.config.network.network != "host"
@@ -114,7 +151,9 @@ class _Moments:
             # Not earlier: v2 lets nobody into a group that has controllers for groups below. Not later: files of these
             # groups are watched.
             host.cgroups.restore_subtree(container_id, self._groups)
-        # Not at pre-resume: criu would go on even if this failed.
+        # Not at pre-resume: criu would go on even if these failed.
+        if moment == "post-restore" and self._server is not None:
+            self._server.adopt(init_pid)
         if moment == "post-restore" and self._wanted.hold is not None:
             self._wanted.hold(self._seated(init_pid))
             if self._networked and self._wanted.once:

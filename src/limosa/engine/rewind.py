@@ -5,19 +5,21 @@ from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
+from limosa.ports.page_servers import Laziness
 
 
 def rewind(
-    host: Host, container_id: ContainerId, commit: CommitRecord, *, discard: bool = False
+    host: Host, container_id: ContainerId, commit: CommitRecord, *, discard: bool = False, laziness: Laziness = "off"
 ) -> CommitRecord | None:
     """Take a container back to an earlier commit of its own, in place; return the commit of what was thrown away.
 
-    That is kept as a commit first, if the container runs and unless `discard`.
+    `laziness` says whether all its memory is there when this returns. What is thrown away is kept as a commit first, if
+    the container runs and unless `discard`.
     Raises: LimosaError LIM-CONT-031: the commit is another container's; LIM-CRIU-…: it cannot be restored, and the
     container goes on from where it was, if that was kept.
     """
     kept: CommitRecord | None = None
-    with restore.brought(host, commit) as directory, host.containers.locked(container_id):
+    with restore.brought(host, commit, laziness) as images, host.containers.locked(container_id):
         record = ending.loaded(host, container_id)
         ending.refuse_moved(record)
         if commit.container.container_id != container_id:
@@ -35,7 +37,7 @@ def rewind(
             record = host.containers.load(container_id)
         stopped = ending.idle(record)._replace(phase="stopped")
         try:
-            restore.in_place(host, stopped, commit, directory, keep_connections=False)
+            restore.in_place(host, stopped, commit, images, keep_connections=False)
         except BaseException:
             if kept is not None:
                 with restore.brought(host, kept) as before:

@@ -46,8 +46,8 @@ def trial(host: Host, commit: CommitRecord, terms: Terms, sleep: Callable[[float
     begun_ns = host.now_ns()
     was_here = commit.snapshot in host.storage.snapshots(commit.container.container_id)
     try:
-        with restore.brought(host, commit) as directory:
-            why = _tried(host, commit, directory, terms, sleep)
+        with restore.brought(host, commit) as images:
+            why = _tried(host, commit, images, terms, sleep)
     except LimosaError as failed:
         why = f"it cannot be restored: {failed.summary}{f' ({failed.cause})' if failed.cause else ''}"
     finally:
@@ -73,7 +73,9 @@ def _untriable(commit: CommitRecord) -> str:
     return ""
 
 
-def _tried(host: Host, commit: CommitRecord, directory: str, terms: Terms, sleep: Callable[[float], None]) -> str:
+def _tried(
+    host: Host, commit: CommitRecord, images: reviving.Brought, terms: Terms, sleep: Callable[[float], None]
+) -> str:
     """Return why it does not work, "" if it does."""
     container_id = host.new_id()
     config = copies.config_of_copy(commit.container.config, f"trial-{container_id[:12]}")
@@ -83,7 +85,7 @@ def _tried(host: Host, commit: CommitRecord, directory: str, terms: Terms, sleep
             with ExitStack() as undo:
                 record = copies.prepare(host, commit, container_id, config, CopyRequest(fleeting=True), undo)
                 record = reviving.revive(
-                    host, record, commit, directory, undo, keep_connections=False, phase="creating", isolated=True
+                    host, record, commit, images, undo, keep_connections=False, phase="creating", isolated=True
                 )
             return _judged(host, record, terms, sleep)
         finally:

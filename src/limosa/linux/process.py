@@ -10,7 +10,9 @@ from typing import Any, Final, NoReturn
 
 from limosa.model.value import NamedTuple
 
+_SYS_CLONE: Final = 56  # x86-64
 _SYS_PIDFD_GETFD: Final = 438
+_CLONE_FILES: Final = 0x400
 
 
 class Finished(NamedTuple):
@@ -271,3 +273,64 @@ def capability_bound() -> int:
     """Return the mask of the capabilities that this process and its descendants can have. Source: capabilities(7)."""
     with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         return next(int(line.split()[1], 16) for line in file if line.startswith("CapBnd:"))
+
+
+def fork_off(work: Callable[[], None], keep: Sequence[int]) -> int:
+    """Start a copy of this process in a session of its own, which does `work` and ends; return its pid.
+
+    It has what is loaded already, but of the descriptors only `keep`, and no signal but SIGKILL reaches it unless
+    `work` lets it. This process must have one thread. It is the caller's child, and init's once that has ended.
+    Source: fork(2).
+    """
+    import gc
+    import signal
+
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDWR)
+        for number in range(3):
+            os.dup2(null, number)
+        last = 2
+        for number in sorted(keep):
+            os.closerange(last + 1, number)
+            last = number
+        os.closerange(last + 1, os.sysconf("SC_OPEN_MAX"))
+        gc.disable()
+        gc.freeze()  # what is loaded stays in memory that both have
+        work()
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def watched_by_copy(dead: Callable[[], None]) -> int:
+    """Start a copy of this process that shares its descriptors and calls `dead` when this one has died; return its pid.
+
+    What this process opens later, the copy holds too: if this process dies, its descriptors stay open until `dead` has
+    returned. This process must have one thread; it ends the copy with SIGKILL before it ends itself.
+    Source: clone(2), CLONE_FILES; pidfd_open(2).
+    """
+    import ctypes
+    import select
+    import signal
+
+    watched = os.pidfd_open(os.getpid())
+    # PyDLL keeps the interpreter's lock: nothing but this thread knows of the call.
+    pid = int(ctypes.PyDLL(None).syscall(_SYS_CLONE, _CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0))
+    if pid < 0:
+        os.close(watched)
+        raise OSError("there is no process for a watch")
+    if pid:
+        return pid
+    try:
+        poll = select.poll()
+        poll.register(watched, select.POLLIN)
+        while not poll.poll():
+            continue
+        dead()
+    finally:
+        os._exit(0)

@@ -11,7 +11,7 @@ class Event(NamedTuple):
     """One thing that happened, at `time_ns`."""
 
     time_ns: int
-    action: str  # create start stop die oom pause unpause rename set checkpoint restore fork migrate remove
+    action: str  # create start stop die oom pause unpause rename set checkpoint restore fork migrate remove memory-lost
     container_id: str
     name: str
     oci_image: str = ""

@@ -39,6 +39,7 @@ class RestorePlan(NamedTuple):
     keep_connections: bool = True
     own_network: bool = True
     external_mounts: tuple[tuple[str, str], ...] = ()  # the same paths inside as at the dump, with today's host paths
+    lazy_pages: bool = False  # what is left out of the images is served by who listens beside them
 
 
 class Session(NamedTuple):
@@ -94,8 +95,11 @@ class Checkpointer(Protocol):
         May be repeated with another one. Raises: LimosaError LIM-CRIU-040.
         """
 
-    def session(self) -> AbstractContextManager[Session]:
-        """Return a connection for one restore; it is closed, and criu with it, at the end of the `with` block."""
+    def session(self, *, lazy_pages: bool = False) -> AbstractContextManager[Session]:
+        """Return a connection for one restore; it is closed, and criu with it, at the end of the `with` block.
+
+        With `lazy_pages` criu is one whose plan may have them.
+        """
 
     def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment, on_terminal: OnTerminal) -> int:
         """Drive the criu that the monitor started with `session.argv` through a restore; return the first pid.

@@ -231,5 +231,14 @@ class CommitStore(Protocol):
         Raises: LimosaError LIM-CSTORE-004: it is of hosts with another key; LIM-CSTORE-010: it is damaged.
         """
 
+    def spare(self) -> None:
+        """Keep little of what is read in memory: this process will have it open for long."""
+
+    def release(self) -> None:
+        """Have nothing open until it is used again: this process may be copied now, and both may use it.
+
+        What is being read goes on in this process; the copy opens commits of its own.
+        """
+
     def close(self) -> None:
         """Give files and locks back."""

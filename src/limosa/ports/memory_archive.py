@@ -6,6 +6,7 @@ from typing import Final, Protocol
 from limosa.model.commit_contents import CommittedProcess
 from limosa.model.commit_store import Entry
 from limosa.ports.commit_store import CommitReader, CommitWriter
+from limosa.ports.page_servers import LazyMemory
 from limosa.ports.written_pages import ProcessMemory
 
 IMAGE_PREFIX: Final = b"criu/"
@@ -37,6 +38,12 @@ class MemoryArchive(Protocol):
 
         Raises: LimosaError LIM-CRIU-031: the commit has no whole dump, or one that would write elsewhere; those of
         `reader`; LIM-STORE-006: the disk is full. What was written stays; the caller removes the directory.
+        """
+
+    def load_lazily(self, reader: CommitReader, criu_images: str) -> tuple[LazyMemory, ...]:
+        """Do what `load` does, but leave out what may come later, and return that; nothing if it is not worth it.
+
+        Raises: as `load`.
         """
 
     def processes(self, reader: CommitReader) -> list[CommittedProcess]:

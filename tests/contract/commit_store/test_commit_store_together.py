@@ -205,3 +205,22 @@ def test_a_full_disk_does_not_keep_a_commit_from_being_read(tmp_path: Any, monke
         with pytest.raises(LimosaError):
             other.collect(wait_s=0.1)
     assert other.collect(wait_s=0.1).objects_dropped > 0
+
+
+def test_a_process_and_its_copy_use_a_store_that_was_released(tmp_path: Any) -> None:
+    root = f"{tmp_path}/store"
+    create(root)
+    store = DirectoryStore(root)
+    first = commit(store, {0: pages(0, 40)}, {}, ref="containers/c", when_ns=1)
+    with store.reading(first):
+        store.release()
+
+        def work() -> None:
+            second = commit(store, {0: pages(5, 40)}, {}, parent=first, ref="containers/d", when_ns=2)
+            assert content(store, second)[0][: 40 * 4096] == pages(5, 40)
+
+        pid = start(work)
+        assert content(store, first)[0][: 40 * 4096] == pages(0, 40)
+        ended_well([pid])
+        assert content(store, store.refs()["containers/d"])[0][: 40 * 4096] == pages(5, 40)
+    store.close()

@@ -79,25 +79,32 @@ class Index:
         self.path = f"{directory}/objects.sqlite"
         self.being_made = False
         self._lock = lock
-        self._connect()
+        self._connection: sqlite3.Connection | None = None
+        self._connection = self._connect()
 
-    def _connect(self) -> None:
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
         while True:
             before = self._inode_there()
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
+            made = self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=60)
             try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                self._db.execute("PRAGMA cache_size = -16384")
+                made.execute("PRAGMA journal_mode = WAL")
+                made.execute("PRAGMA synchronous = NORMAL")
+                made.execute("PRAGMA cache_size = -16384")
                 if not self.complete():
-                    self._db.executescript(_SCHEMA)
+                    made.executescript(_SCHEMA)
             except BaseException:
-                self._db.close()
+                made.close()
                 raise
             self._inode = self._inode_there()
             if before is not None and self._inode == before:
-                return
-            self._db.close()  # it was made, or made anew, meanwhile: look which one this is
+                return made
+            made.close()  # it was made, or made anew, meanwhile: look which one this is
 
     def _inode_there(self) -> int | None:
         try:
@@ -110,14 +117,14 @@ class Index:
         if self._inode_there() == self._inode:
             return False
         self._db.close()
-        self._connect()
+        self._connection = self._connect()
         return True
 
     def renew(self) -> None:
         """Begin an empty index. The store's lock is held exclusively."""
         self._db.close()
         remove(os.path.dirname(self.path))
-        self._connect()
+        self._connection = self._connect()
 
     def _caught_up(self) -> bool:
         """Say whether this process used an old index, or a half of one that another process was making."""
@@ -139,7 +146,13 @@ class Index:
 
     def close(self) -> None:
         """Close the database. It may be called again."""
-        self._db.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def release(self) -> None:
+        """Close the database until it is used again, by this process or by a copy of it."""
+        self.close()
+        self._connection = None
 
     @contextmanager
     def changing(self) -> Iterator[None]:

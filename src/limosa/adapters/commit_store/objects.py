@@ -44,6 +44,7 @@ class ObjectReader:
         self._stored: OrderedDict[ObjectId, _Stored] = OrderedDict()
         self._lacking: set[ObjectId] = set()  # those in _frames that do not have all their pages
         self._cached_bytes = 0
+        self.most_cached_bytes = _CACHE_BYTES
         self._directories: dict[int, tuple[ObjectId, list[bytes]]] = {}
 
     def read(self, kind: str, object_id: ObjectId) -> bytes:
@@ -204,7 +205,7 @@ class ObjectReader:
         return descriptor
 
     def _shrink(self) -> None:
-        while self._cached_bytes > _CACHE_BYTES and len(self._frames) + len(self._bundles) + len(self._stored) > 1:
+        while self._cached_bytes > self.most_cached_bytes and self._n_cached() > 1:
             if len(self._stored) > 1 or (self._stored and not self._frames and not self._bundles):
                 self._cached_bytes -= len(self._stored.popitem(last=False)[1].payload)
             elif self._frames and (len(self._frames) > 1 or not self._bundles):
@@ -212,6 +213,9 @@ class ObjectReader:
                 self._cached_bytes -= sum(len(page) for page in pages if page is not None)
             else:
                 self._cached_bytes -= len(self._bundles.popitem(last=False)[1])
+
+    def _n_cached(self) -> int:
+        return len(self._frames) + len(self._bundles) + len(self._stored)
 
     def forget_packs(self) -> None:
         """Close all packs and forget what was read: records may have moved."""

@@ -93,7 +93,7 @@ def _opened(directory: str, lock: str) -> Index:
 
 
 class Parts:
-    """An open store. One instance serves one process; it must not be used across a fork."""
+    """An open store. One instance serves one process, see `DirectoryStore.release`."""
 
     def __init__(self, root: str, level: int = LEVEL) -> None:
         self.root: Final = root

@@ -32,12 +32,13 @@ from limosa.model.errors import LimosaError
 from limosa.ports.commit_store import Remote
 
 _ANY: Final = object()
+_LITTLE_BYTES: Final = 2 << 20
 _ABBREVIATED: Final = re.compile(r"[0-9a-f]{4,64}\Z")
 _BACK: Final = re.compile(r"(?P<name>.+)~(?P<steps>\d{1,9})\Z")
 
 
 class DirectoryStore:
-    """A store that `create` made. One instance serves one process; it must not be used across a fork."""
+    """A store that `create` made. One instance serves one process, and a copy of it only after `release`."""
 
     def __init__(self, root: str, *, level: int = LEVEL) -> None:
         self.parts: Final = Parts(root, level)
@@ -46,6 +47,15 @@ class DirectoryStore:
     def close(self) -> None:
         """Give files back."""
         self.parts.close()
+
+    def spare(self) -> None:
+        """Keep little of what is read."""
+        self.parts.objects.most_cached_bytes = _LITTLE_BYTES
+
+    def release(self) -> None:
+        """Have nothing open until it is used again, by this process or by a copy of it."""
+        self.parts.objects.forget_packs()
+        self.parts.index.release()
 
     # Writing and reading
 

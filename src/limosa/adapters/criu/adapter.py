@@ -16,6 +16,7 @@ _LOG_LEVEL: Final = 2
 GHOST_LIMIT_BYTES: Final = 1 << 30  # a removed file that is still open goes into the dump up to this size
 _ENV: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
+_ENV_PROGRAM: Final = "/usr/bin/env"
 _OTHER_MOUNTS: Final = "mnt[]:ms"  # device nodes and the like: found again by where they are mounted
 
 
@@ -33,12 +34,14 @@ class Criu:
         library: Callable[[], str] = str,
         programs: Callable[[], str] = str,
         namespaces: Callable[[], str] = str,
+        restores: Callable[[], str] = str,
     ) -> None:
         """The log of the last dump and of the last restore that failed is kept in `log_directory`, made when needed.
 
-        `library`, `programs` and `namespaces` return what criu is given in C, see native.py, or "".
+        `library`, `programs`, `namespaces` and `restores` return what criu is given in C, see native.py, or "".
         """
         self._program, self._library, self._programs, self._namespaces = program, library, programs, namespaces
+        self._restores = restores
         self._logs = log_directory
 
     def _argv(self) -> tuple[str, ...]:
@@ -57,11 +60,14 @@ class Criu:
         return True
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, *, lazy_pages: bool = False) -> Iterator[Session]:
         """See the port."""
+        argv = self._argv()
+        if lazy_pages:
+            argv = (_ENV_PROGRAM, f"LD_PRELOAD={self._restores()}", *argv)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
-            yield Session(self._argv(), ours.fileno(), theirs.fileno())
+            yield Session(argv, ours.fileno(), theirs.fileno())
 
     def obstacles(
         self, init_pid: int, processes: list[int], *, thorough: bool, not_committed: tuple[tuple[str, str], ...] = ()
@@ -137,6 +143,7 @@ class Criu:
                 "tcp_close": not plan.keep_connections,
                 "log_file": "restore.log",
                 "rst_sibling": True,
+                "lazy_pages": plan.lazy_pages,
                 "inherit_fd": [{"key": key, "fd": descriptor} for key, descriptor in plan.inherited],
                 "cg_root": [{"ctrl": c, "path": path} if c else {"path": path} for c, path in plan.cgroup_roots],
             }

@@ -27,9 +27,11 @@ from limosa.model.commit_store import (
 from limosa.model.errors import LimosaError
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
+from limosa.ports.page_servers import LazyMemory
 from limosa.ports.written_pages import ProcessMemory
 
 _PAGEMAP: Final = re.compile(r"pagemap-(?:shmem-)?[0-9]{1,20}\.img\Z")
+_OF_PROCESS: Final = re.compile(r"pagemap-[0-9]{1,20}\.img\Z")
 _CORE: Final = re.compile(r"core-(?P<pid>[0-9]{1,10})\.img\Z")
 _PAGES: Final = re.compile(r"pages-[0-9]{1,20}\.img\Z")
 _NAME: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,200}\Z")
@@ -77,18 +79,51 @@ class CriuImageArchive:
     def load(self, reader: CommitReader, criu_images: str) -> None:
         """See the port."""
         try:
-            for key, entry in reader.entries(IMAGE_PREFIX):
-                name = key.removeprefix(IMAGE_PREFIX).decode("ascii")
-                if not _NAME.match(name) or _PAGES.match(name) or name in _LEFT_OUT:
-                    raise ValueError(f"an image called {name!r}")
-                _write_file(reader, entry, f"{criu_images}/{name}")
-            for key, entry in reader.entries(MEMORY_PREFIX):
-                name = key.removeprefix(MEMORY_PREFIX).decode("ascii")
-                if not _PAGEMAP.match(name) or not isinstance(entry.content, Paged):
-                    raise ValueError(f"a memory called {name!r}")
-                _write_pages(reader, entry.content.pages, criu_images, name)
+            for name, pages in self._load_images(reader, criu_images):
+                _write_pages(reader, pages, criu_images, _parsed(criu_images, name))
         except (OSError, ValueError) as failed:
             raise _not_whole(failed) from failed
+
+    def _load_images(self, reader: CommitReader, criu_images: str) -> Iterator[tuple[str, PageMap]]:
+        """Write all images but those of pages; then yield the pagemap image and the pages of each memory."""
+        for key, entry in reader.entries(IMAGE_PREFIX):
+            name = key.removeprefix(IMAGE_PREFIX).decode("ascii")
+            if not _NAME.match(name) or _PAGES.match(name) or name in _LEFT_OUT:
+                raise ValueError(f"an image called {name!r}")
+            _write_file(reader, entry, f"{criu_images}/{name}")
+        for key, entry in reader.entries(MEMORY_PREFIX):
+            name = key.removeprefix(MEMORY_PREFIX).decode("ascii")
+            if not _PAGEMAP.match(name) or not isinstance(entry.content, Paged):
+                raise ValueError(f"a memory called {name!r}")
+            yield name, entry.content.pages
+
+    def load_lazily(self, reader: CommitReader, criu_images: str) -> tuple[LazyMemory, ...]:
+        """See the port."""
+        from limosa.adapters.criu import lazy
+
+        def image(name: str) -> bytes:
+            with open(f"{criu_images}/{name}", "rb") as file:
+                return file.read()
+
+        memories = []
+        try:
+            for name, pages in self._load_images(reader, criu_images):
+                found = _parsed(criu_images, name)
+                if not _OF_PROCESS.match(name):
+                    _write_pages(reader, pages, criu_images, found)
+                    continue
+                split = lazy.split(name, found, image)
+                local = found._replace(runs=split.local)
+                if split.lazy:
+                    with open(f"{criu_images}/{name}", "wb") as file:
+                        file.write(pagemap.encode(local, split.lazy))
+                _write_pages(reader, pages, criu_images, local, even_if_empty=bool(split.lazy))
+                pid = int(name.removeprefix("pagemap-").removesuffix(".img"))
+                about = (split.lazy, split.areas, split.others)
+                memories.append(LazyMemory(pid, pages, *(tuple(part) for part in about)))
+        except (OSError, ValueError) as failed:
+            raise _not_whole(failed) from failed
+        return tuple(memories) if any(one.runs for one in memories) else ()
 
     def processes(self, reader: CommitReader) -> list[CommittedProcess]:
         """See the port."""
@@ -212,17 +247,22 @@ def _write_file(reader: CommitReader, entry: Entry, path: str) -> None:
         file.truncate(size_bytes)
 
 
-def _write_pages(reader: CommitReader, pages: PageMap, criu_images: str, name: str) -> None:
+def _parsed(criu_images: str, name: str) -> pagemap.Pagemap:
     with open(f"{criu_images}/{name}", "rb") as file:
-        found = pagemap.parse(file.read())
-    if not found.runs:
+        return pagemap.parse(file.read())
+
+
+def _write_pages(
+    reader: CommitReader, pages: PageMap, criu_images: str, found: pagemap.Pagemap, *, even_if_empty: bool = False
+) -> None:
+    if not found.runs and not even_if_empty:
         return
     with open(f"{criu_images}/pages-{found.pages_id}.img", "xb") as file:
         os.chmod(file.fileno(), 0o644)
         offset = 0
         for first_page, n_pages in found.runs:
             if first_page + n_pages > MAX_PAGE:
-                raise ValueError(f"{name} has addresses that no process has")
+                raise ValueError("a pagemap image has addresses that no process has")
             _copy(reader, pages, first_page, n_pages, file.fileno(), offset)
             offset += n_pages * PAGE_BYTES
         file.truncate(offset)

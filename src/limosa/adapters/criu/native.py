@@ -2,10 +2,11 @@
 
     TOOLS/native/<digest of the source>/for_dumps.so    leaves out followed memory and questions that need no answer
     TOOLS/native/<digest of the source>/own_namespaces.so  lets it dump again what gave up root and came back once
+    TOOLS/native/<digest of the source>/for_restores.so  gets it userfaultfds that tell faults in the kernel, too
     TOOLS/native/<digest of the source>/tar             saves a small tmpfs without three programs, see little_tar.c
 
-Without a compiler criu dumps all memory, which limosa reads from the images then, executes tar, and refuses the process
-that gave up root.
+Without a compiler criu dumps all memory, which limosa reads from the images then, executes tar, refuses the process
+that gave up root, and restores all memory before anything goes on.
 """
 
 import os
@@ -32,6 +33,13 @@ def namespaces(directory: str, compiler: str) -> str:
     if os.uname().machine != "x86_64":
         return ""
     return _made(directory, compiler, "own_namespaces.c", "own_namespaces.so", _LIBRARY)
+
+
+def restores(directory: str, compiler: str) -> str:
+    """Return the path of the library for restores whose memory comes on demand, as `library` does."""
+    if os.uname().machine != "x86_64":
+        return ""
+    return _made(directory, compiler, "for_restores.c", "for_restores.so", _LIBRARY)
 
 
 def programs(directory: str, compiler: str) -> str:

@@ -4,8 +4,9 @@ An image is two magic numbers and then records of a 4-byte size and a protocol b
 image, and an entry per run of pages. Source: CRIU images/pagemap.proto, include/image.h, include/magic.h.
 """
 
+import heapq
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from limosa.adapters.criu import wire
@@ -24,6 +25,7 @@ _ENTRY: Final = {
     5: ("nr_pages", "int"),
 }
 _PARENT: Final = 1
+_LAZY: Final = 2
 _PRESENT: Final = 4
 _PAGE_SHIFT: Final = 12
 _MOST_PAGES: Final = 1 << 40
@@ -40,7 +42,7 @@ def parse(data: bytes) -> Pagemap:
     """Return what an image says. Raises: ValueError: it is none, or it needs the images of an earlier dump."""
     if len(data) < _MAGICS.size or _MAGICS.unpack_from(data) != (_COMMON_MAGIC, _PAGEMAP_MAGIC):
         raise ValueError("not a pagemap image")
-    records = _records(data)
+    records = records_after(data, _MAGICS.size)
     pages_id = wire.decode(_HEAD, next(records, b"")).get("pages_id")
     if not isinstance(pages_id, int) or not 0 <= pages_id < 1 << 32:
         raise ValueError("a pagemap image without the id of its pages")
@@ -52,14 +54,18 @@ def parse(data: bytes) -> Pagemap:
     return Pagemap(pages_id, runs)
 
 
-def encode(found: Pagemap) -> bytes:
-    """Return an image in which every run is in the pages image."""
+def encode(found: Pagemap, lazy: Sequence[tuple[int, int]] = ()) -> bytes:
+    """Return an image in which every run is in the pages image, but those that are `lazy` come from somebody else.
+
+    If there are any, both are in the order of their addresses.
+    """
     records = [wire.encode(_HEAD, {"pages_id": found.pages_id})]
-    for first_page, n_pages in found.runs:
+    present = ((first_page, n_pages, _PRESENT) for first_page, n_pages in found.runs)
+    for first_page, n_pages, flags in heapq.merge(present, ((*run, _LAZY) for run in lazy)) if lazy else present:
         values = {
             "vaddr": first_page << _PAGE_SHIFT,
             "compat_nr_pages": n_pages,
-            "flags": _PRESENT,
+            "flags": flags,
             "nr_pages": n_pages,
         }
         records.append(wire.encode(_ENTRY, values))
@@ -69,15 +75,15 @@ def encode(found: Pagemap) -> bytes:
     return b"".join(parts)
 
 
-def _records(data: bytes) -> Iterator[bytes]:
-    place = _MAGICS.size
+def records_after(data: bytes, place: int) -> Iterator[bytes]:
+    """Yield the records of an image, the first of which is at `place`. Raises: ValueError: one is cut off."""
     while place < len(data):
         if place + _SIZE.size > len(data):
-            raise ValueError("a pagemap image that ends inside a record")
+            raise ValueError("an image that ends inside a record")
         (size,) = _SIZE.unpack_from(data, place)
         place += _SIZE.size
         if place + size > len(data):
-            raise ValueError("a pagemap image that ends inside a record")
+            raise ValueError("an image that ends inside a record")
         yield data[place : place + size]
         place += size
 

@@ -43,6 +43,7 @@ _OPTIONS: Final = {
     37: ("external", "str"),
     38: ("empty_ns", "int"),
     46: ("tcp_skip_in_flight", "bool"),
+    48: ("lazy_pages", "bool"),
     50: ("orphan_pts_master", "bool"),
     52: ("tcp_close", "bool"),
     60: ("cgroup_yard", "str"),
