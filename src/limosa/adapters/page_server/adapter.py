@@ -83,7 +83,10 @@ class ForkedPageServers:
                         os.unlink(task.path)
                 os.kill(watch, signal.SIGKILL)
                 os.waitpid(watch, 0)
-        except (LimosaError, OSError) as failed:
+        except LimosaError as failed:
+            task.failed(f"{failed.code}: {failed.summary}: {failed.cause}")
+            raise
+        except OSError as failed:
             task.failed(str(failed))
             raise
 

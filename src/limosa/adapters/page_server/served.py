@@ -50,13 +50,11 @@ class Served:
                 continue  # zeros come from us then
 
     def hear(self) -> Iterator["Served"]:
-        """Read what is told, and yield the children that it was forked into."""
-        try:
-            told = list(missing_pages.read(self.descriptor))
-        except OSError:
-            self.gone = True
-            return
-        for what, first, second, third in told:
+        """Read what is told, and yield the children that it was forked into.
+
+        Raises: OSError: EMFILE: a child cannot be served, so nobody may go on.
+        """
+        for what, first, second, third in missing_pages.read(self.descriptor):
             if what == missing_pages.FAULT:
                 self._waiting.append(second // PAGE_BYTES)
             elif what == missing_pages.FORK:

@@ -5,6 +5,7 @@ or the container has ended.
 """
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -35,6 +36,8 @@ class Server:
         """`command` is the connection to the command that restores, which sends the pid of the first process."""
         self._source, self._listening, self._command, self._background = source, listening, command, background
         self._served: dict[int, Served] = {}
+        _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each child has one
         self._poll = select.epoll()
         self._device = os.open(missing_pages.DEVICE, os.O_RDWR | os.O_CLOEXEC)
         self._init = -1
