@@ -14,8 +14,8 @@ from tests.e2e.several_hosts import LimosaHost, Segment
 ADDRESS = "10.77.0.50"
 REDIS = ("redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--dir", "/tmp")
 
-# A client that asks without a pause, checks every answer, and prints the longest time between two answers at the end. It
-# has patience: after a cut of half a minute its own kernel may ask again half a minute later.
+# A client that asks without a pause, checks every answer, and prints the longest time between two answers at the end.
+# It has patience: after a cut of half a minute its own kernel may ask again half a minute later.
 CLIENT = """
 import json, signal, socket, sys, time
 going = True
