@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from limosa.model.value import NamedTuple
@@ -74,11 +75,7 @@ def read_ranges(pid: int, starts: "array[int]", ends: "array[int]", into: memory
 
 
 def _read_forced(pid: int, starts: "array[int]", lengths: "array[int]", into: memoryview) -> None:
-    try:
-        descriptor = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError as gone:
-        raise ProcessLookupError(f"no process {pid}") from gone
-    try:
+    with _opened(pid, os.O_RDONLY) as descriptor:
         done = 0
         for start, length in zip(starts, lengths, strict=True):
             end = done + length
@@ -87,6 +84,39 @@ def _read_forced(pid: int, starts: "array[int]", lengths: "array[int]", into: me
                 if got == 0:
                     raise ProcessLookupError(f"process {pid} has ended")
                 done += got
+
+
+def read(pid: int, first: int, size_bytes: int) -> bytes:
+    """Return a part of a process's memory, whatever its protection.
+
+    Raises: ProcessLookupError: it has ended; OSError: EIO: a part of it is not there.
+    """
+    with _opened(pid, os.O_RDONLY) as memory:
+        return _whole(os.pread(memory, size_bytes, first), size_bytes)
+
+
+def write(pid: int, first: int, data: bytes) -> None:
+    """Write over a part of a process's memory, whatever its protection. Raises: as `read`; a part is written then."""
+    with _opened(pid, os.O_WRONLY) as memory:
+        _whole(data[: os.pwrite(memory, data, first)], len(data))
+
+
+def _whole(done: bytes, size_bytes: int) -> bytes:
+    if not done and size_bytes:
+        raise ProcessLookupError(errno.ESRCH, "it has ended")
+    if len(done) != size_bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    return done
+
+
+@contextmanager
+def _opened(pid: int, flags: int) -> Iterator[int]:
+    try:
+        descriptor = os.open(f"/proc/{pid}/mem", flags | os.O_CLOEXEC)
+    except FileNotFoundError as gone:
+        raise ProcessLookupError(errno.ESRCH, f"no process {pid}") from gone
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -121,8 +151,7 @@ def fill_with_zeros(pid: int, first: int, size_bytes: int) -> None:
     Where nobody can write, since a guard page or nothing is there (EIO), nothing is to be wiped either.
     """
     zeros = bytes(min(size_bytes, _BLOCK_BYTES))
-    descriptor = os.open(f"/proc/{pid}/mem", os.O_WRONLY | os.O_CLOEXEC)
-    try:
+    with _opened(pid, os.O_WRONLY) as descriptor:
         done = 0
         while done < size_bytes:
             try:
@@ -131,5 +160,3 @@ def fill_with_zeros(pid: int, first: int, size_bytes: int) -> None:
                 if failed.errno != errno.EIO:
                     raise
                 done += _PAGE_BYTES  # a write ends before such a page, or begins with it
-    finally:
-        os.close(descriptor)

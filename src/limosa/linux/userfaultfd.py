@@ -8,17 +8,12 @@ Source: userfaultfd(2), ioctl_userfaultfd(2), Linux Documentation/admin-guide/mm
 import ctypes
 import errno
 import os
-import signal
 import struct
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final
 
 from limosa.linux import ptrace
 
-if TYPE_CHECKING:
-    import socket
-
 _libc = ctypes.CDLL(None, use_errno=True)
-_ERROR: Final = struct.Struct("<i")
 _API_REQUEST: Final = 0xC018AA3F
 _REGISTER: Final = 0xC020AA00
 _API: Final = 0xAA
@@ -35,45 +30,18 @@ _SYS_PIDFD_GETFD: Final = 438
 def from_outside(pid: int) -> int:
     """Return a userfaultfd of the address space of a process, which does not keep one; it stands still for 0.2 ms.
 
-    A child of this process sees to it: a thread that is left in a call that is not its own takes its program down, and
-    this process may be killed at any moment. What the child could not stop is let go at its end.
+    A child of this process sees to it, see `ptrace.by_child`.
     Raises: ProcessLookupError: it has ended; TimeoutError: none of its threads could be stopped within a second;
     PermissionError: it may not be traced; OSError: it is no 64-bit program (ENOEXEC), or the kernel gives none
     (ENOSYS), or not with asynchronous write protection (EINVAL: Linux before 6.7). The process is as it was.
     """
-    import socket
-
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        child = os.fork()
-        if child == 0:
-            _send_taken(pid, theirs)
-        theirs.close()
-        answer, descriptors, _, _ = socket.recv_fds(ours, _ERROR.size, 1)
-    os.waitpid(child, 0)
-    if not descriptors:
-        (number,) = _ERROR.unpack(answer) if len(answer) == _ERROR.size else (errno.ECHILD,)
-        raise OSError(number, f"no userfaultfd of process {pid}: {os.strerror(number)}")
+    (descriptor,) = ptrace.by_child(lambda: [_taken(pid)])
     try:
-        os.set_inheritable(descriptors[0], False)
-        _enable(descriptors[0])
+        _enable(descriptor)
     except OSError:
-        os.close(descriptors[0])
+        os.close(descriptor)
         raise
-    return descriptors[0]
-
-
-def _send_taken(pid: int, to: "socket.socket") -> NoReturn:
-    import socket
-
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        os.setsid()  # nor does a signal to the terminal's or the command's group end it
-        socket.send_fds(to, [_ERROR.pack(0)], [_taken(pid)])
-    except OSError as failed:
-        to.send(_ERROR.pack(failed.errno or errno.EIO))
-    finally:
-        os._exit(0)
+    return descriptor
 
 
 def can_mark() -> bool:
