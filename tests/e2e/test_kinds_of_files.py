@@ -13,10 +13,6 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.privileged
 
 
-class LockLost(Exception):
-    """A lock is gone from everything that came back."""
-
-
 # One process that holds files in unusual ways and says, again and again, what it finds of each.
 HOLDER = """
 import fcntl, hashlib, json, mmap, os, shutil, stat, time
@@ -224,59 +220,3 @@ def test_a_file_is_the_same_file_after_rewind_and_restore(limosa: Limosa, python
             return
         limosa("rm", "--force", "one")
     raise AssertionError("somebody else always has its device's number")
-
-
-# Holds a lock on a file that it has mapped, as SQLite does on the index of its log, and one on a file that it has not.
-LOCKED = """
-import fcntl, mmap, os, time
-opened = []
-for name in ("mapped", "plain"):
-    file = os.open(f"/srv/{name}", os.O_RDWR | os.O_CREAT)
-    os.truncate(file, 4096)
-    fcntl.lockf(file, fcntl.LOCK_SH, 1, 128)
-    opened.append(file)
-shared = mmap.mmap(opened[0], 4096)
-open("/srv/ready", "w").close()
-time.sleep(1000)
-"""
-TAKE = """
-import fcntl, sys
-try:
-    fcntl.lockf(open(sys.argv[1], "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)
-    print("free")
-except BlockingIOError:
-    print("locked")
-"""
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        "plain",
-        pytest.param(
-            "mapped",
-            marks=pytest.mark.xfail(
-                reason="criu takes locks, then maps the file and closes what it mapped it by: docs/adr/0024",
-                raises=LockLost,
-                strict=True,
-            ),
-        ),
-    ],
-)
-def test_a_lock_comes_back(limosa: Limosa, python_rootfs: str, file: str) -> None:
-    limosa.has_image("python", python_rootfs)
-    limosa("run", "-d", "--name", "one", "python", "python3", "-c", LOCKED)
-    eventually(lambda: limosa("exec", "one", "ls", "/srv").split() == ["mapped", "plain", "ready"])
-
-    def state(name: str) -> str:
-        return limosa("exec", name, "python3", "-c", TAKE, f"/srv/{file}").strip()
-
-    assert state("one") == "locked"
-    commit = limosa("checkpoint", "one").strip()
-    assert state("one") == "locked"
-    limosa("rewind", "--discard", "one", commit)
-    (copy,) = limosa("fork", "--name", "copy", commit).split()
-    found = [state(name) for name in ("one", copy)]
-    if found == ["free", "free"]:
-        raise LockLost
-    assert found == ["locked", "locked"]

@@ -69,7 +69,7 @@ def revive(
     with ExitStack() as restoring:
         session = restoring.enter_context(host.checkpointer.session(lazy_pages=lazily))
         server = restoring.enter_context(_server(host, record, commit, images)) if lazily else None
-        moments = _Moments(host, record, commit, groups, wanted, server)
+        moments = _Moments(host, record, commit, directory, groups, wanted, server)
         seat = host.runtime.begin_restore(plan, session.argv, session.remote_fd)
         try:
             host.checkpointer.restore(
@@ -132,12 +132,14 @@ class _Moments:
         host: Host,
         record: ContainerRecord,
         commit: CommitRecord,
+        criu_images: str,
         groups: tuple[CgroupNode, ...],
         wanted: _Wanted,
         server: PageServer | None,
     ) -> None:
         self._server = server
         self._host, self._record, self._commit, self._groups, self._wanted = host, record, commit, groups, wanted
+        self._criu_images = criu_images
         self._networked = ending.networked(record.config)
         self.own_network = record.config.network.network != "host"
 
@@ -151,15 +153,19 @@ class _Moments:
             # Not earlier: v2 lets nobody into a group that has controllers for groups below. Not later: files of these
             # groups are watched.
             host.cgroups.restore_subtree(container_id, self._groups)
-        # Not at pre-resume: criu would go on even if these failed.
+        # Not at pre-resume: criu would go on even if one of these failed.
         if moment == "post-restore" and self._server is not None:
             self._server.adopt(init_pid)
+        if moment == "post-restore":
+            host.checkpointer.require_locks(self._criu_images, host.cgroups.processes(container_id))
         if moment == "post-restore" and self._wanted.hold is not None:
             self._wanted.hold(self._seated(init_pid))
             if self._networked and self._wanted.once:
                 host.networks.unsilence(container_id, init_pid)
         if moment == "pre-resume":
             try:
+                # Before anybody is let in: a hook may open the files.
+                host.checkpointer.take_locks(self._criu_images, host.cgroups.processes(container_id))
                 if not self._wanted.once:
                     self._tell_apart(init_pid)
             except BaseException:

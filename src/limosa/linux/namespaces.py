@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -71,6 +71,19 @@ def open_network(pid: int) -> int:
 def open_uts(pid: int) -> int:
     """Return a descriptor of the UTS namespace of `pid`. Raises: ProcessLookupError: there is no such process."""
     return _opened(pid, "uts")
+
+
+def same(pid: int, others: Iterable[int], name: str) -> set[int]:
+    """Return which of `others` are in a namespace together with `pid`, none if that is gone; `name` is "pid", …"""
+
+    def link(one: int) -> str:
+        try:
+            return os.readlink(f"/proc/{one}/ns/{name}")
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+
+    own = link(pid)
+    return {other for other in others if own and link(other) == own}
 
 
 def _opened(pid: int, name: str) -> int:

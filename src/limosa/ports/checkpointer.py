@@ -95,6 +95,18 @@ class Checkpointer(Protocol):
         May be repeated with another one. Raises: LimosaError LIM-CRIU-040.
         """
 
+    def require_locks(self, criu_images: str, processes: list[int]) -> None:
+        """In `post-restore`: see that `take_locks` can be done for the processes that were restored from these images.
+
+        Raises: LimosaError LIM-CRIU-031: their locks are not of these processes; LIM-CRIU-033: not on this machine.
+        """
+
+    def take_locks(self, criu_images: str, processes: list[int]) -> None:
+        """In `pre-resume`: let the processes have every lock on a file that they had at the dump.
+
+        Raises: LimosaError LIM-CRIU-031, LIM-CRIU-033: one cannot have one of them. They must not go on then.
+        """
+
     def session(self, *, lazy_pages: bool = False) -> AbstractContextManager[Session]:
         """Return a connection for one restore; it is closed, and criu with it, at the end of the `with` block.
 

@@ -8,7 +8,6 @@ killing its server in a copy and starting it again from its files.
 
 import os
 import random
-import re
 import time
 from typing import NamedTuple
 
@@ -18,15 +17,8 @@ from tests.e2e.conftest import Limosa
 from tests.e2e.matrix.driver import INSIDE
 from tests.waiting import eventually
 
-
-class LockLost(Exception):
-    """What came back has every lock but that on the file that SQLite has mapped."""
-
-
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(3600)]
 _PATIENCE_S = 60
-_LOST = r"the program's own locks are \(\(0, \d+\), None\)\n"
-_KNOWN = pytest.mark.xfail(reason="the lock of a mapped file: docs/adr/0024", raises=LockLost, strict=True)
 HOME = "/var/lib/postgresql"
 # The program holds still between two writes: everything is looked at, PostgreSQL's server killed, brought back from its
 # files, checked, and everything looked at again. $1 is sequence_look.py.
@@ -110,12 +102,7 @@ class Journey:
         (name,) = self.host("fork", "--name", "copy", moment.commit).split()
         self.came_back(name, moment)
         if kill_the_server:
-            try:
-                before, after = self.inside(name, _RESTART, source("sequence_look.py")).splitlines()
-            except AssertionError as failed:
-                if re.search(_LOST, str(failed)):
-                    raise LockLost from failed
-                raise
+            before, after = self.inside(name, _RESTART, source("sequence_look.py")).splitlines()
             assert before == after, "PostgreSQL's memory and its files are not of one moment"
         self.host("rm", "--force", name)
 
@@ -142,14 +129,12 @@ def _travel(host: Limosa, rounds: int, seed: int) -> Journey:
     return journey
 
 
-@_KNOWN
 @pytest.mark.slow
 def test_five_places_agree_through_twenty_rounds(programs: Limosa) -> None:
     journey = _travel(programs, 20, seed=1)
     assert journey.returns >= 5
 
 
-@_KNOWN
 @pytest.mark.slow
 def test_five_places_agree_through_hundreds_of_rounds(programs: Limosa) -> None:
     seed = int(os.environ.get("LIMOSA_TEST_SEED", "2"))

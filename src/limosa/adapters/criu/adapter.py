@@ -80,6 +80,8 @@ class Criu:
 
     def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> int:
         """See the port."""
+        from limosa.adapters.criu import locks  # not in the frozen time
+
         if plan.excluded:
             from limosa.adapters.criu import excluded
 
@@ -104,8 +106,14 @@ class Criu:
             "ghost_limit": GHOST_LIMIT_BYTES,
             "irmap_scan_paths": watches.watched_paths(plan.processes, plan.rootfs),
         }
+
+        def notified(script: str, _: int) -> None:
+            if script == "post-dump":
+                locks.complete(plan.criu_images, plan.init_pid)
+            on_moment(cast(Any, script))
+
         try:
-            self._call(ours, rpc.DUMP, options, plan.criu_images, lambda script, _: on_moment(cast(Any, script)))
+            self._call(ours, rpc.DUMP, options, plan.criu_images, notified)
         finally:
             ours.close()  # criu takes this as its end
             process.wait(pid)
@@ -161,6 +169,18 @@ class Criu:
         from limosa.adapters.criu import ids
 
         ids.move(criu_images, first_host_id, other_first_host_id)
+
+    def require_locks(self, criu_images: str, processes: list[int]) -> None:
+        """See the port."""
+        from limosa.adapters.criu import locks
+
+        locks.require_takeable(criu_images, processes)
+
+    def take_locks(self, criu_images: str, processes: list[int]) -> None:
+        """See the port."""
+        from limosa.adapters.criu import locks
+
+        locks.take(criu_images, processes)
 
     def _common(self, rootfs: str, own_network: bool) -> dict[str, Any]:
         options: dict[str, Any] = {

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from limosa.adapters.criu import schema
@@ -121,23 +121,34 @@ def messages(criu_images: str) -> Iterator[Found]:
             os.close(descriptor)
 
 
-def read_one(path: str, kind_stem: str) -> schema.Message:
-    """Return the only message of an image. Raises: WireError, OSError."""
+def read_all(path: str, kind_stem: str) -> list[schema.Message]:
+    """Return the messages of an image. Raises: WireError, OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        (found,) = _Reader(descriptor, path, _BY_STEM[kind_stem], schema.Budget(MOST_FIELDS)).messages()
+        return list(_Reader(descriptor, path, _BY_STEM[kind_stem], schema.Budget(MOST_FIELDS)).messages())
     finally:
         os.close(descriptor)
+
+
+def read_one(path: str, kind_stem: str) -> schema.Message:
+    """Return the only message of an image. Raises: WireError, OSError."""
+    (found,) = read_all(path, kind_stem)
     return found
 
 
 def write_one(path: str, kind_stem: str, message: schema.Message) -> None:
     """Replace an image by one with only `message`."""
+    write_all(path, kind_stem, [message])
+
+
+def write_all(path: str, kind_stem: str, messages: Iterable[schema.Message]) -> None:
+    """Replace an image by one with these messages."""
     kind = _BY_STEM[kind_stem]
-    body = schema.encode(kind.message, message)
+    bodies = [schema.encode(kind.message, message) for message in messages]
     with open(f"{path}.new", "wb") as file:
         os.chmod(file.fileno(), 0o644)
-        file.write(_NUMBER.pack(_COMMON_MAGIC) + _NUMBER.pack(kind.magic) + _NUMBER.pack(len(body)) + body)
+        file.write(_NUMBER.pack(_COMMON_MAGIC) + _NUMBER.pack(kind.magic))
+        file.writelines(_NUMBER.pack(len(body)) + body for body in bodies)
     os.rename(f"{path}.new", path)
 
 

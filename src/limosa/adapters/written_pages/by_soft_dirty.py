@@ -12,7 +12,6 @@ from typing import Final
 from limosa.adapters.written_pages import failures, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import FollowedProcess, Record, Records
-from limosa.adapters.written_pages.inside import pid_inside
 from limosa.linux import pagemap, process
 from limosa.model.ids import ContainerId
 from limosa.ports.written_pages import ProcessMemory
@@ -73,7 +72,7 @@ class _Following:
     def _memory(self, pid: int, ranges: "array[int]") -> ProcessMemory:
         written = [at for at in range(0, len(ranges), 3) if ranges[at + 2]]
         starts, ends = (array("Q", (ranges[at + step] for at in written)) for step in (0, 1))
-        return ProcessMemory(pid_inside(pid), ranges, self._copies.take(pid, starts, ends), since_parent=True)
+        return ProcessMemory(process.pid_inside(pid), ranges, self._copies.take(pid, starts, ends), since_parent=True)
 
     def settle(self, commit: str) -> None:
         """See the port."""

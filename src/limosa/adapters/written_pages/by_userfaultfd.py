@@ -16,7 +16,6 @@ from typing import Final
 from limosa.adapters.written_pages import ahead, discarded, failures, holder, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import NOBODY, FollowedProcess, Record, Records
-from limosa.adapters.written_pages.inside import pid_inside
 from limosa.linux import pagemap_scan, process, process_memory, userfaultfd
 from limosa.linux.pagemap_scan import FILE, PRESENT, SWAPPED, WP_ALLOWED, WRITTEN, ZERO
 from limosa.model.ids import ContainerId
@@ -268,7 +267,9 @@ class _Following:
                 _settle_unsure(pid, starts, ends, marks)
             ranges[2::3] = array("Q", marks)
             starts, ends = array("Q", compress(starts, marks)), array("Q", compress(ends, marks))
-        return ProcessMemory(pid_inside(pid), ranges, self._copies.take(pid, starts, ends), since_parent, earlier)
+        return ProcessMemory(
+            process.pid_inside(pid), ranges, self._copies.take(pid, starts, ends), since_parent, earlier
+        )
 
     # After everything goes on
 

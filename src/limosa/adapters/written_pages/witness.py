@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from limosa.adapters.written_pages.copies import Copies
-from limosa.adapters.written_pages.inside import pid_inside
-from limosa.linux import pagemap, process_memory
+from limosa.linux import pagemap, process, process_memory
 from limosa.ports.written_pages import ProcessMemory
 
 _PAGE_BYTES: Final = 4096
@@ -63,4 +62,4 @@ def _whole(pid: int, copies: Copies) -> ProcessMemory | None:
         if not any(first < other + size_bytes and other < end for other, size_bytes in droppable):
             kept.extend((first, end, 0))
     content = copies.take(pid, kept[0::3], kept[1::3])
-    return ProcessMemory(pid_inside(pid), kept, content, since_parent=False)
+    return ProcessMemory(process.pid_inside(pid), kept, content, since_parent=False)
