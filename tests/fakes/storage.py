@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
 
 from limosa.model.errors import LimosaError
@@ -22,6 +23,7 @@ class FakeStorage:
         self.calls: list[tuple[str, ContainerId]] = []
         self.full = False
         self.closed = False
+        self._receiving = threading.Lock()
 
     def prepare(self) -> None:
         self.closed = False
@@ -65,14 +67,17 @@ class FakeStorage:
         self._require_room()
         target = self._snapshot(container_id, label)
         making = f"{target}.making"
-        try:
-            os.makedirs(f"{making}/upper")
-            os.makedirs(f"{making}/work")
-            self.limits[making] = _checked(disk_bytes)
-            fill(f"{making}/upper")
-            self._copy(making, target)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+        with self._receiving:
+            if os.path.isdir(target):
+                return
+            try:
+                os.makedirs(f"{making}/upper")
+                os.makedirs(f"{making}/work")
+                self.limits[making] = _checked(disk_bytes)
+                fill(f"{making}/upper")
+                self._copy(making, target)
+            finally:
+                shutil.rmtree(making, ignore_errors=True)
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:
         shutil.rmtree(self._snapshot(container_id, label), ignore_errors=True)

@@ -10,7 +10,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from limosa.linux import btrfs, files, flock, renameat2
 from limosa.model import codec
@@ -128,8 +128,8 @@ class PoolVolumes:
             btrfs.create_subvolume(staged)
             fill(staged)
             os.makedirs(os.path.dirname(target), mode=0o711, exist_ok=True)
-            _delete(target)
-            btrfs.snapshot_subvolume(staged, target, read_only=True)
+            with suppress(FileExistsError):  # of a command that was faster
+                btrfs.snapshot_subvolume(staged, target, read_only=True)
 
     def drop_snapshots(self, label: str) -> None:
         """See the port."""

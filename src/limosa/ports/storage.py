@@ -80,8 +80,9 @@ class Storage(Protocol):
     ) -> None:
         """Make a snapshot whose files come from elsewhere: `fill` writes them into the empty directory that it gets.
 
-        The container's own files need not be there. Raises: what `fill` raises, and as `create`; nothing is left of
-        the attempt.
+        The container's own files need not be there. Another command that receives files of this container is waited
+        for; if it made this snapshot, `fill` is not called.
+        Raises: what `fill` raises, and as `create`; nothing is left of the attempt.
         """
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:

@@ -1,6 +1,7 @@
 """What the port promises: the same tests for the real adapter and the fake, with and without a disk limit."""
 
 import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -135,6 +136,33 @@ def test_a_dropped_snapshot_is_gone_and_others_stay(storage: Storage, container:
         storage.snapshot(container_id, "a")
     assert tree(storage.snapshot(container_id, "b")) == {"first": "one"}
     assert tree(files.upper) == {"first": "one"}
+
+
+def test_two_that_receive_at_once_both_have_it(storage: Storage, disk_bytes: int | None, new_id: NewId) -> None:
+    container_id = new_id()
+    begun, another = threading.Event(), threading.Event()
+    failures: list[Exception] = []
+
+    def fill(upper: str) -> None:
+        another.set() if begun.is_set() else begun.set()
+        write(f"{upper}/first", "one")
+        another.wait(0.5)  # if it does not wait, it is at work now, too
+        write(f"{upper}/second", "two")
+
+    def receive() -> None:
+        try:
+            storage.receive_snapshot(container_id, "label", disk_bytes, fill)
+        except Exception as failed:
+            failures.append(failed)
+
+    first = threading.Thread(target=receive)
+    first.start()
+    begun.wait()
+    receive()
+    first.join()
+    assert failures == []
+    assert tree(storage.snapshot(container_id, "label")) == {"first": "one", "second": "two"}
+    assert storage.present() == [container_id]
 
 
 def test_copies_and_the_original_go_their_own_ways(

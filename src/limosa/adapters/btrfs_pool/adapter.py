@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from limosa.adapters.btrfs_pool import disk, refusals
 from limosa.adapters.btrfs_pool.pool import Pool
-from limosa.linux import boot, btrfs, files, process, renameat2
+from limosa.linux import boot, btrfs, files, flock, process, renameat2
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import StorageUsage, WritableFiles
 
@@ -29,7 +29,7 @@ class BtrfsPool:
         """See the port."""
         place = self._pool.container(container_id)
         if not os.path.isdir(place):
-            with self._staged(container_id, "making the container's files") as staged:
+            with self._staged(self._pool.staging(container_id), "making the container's files") as staged:
                 self._make(staged, disk_bytes)
                 os.rename(staged, place)
         with refusals.explained("mounting the container's disk"):
@@ -86,13 +86,19 @@ class BtrfsPool:
     ) -> None:
         """See the port."""
         target = self._pool.snapshot(container_id, label)
-        with self._staged(container_id, "receiving a container's files") as staged:
+        # Not where the container's own files are staged: whoever copies it holds no lock of the container's.
+        receiving = self._pool.receiving(container_id)
+        with (
+            flock.locked(f"{receiving}.lock"),
+            self._staged(receiving, "receiving a container's files") as staged,
+        ):
+            if os.path.isdir(target):
+                return  # of a command that was faster
             made = self._make(staged, disk_bytes)
-            os.makedirs(self._pool.snapshots(container_id), mode=0o711, exist_ok=True)
             fill(made.upper)
             if disk.mounted(staged):
                 btrfs.sync(disk.mount_point(staged))
-            _discard(target)
+            os.makedirs(self._pool.snapshots(container_id), mode=0o711, exist_ok=True)
             btrfs.snapshot_subvolume(staged, target, read_only=True)
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:
@@ -103,7 +109,7 @@ class BtrfsPool:
     def clone(self, source: ContainerId, label: str, target: ContainerId, disk_bytes: int | None) -> WritableFiles:
         """See the port."""
         origin = self._snapshot_place(source, label)
-        with self._staged(target, "copying the container's files") as staged:
+        with self._staged(self._pool.staging(target), "copying the container's files") as staged:
             if disk.exists(origin) == (disk_bytes is not None):
                 self._share(origin, staged)
                 if disk_bytes is not None:
@@ -117,7 +123,7 @@ class BtrfsPool:
     def revert(self, container_id: ContainerId, label: str) -> WritableFiles:
         """See the port."""
         origin = self._snapshot_place(container_id, label)
-        with self._staged(container_id, "going back to the files of a snapshot") as staged:
+        with self._staged(self._pool.staging(container_id), "going back to the files of a snapshot") as staged:
             self._share(origin, staged)
             self._publish(staged, container_id)
         return _open(self._pool.container(container_id))
@@ -151,8 +157,10 @@ class BtrfsPool:
         for label in self._labels(container_id):
             _discard(self._pool.snapshot(container_id, label))
         _rmdir_if_empty(self._pool.snapshots(container_id))
-        _discard(self._pool.staging(container_id))
-        _discard(self._pool.container(container_id))
+        receiving = self._pool.receiving(container_id)
+        for place in (receiving, self._pool.staging(container_id), self._pool.container(container_id)):
+            _discard(place)
+        _unlink_if_there(f"{receiving}.lock")
 
     def snapshots(self, container_id: ContainerId) -> list[str]:
         """See the port."""
@@ -162,7 +170,7 @@ class BtrfsPool:
         """See the port."""
         found: set[str] = set()
         for name in ("containers", "snapshots", "staging"):
-            found.update(files.names_in(f"{self._pool.directory}/{name}"))
+            found.update(name.partition(".")[0] for name in files.names_in(f"{self._pool.directory}/{name}"))
         return [ContainerId(name) for name in sorted(found)]
 
     def _existing(self, container_id: ContainerId) -> str:
@@ -181,10 +189,9 @@ class BtrfsPool:
         return files.names_in(self._pool.snapshots(container_id))
 
     @contextmanager
-    def _staged(self, container_id: ContainerId, what: str) -> Iterator[str]:
-        """Yield where a subvolume is to be made; whatever is still there at the end is removed."""
+    def _staged(self, staged: str, what: str) -> Iterator[str]:
+        """Yield `staged`, where a subvolume is to be made; whatever is still there at the end is removed."""
         self._pool.require_room()
-        staged = self._pool.staging(container_id)
         with refusals.explained(what):
             try:
                 _discard(staged)
@@ -232,7 +239,7 @@ class BtrfsPool:
                 "the container has no disk of its own, and its files are in use",
                 "stop the container, set the limit, and start it again",
             )
-        with self._staged(container_id, "moving the container's files to a disk") as staged:
+        with self._staged(self._pool.staging(container_id), "moving the container's files to a disk") as staged:
             self._fill(staged, f"{place}/upper", size_bytes)
             disk.close(staged)
             self._publish(staged, container_id)

@@ -40,6 +40,10 @@ class Pool:
         """Return where the subvolume of a container is made."""
         return f"{self.directory}/staging/{container_id}"
 
+    def receiving(self, container_id: ContainerId) -> str:
+        """Return where files of a container that come from elsewhere are written; what locks it is beside it."""
+        return f"{self.directory}/staging/{container_id}.receiving"
+
     def located(self, container_id: ContainerId) -> str:
         """Return the file that says that the files of a container were given out."""
         return f"{self.directory}/located/{container_id}"
