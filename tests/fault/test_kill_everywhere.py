@@ -170,6 +170,12 @@ def copies(site: Site) -> None:
         site.inside("copy")
 
 
+def tried(site: Site) -> None:
+    """The container was not touched, and of what was tried beside it nothing is left."""
+    assert set(site.records()) == {"base", "it"}
+    goes_on(site)
+
+
 def restorable(site: Site) -> None:
     if site.records()["it"]["phase"] != "running":
         site("restore", json.loads(site("log", "--json"))[-1]["commit_id"])
@@ -258,6 +264,9 @@ SCENARIOS = {
     "mount": Scenario(("mount", "COMMIT", "DIR"), committed_running, unmounted),
     "umount": Scenario(("umount", "DIR"), mounted, unmounted),
     "fork": Scenario(("fork", "--name", "copy", "COMMIT"), committed, copies),
+    "verify-trial": Scenario(
+        ("verify", "--trial", "--run", "0.1", "--probe", "true", "COMMIT"), committed_running, tried
+    ),
     "forget": Scenario(("forget", "COMMIT"), committed, as_before_or_after),
     "exited": Scenario(("internal-exited", "ID"), lost, as_before_or_after),
     "import": Scenario(("image", "import", "TAR", "other"), nothing, pruned),
