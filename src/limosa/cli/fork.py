@@ -5,7 +5,7 @@ import shlex
 
 from limosa import wiring
 from limosa.cli import lazy_option, values
-from limosa.engine import checkpoint, commits, copies
+from limosa.engine import checkpoint, commits, copies, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.container import CopyRequest, PublishedPort
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     requests = _requests(args)
-    commit = _commit(host, args.source)
+    commit = _commit(host, args.source, requests)
     copies.fork(host, commit, requests, lambda record: print(record.config.name, flush=True), args.lazy)
     return 0
 
@@ -81,12 +81,17 @@ def _ports(args: argparse.Namespace, index: int) -> tuple[PublishedPort, ...]:
     return tuple(found)
 
 
-def _commit(host: Host, source: str) -> CommitRecord:
-    """Return a new commit of a running container, or the commit that `source` means."""
+def _commit(host: Host, source: str, requests: list[CopyRequest]) -> CommitRecord:
+    """Return a new commit of a running container, or the commit that `source` means.
+
+    None is made where the copies would be refused for what the container has mounted.
+    """
     try:
         record = host.containers.find(source)
     except LimosaError:
         return commits.find(host, source)
     if record.phase == "running":
+        for wanted in requests:
+            volume_commits.require_apart(record.config, volume_commits.of(host, record.config), wanted)
         return checkpoint.checkpoint(host, record.container_id, checkpoint.Wanted("fork"))
     return commits.find(host, source)

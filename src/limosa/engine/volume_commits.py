@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from limosa.engine import ending
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
-from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest
+from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest, Mount
 from limosa.model.errors import LimosaError
 from limosa.model.file_entry import volume_prefix
 from limosa.model.ids import ContainerId
@@ -119,14 +119,12 @@ def of_copy(
 
     Raises: LimosaError LIM-VOL-008: it would write to what its original writes to, and that was not allowed.
     """
+    require_apart(config._replace(name=commit.container.config.name), commit.volumes, wanted)
     known = {volume.name: volume.policy for volume in commit.volumes}
     made: dict[str, str] = {}
     mounts = []
     for mount in config.mounts:
-        policy = known.get(mount.source, "reference") if mount.kind == "volume" else "reference"
-        if mount.kind == "tmpfs" or policy == "reference":
-            if mount.kind != "tmpfs" and not mount.read_only and not wanted.share:
-                raise _shared(commit, mount.source, mount.target)
+        if mount.kind == "tmpfs" or _by_reference(mount, commit.volumes):
             mounts.append(mount)
             continue
         anonymous = f"{commit.container.container_id}-"
@@ -156,14 +154,25 @@ def _remove(host: Host, name: str, but_for: ContainerId) -> None:
             host.volumes.remove(name)
 
 
-def _shared(commit: CommitRecord, source: str, target: str) -> LimosaError:
-    return LimosaError(
-        "LIM-VOL-008",
-        f'a copy of "{commit.container.config.name}" would write to the same {source}',
-        state="nothing was copied",
-        cause=f"it is at {target}, writable, and the commit only names it: two that write to it may spoil it",
-        hint="--share-volumes allows it; a volume with commit=include is copied; :ro is shared without harm",
-    )
+def require_apart(config: ContainerConfig, volumes: tuple[CommittedVolume, ...], wanted: CopyRequest) -> None:
+    """Raise LimosaError LIM-VOL-008 if a copy would write to what its original writes to, and that is not allowed.
+
+    `config` is the original's, and `volumes` says what its commit has of them.
+    """
+    for mount in config.mounts:
+        if mount.kind != "tmpfs" and not mount.read_only and not wanted.share and _by_reference(mount, volumes):
+            raise LimosaError(
+                "LIM-VOL-008",
+                f'a copy of "{config.name}" would write to the same {mount.source}',
+                state="nothing was copied",
+                cause=f"it is at {mount.target}, writable, and commits only name it: two that write to it may spoil it",
+                hint="--share-volumes allows it; a volume with commit=include is copied; :ro is shared without harm",
+            )
+
+
+def _by_reference(mount: Mount, volumes: tuple[CommittedVolume, ...]) -> bool:
+    policies = [volume.policy for volume in volumes if mount.kind == "volume" and volume.name == mount.source]
+    return policies in ([], ["reference"])
 
 
 def write_back(host: Host, record: ContainerRecord, found: tuple[CommittedVolume, ...]) -> None:
