@@ -14,8 +14,8 @@ EXAMPLES = """\
 examples:
   limosa diff db~1 db
   limosa diff good copy-1
-Files are those of the container: one of its image that was first written in between counts as added. Memory is
-counted in pages of 4096 bytes; --json has their places. + is added, ~ changed, - removed."""
+Files are those of the container and of its volumes: one of its image that was first written in between counts as added.
+Memory is counted in pages of 4096 bytes; --json has their places. + is added, ~ changed, - removed."""
 _MARKS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -42,7 +42,8 @@ def _lines(found: Difference) -> list[str]:
     for file in found.files:
         before, after = map(table.size, file.size_bytes)
         sizes = {"added": after, "removed": before, "changed": f"{before} -> {after}"}[file.change]
-        lines.append(f"{_MARKS[file.change]} file {file.path}  ({sizes})")
+        place = f", on the volume {file.volume}" if file.volume else ""
+        lines.append(f"{_MARKS[file.change]} file {file.path}  ({sizes}{place})")
     for process in found.processes:
         words = " -> ".join(command for command in process.commands if command)
         lines.append(f"{_MARKS[process.change]} process {words} (pid {process.pid})")

@@ -1,5 +1,6 @@
 """What is in a commit, and in what two commits differ."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from limosa.engine import commits
@@ -18,7 +19,7 @@ from limosa.model.commit_contents import (
 )
 from limosa.model.commit_store import PAGE_BYTES, Blob, Entry, Inline, Paged, PageMap
 from limosa.model.errors import LimosaError
-from limosa.model.file_entry import FILES_PREFIX
+from limosa.model.file_entry import FILES_PREFIX, VOLUMES_PREFIX
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.memory_archive import MEMORY_PREFIX
 
@@ -48,6 +49,7 @@ def difference(host: Host, one: CommitRecord, other: CommitRecord) -> Difference
     """Return in what `other` differs from `one`. Raises: LimosaError LIM-CSTORE-001, -002: one of them is damaged."""
     files: list[FileChange] = []
     memories: list[MemoryChange] = []
+    on_volumes = _OnVolumes(one, other)
     with (
         host.store.reading(commits.identifier(one)) as before,
         host.store.reading(commits.identifier(other)) as after,
@@ -55,10 +57,12 @@ def difference(host: Host, one: CommitRecord, other: CommitRecord) -> Difference
         for key, left, right in host.store.differing_entries(before.commit.manifest, after.commit.manifest):
             if key.startswith(FILES_PREFIX):
                 files += _file_change(key, left, right)
+            elif key.startswith(VOLUMES_PREFIX):
+                on_volumes.add(key, left, right)
             elif key.startswith(MEMORY_PREFIX):
                 memories += _memory_change(host, key, left, right)
         processes = _process_changes(host, before, after)
-    return Difference(tuple(files), tuple(memories), processes, _setting_changes(one, other))
+    return Difference((*files, *on_volumes.changes()), tuple(memories), processes, _setting_changes(one, other))
 
 
 def _pages(reader: CommitReader, entry: Entry) -> int:
@@ -103,6 +107,36 @@ def _file_change(key: bytes, left: Entry | None, right: Entry | None) -> list[Fi
         # A mark came or went with nothing else: a file of the image was removed, or is there again.
         return [FileChange(path, "removed" if right is not None else "added", (0, 0))] if left != right else []
     return [FileChange(path, _changed(before, after), (before or 0, after or 0))]
+
+
+class _OnVolumes:
+    """What differs on volumes, by where they are mounted: a copy's have other names than its original's."""
+
+    def __init__(self, *records: CommitRecord) -> None:
+        self._targets = tuple(_targets(record) for record in records)
+        self._found: dict[tuple[str, str], list[tuple[str, Entry] | None]] = {}
+
+    def add(self, key: bytes, *sides: Entry | None) -> None:
+        """Take an entry that is not the same in both."""
+        name, _, path = key.removeprefix(VOLUMES_PREFIX).decode(errors="backslashreplace").partition("/")
+        for at, (targets, entry) in enumerate(zip(self._targets, sides, strict=True)):
+            if entry is not None:
+                place = (targets.get(name, f"(volume {name})"), path)
+                self._found.setdefault(place, [None, None])[at] = (name, entry)
+
+    def changes(self) -> Iterator[FileChange]:
+        """Yield what is not the same at one place."""
+        for (target, path), (left, right) in sorted(self._found.items(), key=lambda item: item[0]):
+            before, after = (side[1] if side else None for side in (left, right))
+            name = (right or left or ("",))[0]
+            if before != after:
+                sizes = _size_bytes(before) or 0, _size_bytes(after) or 0
+                yield FileChange(f"{target}/{path}".rstrip("/"), _changed(before, after), sizes, name)
+
+
+def _targets(record: CommitRecord) -> dict[str, str]:
+    mounts = [mount for mount in record.container.config.mounts if mount.kind == "volume"]
+    return {mount.source: mount.target.rstrip("/") for mount in reversed(mounts)}
 
 
 def _memory_change(host: Host, key: bytes, left: Entry | None, right: Entry | None) -> list[MemoryChange]:

@@ -37,9 +37,10 @@ class Contents(NamedTuple):
 class FileChange(NamedTuple):
     """A file that is not the same in two commits. `size_bytes` are before and after, 0 where it is not."""
 
-    path: str
+    path: str  # inside the container
     change: Change
     size_bytes: tuple[int, int]
+    volume: str = ""  # that it is on: its name in the later commit
 
 
 class MemoryChange(NamedTuple):
