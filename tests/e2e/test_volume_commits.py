@@ -1,5 +1,6 @@
 """Volumes in commits: a database on one that is included, a cache that is left out, and what is only named."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ def test_what_is_left_out_is_empty_and_what_is_named_is_as_it_is_now(box: Limosa
     assert box("exec", "reader-2", "cat", "/shared/n") == "theirs\n"
     box("run", "-d", "--name", "bound", "-v", f"{tmp_path}:/host:noidmap", "pg", "sleep", "1000")
     assert "LIM-VOL-008" in box("fork", "bound", status=1)
+    assert json.loads(box("log", "bound", "--json")) == [], "it is refused before anything stands still"
+
+
+def test_a_volume_behind_a_link_is_in_a_commit_as_others_are(box: Limosa) -> None:
+    run = "echo old >/run/data/n; exec sleep 1000"
+    box("run", "-d", "--name", "one", "-v", "data:/var/run/data", "pg", "sh", "-c", run)
+    eventually(lambda: box("exec", "one", "cat", "/run/data/n") == "old\n")
+    commit = box("checkpoint", "one").strip()
+    box("fork", "--name", "copy", commit)
+    box("exec", "copy", "sh", "-c", "echo new >/run/data/n")
+    assert box("exec", "one", "cat", "/run/data/n") == "old\n", "a copy has a volume of its own"
+    box("exec", "one", "sh", "-c", "echo newer >/run/data/n")
+    box("rewind", "--discard", "one", commit)
+    assert box("exec", "one", "cat", "/run/data/n") == "old\n"
 
 
 def test_nothing_changes_under_another_container_or_an_open_file(box: Limosa, tmp_path: Path) -> None:
@@ -98,6 +113,18 @@ def test_nothing_changes_under_another_container_or_an_open_file(box: Limosa, tm
     box("rm", "--force", "other")
     box("rewind", "one", commit)
     assert box("exec", "one", "cat", "/data/n") == "old\n"
+
+    box("fork", "--name", "copy", commit)
+    box("exec", "copy", "sh", "-c", "echo longer >/data/n; echo >/data/m")
+    later = box("checkpoint", "copy").strip()
+    changed = [file for file in json.loads(box("diff", "--json", commit, later))["files"] if file["volume"]]
+    assert [(file["path"], file["change"], file["size_bytes"]) for file in changed] == [
+        ("/data", "changed", [0, 0]),
+        ("/data/m", "added", [0, 1]),
+        ("/data/n", "changed", [4, 7]),
+    ], "the copy's volume has another name, at the same place"
+    assert f", on the volume {changed[0]['volume']})" in box("diff", commit, later)
+    box("rm", "--force", "copy")
 
     hold = "exec 9>/cache/log; exec sleep 1000"
     box("run", "-d", "--name", "holder", "-v", "cache:/cache:commit=exclude", "pg", "sh", "-c", hold)

@@ -80,12 +80,13 @@ class Criu:
 
     def dump(self, plan: DumpPlan, on_moment: OnDumpMoment) -> int:
         """See the port."""
-        from limosa.adapters.criu import locks  # not in the frozen time
+        from limosa.adapters.criu import locks, mount_points  # not in the frozen time
 
         if plan.excluded:
             from limosa.adapters.criu import excluded
 
             excluded.refuse_open_files(plan.processes, plan.excluded)
+        points = mount_points.found(plan.init_pid, plan.external_mounts)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDWR)
         try:
@@ -97,7 +98,7 @@ class Criu:
             os.close(null)
         options = {
             **self._common(plan.rootfs, plan.own_network),
-            "external": [f"mnt[{inside}]:{_cookie(inside)}" for inside, _ in plan.external_mounts] + [_OTHER_MOUNTS],
+            "external": [f"mnt[{point}]:{_cookie(inside)}" for point, inside in points] + [_OTHER_MOUNTS],
             "pid": plan.init_pid,
             "leave_running": plan.leave_running,
             "tcp_established": True,
