@@ -1,5 +1,6 @@
 """Locks on files come back with a commit, whatever kind they are, whoever has them, and whether the file is mapped."""
 
+import fcntl
 import shlex
 import subprocess
 import sys
@@ -140,5 +141,9 @@ def test_without_a_lock_that_somebody_else_took_nothing_comes_back(
                 lurking.kill()
 
     assert any(refused() for _ in range(20)), "nobody ever got in between"
+    with open(file, "r+b") as mine:
+        fcntl.lockf(mine, fcntl.LOCK_EX)
+        assert "LIM-CRIU-033" in limosa("restore", commit, status=1), "criu itself would wait for it"
+        assert limosa.records()["one"]["phase"] == "stopped"
     limosa("restore", commit)
     assert "free" not in limosa("exec", "one", "python3", "-c", TAKE.replace("/srv/shared", "/shared/file"), "128")

@@ -43,6 +43,13 @@ def everybodys() -> list[HeldLock]:
         return _parsed(file)
 
 
+def waiting() -> dict[int, str]:
+    """Return which processes in this pid namespace wait for a lock on a file, POSIX or flock(2), and on which file."""
+    with open("/proc/locks", encoding="ascii", errors="replace") as file:
+        lines = [line.split() for line in file if "->" in line]
+    return {int(fields[5]): fields[6] for fields in lines}
+
+
 def of_descriptor(pid: int, descriptor: int) -> list[HeldLock]:
     """Return those that a process has taken by what a descriptor of it names.
 

@@ -1,6 +1,7 @@
 """The `Checkpointer` port over `criu swrk`."""
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any, Final, cast
 from limosa.adapters.criu import cgroup_yard, kernel_cache, log, rpc, stats, watches
 from limosa.linux import process
 from limosa.model.confinement import Allowance
+from limosa.model.errors import LimosaError
 from limosa.model.obstacle import Obstacle
 from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, OnTerminal, RestorePlan, Session
 
@@ -133,10 +135,24 @@ class Criu:
 
     def restore(self, session: Session, plan: RestorePlan, on_moment: OnRestoreMoment, on_terminal: OnTerminal) -> int:
         """See the port."""
+        from limosa.adapters.criu import locks
+
         pids = [0]
+        stands = [False]  # the processes are there, and have not gone on
+        awaited: list[LimosaError] = []
+
+        def silent() -> None:
+            # A lock that somebody else has is waited for, for as long as he has it.
+            try:
+                if stands[0]:
+                    locks.require_none_awaited(pids[0])
+            except LimosaError as excluded:
+                awaited.append(excluded)
+                os.kill(pids[0], signal.SIGKILL)
 
         def notified(script: str, pid: int) -> None:
             pids[0] = pid or pids[0]
+            stands[0] = bool(pids[0]) and script not in ("pre-resume", "post-resume")
             if script == "post-restore":
                 with open(plan.pid_file, "w", encoding="ascii") as file:
                     file.write(str(pids[0]))
@@ -156,7 +172,10 @@ class Criu:
                 "inherit_fd": [{"key": key, "fd": descriptor} for key, descriptor in plan.inherited],
                 "cg_root": [{"ctrl": c, "path": path} if c else {"path": path} for c, path in plan.cgroup_roots],
             }
-            answer = self._call(ours, rpc.RESTORE, options, plan.criu_images, notified, on_terminal)
+            try:
+                answer = self._call(ours, rpc.RESTORE, options, plan.criu_images, notified, on_terminal, silent)
+            except LimosaError as failed:
+                raise (awaited or [failed])[0] from failed
         return int(answer.get("restore", {}).get("pid", pids[0]))
 
     def require_confined(self, criu_images: str, allowance: Allowance) -> None:
@@ -212,11 +231,14 @@ class Criu:
         criu_images: str,
         on_notify: Callable[[str, int], None],
         on_terminal: OnTerminal | None = None,
+        on_silence: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         # criu opens /proc/PID/fd/NUMBER of the process that made the socket pair, which is this one.
         directory = os.open(criu_images, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            return rpc.call(connection, kind, {"images_dir_fd": directory, **options}, on_notify, on_terminal)
+            return rpc.call(
+                connection, kind, {"images_dir_fd": directory, **options}, on_notify, on_terminal, on_silence
+            )
         except rpc.RpcFailed as failed:
             path = f"{criu_images}/{options['log_file']}"
             try:

@@ -58,6 +58,16 @@ def complete(criu_images: str, init_pid: int) -> None:
     images.write_all(path, _IMAGE, [*itertools.filterfalse(_posix, dumped), *added])
 
 
+def require_none_awaited(init_pid: int) -> None:
+    """See that no process beside `init_pid` waits for a lock, as criu lets it for one that somebody else has.
+
+    Raises: LimosaError LIM-CRIU-033: one does. The processes stand still otherwise, or are not there.
+    """
+    waiting = posix_locks.waiting()
+    for pid in namespaces.same(init_pid, waiting, "pid"):
+        raise _excluded(process.pid_inside(pid), _path(pid, waiting[pid]))
+
+
 class _Lost(NamedTuple):
     pid: int  # on this machine
     pid_inside: int
@@ -146,18 +156,34 @@ def _take(lost: Sequence[_Lost]) -> tuple[()]:
 
 
 def _refused(lost: _Lost, why: OSError) -> LimosaError:
-    excluded = why.errno in (errno.EAGAIN, errno.EACCES)
+    try:
+        path = os.readlink(f"/proc/{lost.pid}/fd/{lost.descriptor}")
+    except OSError:
+        path = f"descriptor {lost.descriptor}"
+    if why.errno in (errno.EAGAIN, errno.EACCES):
+        return _excluded(lost.pid_inside, path)
+    return _not_back(lost.pid_inside, path, why.strerror or str(why), "please report it with the kernel's version")
+
+
+def _excluded(pid_inside: int, path: str) -> LimosaError:
+    cause = "somebody outside of the container has locked the file"
+    return _not_back(pid_inside, path, cause, "end whoever uses it: /proc/locks has the pid")
+
+
+def _not_back(pid_inside: int, path: str, cause: str, hint: str) -> LimosaError:
     return LimosaError(
         "LIM-CRIU-033",
-        f"process {lost.pid_inside} cannot get its lock on {_file(lost)} back",
+        f"process {pid_inside} cannot get its lock on {path} back",
         state="it was not restored",
-        cause="somebody outside of the container has locked the file" if excluded else why.strerror or str(why),
-        hint="see /proc/locks for who has locked it" if excluded else "please report it with the kernel's version",
+        cause=cause,
+        hint=hint,
     )
 
 
-def _file(lost: _Lost) -> str:
-    try:
-        return os.readlink(f"/proc/{lost.pid}/fd/{lost.descriptor}")
-    except OSError:
-        return f"descriptor {lost.descriptor}"
+def _path(pid: int, file: str) -> str:
+    """Return the path of a file that a process has open; `file` is what /proc/locks calls it."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        about = os.stat(f"/proc/{pid}/fd/{name}")
+        if f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}" == file:
+            return os.readlink(f"/proc/{pid}/fd/{name}")
+    return "a file"

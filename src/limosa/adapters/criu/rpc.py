@@ -5,6 +5,7 @@ CRIU images/rpc.proto.
 """
 
 import os
+import select
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -60,6 +61,7 @@ _RESPONSE: Final = {
     9: ("cr_errmsg", "str"),
 }
 _MOST_BYTES: Final = 1 << 16
+_SILENCE_S: Final = 1.0
 
 
 class RpcFailed(Exception):
@@ -72,8 +74,11 @@ def call(
     options: Mapping[str, Any],
     on_notify: Callable[[str, int], None],
     on_terminal: Callable[[int], None] | None = None,
+    on_silence: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Send one request and return the answer. `on_notify(script, pid)` is called in each notification.
+
+    `on_silence` is called whenever criu has said nothing for a second.
 
     `on_terminal(descriptor)` gets the master of a pty whose slave the processes have and whose master none of them
     has, and need not close it (the notification "orphan-pts-master").
@@ -84,6 +89,8 @@ def call(
     connection.send(wire.encode(_REQUEST, {"type": kind, "opts": options}))
     failure: Exception | None = None
     while True:
+        while not select.select([connection], [], [], _SILENCE_S)[0]:
+            on_silence()
         data, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, 1)
         if not data:
             raise failure or RpcFailed("criu hung up")
