@@ -19,7 +19,7 @@ __all__ = ["LIMOSA", "Limosa"]
 os.environ["LIMOSA_CHECK_WRITTEN"] = "1"  # every commit is held against a full copy (docs/adr/0032)
 PYTHON = ("bookworm", "python3,iproute2,procps")
 REDIS = ("bookworm", "redis-server")
-POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-minimal")
+POSTGRESQL = ("bookworm", "postgresql,iproute2,procps,python3-psycopg2")
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def sysvinit_rootfs() -> str:
 
 @pytest.fixture(scope="session")
 def postgresql_rootfs() -> str:
-    """A Debian 12 with PostgreSQL 15, its cluster made by the package."""
+    """A Debian 12 with PostgreSQL 15, its cluster made by the package, and Python to speak to it."""
     return _rootfs(*POSTGRESQL)
 
 

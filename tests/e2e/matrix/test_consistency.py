@@ -16,7 +16,10 @@ import pytest
 
 from tests.e2e.conftest import Limosa
 from tests.e2e.matrix.driver import INSIDE
+from tests.e2e.shared_host import box, shared
 from tests.waiting import eventually
+
+__all__ = ["box", "shared"]
 
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(3600)]
 _PATIENCE_S = 60
@@ -64,7 +67,7 @@ class Journey:
         self.found: dict[str, str] = {}
         self.returns = 0
         argv = ("python3", "-c", source("sequence.py"))
-        host("run", "-d", "--name", "one", "--init", "-u", "postgres", "-w", HOME, "programs", *argv)
+        host("run", "-d", "--name", "one", "--init", "-u", "postgres", "-w", HOME, "pg", *argv)
 
     def inside(self, name: str, command: str, *words: str) -> str:
         return self.host("exec", "-w", HOME, name, "sh", "-c", command, "sh", *words).strip()
@@ -129,16 +132,16 @@ def _travel(host: Limosa, steps: Sequence[str], chance: random.Random) -> Journe
     return journey
 
 
-def test_five_places_agree(programs: Limosa) -> None:
-    journey = _travel(programs, ("rewind", "commit"), random.Random(0))
+def test_five_places_agree(box: Limosa) -> None:
+    journey = _travel(box, ("rewind", "commit"), random.Random(0))
     assert (len(journey.moments), journey.returns) == (2, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(15))
-def test_five_places_agree_through_hundreds_of_rounds(programs: Limosa, seed: int) -> None:
+def test_five_places_agree_through_hundreds_of_rounds(box: Limosa, seed: int) -> None:
     """In fifteen parts, each of which is begun anew. LIMOSA_TEST_SEED gives other journeys."""
     chance = random.Random(int(os.environ.get("LIMOSA_TEST_SEED", "0")) + seed)
-    journey = _travel(programs, chance.choices(("commit", "rewind", "fork"), (2, 1, 1), k=_ROUNDS), chance)
+    journey = _travel(box, chance.choices(("commit", "rewind", "fork"), (2, 1, 1), k=_ROUNDS), chance)
     print(f"{len(journey.moments)} commits, {journey.returns} came back", flush=True)
     assert journey.returns > _ROUNDS // 4
