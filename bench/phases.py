@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from limosa import wiring
-from limosa.engine import attached, lifecycle, sessions
+from limosa.engine import attached, creation, lifecycle, sessions
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, NetworkRequest
 from limosa.ports.runtime import Streams
@@ -97,7 +97,7 @@ def one_run(root: str, oci_image: str, network: str, watch: Stopwatch) -> None:
     host = timed_host(root, watch)
     config = ContainerConfig("", oci_image, args=("true",), remove_when_stopped=True, network=NetworkRequest(network))
     with ExitStack() as watched:
-        record = lifecycle.create(host, config, watch=watched, to_start=True)
+        record = creation.create(host, config, watch=watched, to_start=True)
         assert attached.run(host, record, Streams()) == 0
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     show(f"run --rm --network {args.network}", times)
     host = wiring.host(args.root)
     config = ContainerConfig("", args.oci_image, args=("sleep", "600"), network=NetworkRequest(args.network))
-    record = lifecycle.start(host, lifecycle.create(host, config).container_id)
+    record = lifecycle.start(host, creation.create(host, config).container_id)
     try:
 
         def execute(watch: Stopwatch) -> None:

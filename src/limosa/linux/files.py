@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from limosa.linux import libc
+
 _SYS_OPENAT2: Final = 437
 _SECTOR_BYTES: Final = 512  # of st_blocks
 _RESOLVE_IN_ROOT: Final = 0x10
@@ -58,7 +60,6 @@ def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) ->
     """
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
     how = (ctypes.c_uint64 * 3)(
         flags | os.O_CLOEXEC | (0 if flags & os.O_PATH else os.O_NONBLOCK),
         mode,
@@ -67,10 +68,9 @@ def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) ->
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         size = ctypes.c_size_t(ctypes.sizeof(how))
-        found = libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
+        found = libc.loaded().syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
         if found < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
+            libc.failed("", path)
         return int(found)
     finally:
         os.close(directory)

@@ -1,8 +1,9 @@
 """Be told when a file changes."""
 
-import ctypes
 import os
 from typing import Final
+
+from limosa.linux import libc
 
 _MODIFY: Final = 0x2
 _ATTRIB: Final = 0x4
@@ -16,10 +17,10 @@ def watch(path: str) -> int:
 
     Raises: OSError: it does not exist, or there are too many watches. Source: inotify(7).
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor: int = libc.inotify_init1(_NONBLOCK | _CLOEXEC)
-    if descriptor < 0 or libc.inotify_add_watch(descriptor, os.fsencode(path), _MODIFY | _ATTRIB | _MOVE_SELF) < 0:
-        number = ctypes.get_errno()
+    library = libc.loaded()
+    descriptor: int = library.inotify_init1(_NONBLOCK | _CLOEXEC)
+    if descriptor < 0 or library.inotify_add_watch(descriptor, os.fsencode(path), _MODIFY | _ATTRIB | _MOVE_SELF) < 0:
+        number = libc.errno()
         if descriptor >= 0:
             os.close(descriptor)
         raise OSError(number, os.strerror(number), path)

@@ -6,10 +6,9 @@ is undone here.
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import ctypes
+from limosa.linux import libc
 
 MS_RDONLY: Final = 0x1
 MS_NOSUID: Final = 0x2
@@ -51,23 +50,9 @@ MOUNT_ATTR_NODEV: Final = 0x4
 MOUNT_ATTR_IDMAP: Final = 0x00100000
 
 
-def _libc() -> "ctypes.CDLL":
-    # Loaded when something is mounted, not when something is looked up: ctypes takes 2 ms, and `stats` mounts nothing.
-    import ctypes
-
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _errno() -> int:
-    import ctypes
-
-    return ctypes.get_errno()
-
-
 def _checked(result: int, what: str) -> int:
     if result < 0:
-        number = _errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        libc.failed(what)
     return result
 
 
@@ -76,7 +61,7 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
     import ctypes
 
     _checked(
-        _libc().mount(
+        libc.loaded().mount(
             os.fsencode(source), os.fsencode(target), os.fsencode(fstype), ctypes.c_ulong(flags), os.fsencode(data)
         ),
         f"mount {fstype or source} on {target}",
@@ -89,7 +74,7 @@ def umount(target: str, *, lazy: bool = False) -> None:
     Raises: OSError EINVAL: it is no mount point; EBUSY: it is in use. Source: umount2(2).
     """
     flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
-    _checked(_libc().umount2(os.fsencode(target), flags), f"umount {target}")
+    _checked(libc.loaded().umount2(os.fsencode(target), flags), f"umount {target}")
 
 
 def bind(source: str, target: str, *, recursive: bool = False) -> None:
@@ -105,7 +90,7 @@ def set_propagation(target: str, flag: int, *, recursive: bool = False) -> None:
 def clone_tree(path: str, *, recursive: bool = False) -> int:
     """Return a descriptor of a detached bind mount of `path`. Source: open_tree(2), OPEN_TREE_CLONE."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
-    return _checked(_libc().syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
+    return _checked(libc.loaded().syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags), f"open_tree {path}")
 
 
 def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0, recursive: bool = False) -> None:
@@ -118,7 +103,7 @@ def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0, recursi
 
     attributes = (ctypes.c_uint64 * 4)(set_flags, 0, 0, userns_fd)  # attr_set, attr_clr, propagation, userns_fd
     _checked(
-        _libc().syscall(
+        libc.loaded().syscall(
             _SYS_MOUNT_SETATTR,
             mount_fd,
             b"",
@@ -133,9 +118,27 @@ def set_attributes(mount_fd: int, set_flags: int, *, userns_fd: int = 0, recursi
 def attach(mount_fd: int, target: str) -> None:
     """Attach a detached mount at `target`. Source: move_mount(2)."""
     _checked(
-        _libc().syscall(_SYS_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH),
+        libc.loaded().syscall(_SYS_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH),
         f"move_mount to {target}",
     )
+
+
+def new_filesystem(fstype: str, options: Iterable[tuple[str, str]] = ()) -> int:
+    """Return a descriptor of a new file system that is mounted nowhere and goes with it. Source: fsopen(2).
+
+    Raises: OSError with the file system's own message where it gives one.
+    """
+    context = _checked(libc.loaded().syscall(_SYS_FSOPEN, os.fsencode(fstype), _FSOPEN_CLOEXEC), f"fsopen {fstype}")
+    try:
+        for key, value in options:
+            command = _FSCONFIG_SET_STRING if value else _FSCONFIG_SET_FLAG
+            argument = os.fsencode(value) if value else None
+            _configured(context, command, key, argument)
+        _configured(context, _FSCONFIG_CMD_CREATE, None, None)
+    except OSError:
+        os.close(context)
+        raise
+    return context
 
 
 def make_filesystem(fstype: str, options: Iterable[tuple[str, str]]) -> int:
@@ -143,22 +146,17 @@ def make_filesystem(fstype: str, options: Iterable[tuple[str, str]]) -> int:
 
     Raises: OSError with the file system's own message where it gives one.
     """
-    context = _checked(_libc().syscall(_SYS_FSOPEN, os.fsencode(fstype), _FSOPEN_CLOEXEC), f"fsopen {fstype}")
+    context = new_filesystem(fstype, options)
     try:
-        for key, value in options:
-            command = _FSCONFIG_SET_STRING if value else _FSCONFIG_SET_FLAG
-            argument = os.fsencode(value) if value else None
-            _configured(context, command, key, argument)
-        _configured(context, _FSCONFIG_CMD_CREATE, None, None)
-        return _checked(_libc().syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0), f"fsmount {fstype}")
+        return _checked(libc.loaded().syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0), f"fsmount {fstype}")
     finally:
         os.close(context)
 
 
 def _configured(context: int, command: int, key: str | None, value: bytes | None) -> None:
-    result = _libc().syscall(_SYS_FSCONFIG, context, command, None if key is None else os.fsencode(key), value, 0)
+    result = libc.loaded().syscall(_SYS_FSCONFIG, context, command, None if key is None else os.fsencode(key), value, 0)
     if result < 0:
-        number = _errno()
+        number = libc.errno()
         try:
             said = os.read(context, 4096).decode(errors="replace").strip()
         except OSError:

@@ -1,10 +1,11 @@
 """Enter a namespace for a moment, with setns(2) by way of the C library (os.setns exists only from Python 3.12)."""
 
-import ctypes
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from limosa.linux import libc
 
 CLONE_NEWNET: Final = 0x40000000
 CLONE_NEWUSER: Final = 0x10000000
@@ -20,10 +21,8 @@ def setns(descriptor: int, flag: int) -> None:
     if hasattr(os, "setns"):
         os.setns(descriptor, flag)
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(descriptor, flag) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"setns: {os.strerror(number)}")
+    if libc.loaded().setns(descriptor, flag) != 0:
+        libc.failed("setns")
 
 
 @contextmanager
@@ -49,12 +48,10 @@ def new_network() -> int:
 
     The calling thread stays where it is. Raises: OSError EPERM. Source: unshare(2).
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if libc.unshare(CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, f"unshare: {os.strerror(number)}")
+        if libc.loaded().unshare(CLONE_NEWNET) != 0:
+            libc.failed("unshare")
         try:
             return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         finally:

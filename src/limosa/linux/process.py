@@ -230,18 +230,17 @@ def borrow(pid: int, link_ends_with: str) -> int:
 
     Raises: OSError: it has none (ENOENT), or this process may not trace it. Source: pidfd_getfd(2).
     """
-    import ctypes
     import errno
 
-    libc = ctypes.CDLL(None, use_errno=True)
+    from limosa.linux import libc
+
     process = os.pidfd_open(pid)
     try:
         for name in sorted(os.listdir(f"/proc/{pid}/fd"), key=int):
             if os.readlink(f"/proc/{pid}/fd/{name}").endswith(link_ends_with):
-                found = int(libc.syscall(_SYS_PIDFD_GETFD, process, int(name), 0))
+                found = int(libc.loaded().syscall(_SYS_PIDFD_GETFD, process, int(name), 0))
                 if found < 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number))
+                    libc.failed("")
                 return found
     finally:
         os.close(process)

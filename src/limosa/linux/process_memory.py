@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from limosa.linux import libc
 from limosa.model.value import NamedTuple
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def read_ranges(pid: int, starts: "array[int]", ends: "array[int]", into: memory
     import ctypes
     from array import array
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    readv = libc.process_vm_readv
+    readv = libc.loaded().process_vm_readv
     readv.restype = ctypes.c_ssize_t
     readv.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
     lengths = array("Q", map(int.__sub__, ends, starts))

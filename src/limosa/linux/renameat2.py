@@ -3,6 +3,8 @@
 import os
 from typing import Final
 
+from limosa.linux import libc
+
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 
@@ -12,9 +14,5 @@ def exchange(first: str, second: str) -> None:
 
     Raises: OSError ENOENT: one is missing; nothing changed then. Source: rename(2), RENAME_EXCHANGE.
     """
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), first, None, second)
+    if libc.loaded().renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
+        libc.failed("", first, second)
