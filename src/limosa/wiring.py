@@ -4,11 +4,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
 
 from limosa.engine.host import Host
 from limosa.linux import boot
 from limosa.model.errors import LimosaError
+from limosa.model.hints import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from limosa.ports.journal import Journal

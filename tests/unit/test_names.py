@@ -1,5 +1,7 @@
 """Names, ids and capabilities: what is accepted and what is refused."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +73,8 @@ def test_every_capability_has_its_number() -> None:
     assert capabilities.BY_NUMBER.index("CAP_SYS_ADMIN") == 21
     assert capabilities.BY_NUMBER.index("CAP_CHECKPOINT_RESTORE") == 40
     assert capabilities.held(("CAP_CHOWN", "CAP_SYS_RESOURCE"), 0b1) == ("CAP_CHOWN",)
+
+
+@given(st.text(alphabet="aZ9_.-é \n", max_size=6) | st.text(alphabet="a.", min_size=60, max_size=66))
+def test_what_a_name_is(text: str) -> None:
+    assert ids.is_name(text) == (re.match(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z", text) is not None)

@@ -1,6 +1,7 @@
 """References, and values that strangers wrote."""
 
 import argparse
+import re
 import string
 
 import pytest
@@ -108,3 +109,15 @@ def test_changes_of_an_import() -> None:
     for bad in ("RUN x", "CMD", 'CMD ["a"', "CMD [1]", "ENV 'a"):
         with pytest.raises(argparse.ArgumentTypeError):
             values.image_change(bad)
+
+
+@given(st.text(alphabet="abZ09._-:/[]é\n ", max_size=10))
+def test_what_needs_no_grammar_is_of_it(text: str) -> None:
+    for grammar, separators in ((oci._HOST, ".-"), (oci._COMPONENT, "._-"), (oci._TAG, "._-")):
+        assert oci._fits(grammar, text, separators) == (re.match(grammar, text) is not None)
+
+
+@given(st.text(alphabet="sha256:0afg", max_size=12))
+def test_abbreviated_digests(text: str) -> None:
+    found = re.match(r"(?:sha256:)?([0-9a-f]{4,64})\Z", text)
+    assert oci.abbreviated_digest(text) == (found.group(1) if found else "")

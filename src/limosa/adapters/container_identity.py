@@ -4,9 +4,9 @@
 """
 
 import os
-from typing import Final
 
 from limosa.linux import namespaces, process_memory
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
 _UNIQUE: Final = ("wf", "dp")

@@ -6,14 +6,13 @@
 """
 
 import errno
-import json
 import os
 from collections.abc import Callable, Iterator
-from typing import IO, Final
 
 from limosa.linux import flock
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.event import Event
+from limosa.model.hints import IO, Final
 
 _MOST_BYTES: Final = 1 << 20
 """Of each of the two files: about 5000 events."""
@@ -30,7 +29,7 @@ class FileJournal:
 
     def append(self, event: Event) -> None:
         """See the port."""
-        line = json.dumps(codec.to_jsonable(event), separators=(",", ":")).encode() + b"\n"
+        line = json_text.dumps(codec.to_jsonable(event), compact=True).encode() + b"\n"
         try:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             with flock.locked(f"{self._directory}/lock"):
@@ -107,6 +106,6 @@ def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 def _event(line: bytes) -> Event | None:
     try:
-        return codec.from_jsonable(Event, json.loads(line))
+        return codec.from_jsonable(Event, json_text.loads(line))
     except ValueError:
         return None  # half a line, or an empty one

@@ -10,16 +10,15 @@ says. Whatever cannot be read there counts as no record, so `recover` removes wh
 """
 
 import errno
-import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
 
 from limosa.linux import atomic_file, files, flock
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.container import FIRST_HOST_ID, SUBORDINATE_IDS, ContainerRecord
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId, looks_like_id
 
 _SLOTS: Final = 16384
@@ -54,7 +53,7 @@ class FileContainerRecords:
 
     def save(self, record: ContainerRecord) -> None:
         """See the port."""
-        text = json.dumps(codec.to_jsonable(record))  # an indented one is not made by the encoder in C
+        text = json_text.dumps(codec.to_jsonable(record))  # an indented one is not made by the encoder in C
         directory = self._directory(record.container_id)
         path, passing = f"{directory}/{_RECORD}", f"{directory}/{_PASSING}"
         # What is moved to another host has to be known again whatever happens, and stays so.
@@ -260,7 +259,7 @@ class FileContainerRecords:
 def _read(path: str) -> ContainerRecord:
     """Return the record in a file. Raises: FileNotFoundError; ValueError: it holds none."""
     with open(path, encoding="utf-8") as file:
-        return codec.from_jsonable(ContainerRecord, json.load(file))
+        return codec.from_jsonable(ContainerRecord, json_text.loads(file.read()))
 
 
 def _content(path: str) -> str:

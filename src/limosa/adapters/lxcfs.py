@@ -9,13 +9,12 @@ share. It holds no state; containers survive its death, and it is started again 
 """
 
 import os
-import signal
 import time
 from collections.abc import Callable
-from typing import Final
 
 from limosa.linux import flock, mount, process
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 
 _FILES: Final = (
     *(f"proc/{name}" for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "stat", "swaps", "uptime")),
@@ -24,6 +23,7 @@ _FILES: Final = (
 _START_SECONDS: Final = 10.0
 _END_SECONDS: Final = 5.0
 _STEP_SECONDS: Final = 0.001
+_SIGKILL: Final = 9
 
 
 class Lxcfs:
@@ -126,7 +126,7 @@ class Lxcfs:
         if not pid:
             return
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, _SIGKILL)
         except ProcessLookupError:
             return
         process.ended(pid, 0, _END_SECONDS)

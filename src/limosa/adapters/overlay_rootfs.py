@@ -13,11 +13,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Final
 
 from limosa.linux import device_numbers, files, mount, process, user_namespace
 from limosa.model.container import SUBORDINATE_IDS
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import WritableFiles
 

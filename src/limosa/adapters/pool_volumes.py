@@ -7,13 +7,12 @@
 <pool>/volume-staging/<random>/  being made, or being removed
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
 from limosa.linux import btrfs, files, flock, renameat2
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.errors import LimosaError
 from limosa.model.volume import Volume
 
@@ -51,13 +50,13 @@ class PoolVolumes:
 
     def _save(self, volume: Volume) -> None:
         os.makedirs(self._records, mode=0o700, exist_ok=True)
-        files.write_durably(self._record(volume.name), json.dumps(codec.to_jsonable(volume), indent=1).encode())
+        files.write_durably(self._record(volume.name), json_text.dumps(codec.to_jsonable(volume), indent=1).encode())
 
     def find(self, name: str) -> Volume:
         """See the port."""
         try:
             with open(self._record(os.path.basename(name)), encoding="utf-8") as file:
-                return codec.from_jsonable(Volume, json.load(file))
+                return codec.from_jsonable(Volume, json_text.loads(file.read()))
         except FileNotFoundError as missing:
             raise LimosaError(
                 "LIM-VOL-002", f"there is no volume {name!r}", hint="limosa volume ls lists them"

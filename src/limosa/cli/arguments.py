@@ -6,8 +6,8 @@ own) is left to argparse, which gets the same declarations and has the last word
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
 
+from limosa.model.hints import TYPE_CHECKING, Any, Final
 from limosa.model.value import NamedTuple
 
 if TYPE_CHECKING:

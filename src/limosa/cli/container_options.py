@@ -2,12 +2,12 @@
 
 import sys
 from contextlib import ExitStack
-from typing import Any
 
 from limosa.cli import arguments, limit_options, values
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, Mount, NetworkRequest, Security
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Any
 from limosa.model.ids import checked_name
 
 

@@ -4,16 +4,16 @@ A verb is a module of this package with `SUMMARY`, `configure(parser)` and `run(
 is imported.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
 
 from limosa import __version__
 from limosa.cli import arguments
+from limosa.model import json_text
 from limosa.model.errors import EXIT_OK, EXIT_USAGE, LimosaError
+from limosa.model.hints import Final
 
 # verb -> (module, what it does)
 VERBS: Final = {
@@ -108,7 +108,7 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return status
     except LimosaError as error:
-        print(json.dumps(error.as_json()) if as_json else error, file=sys.stderr)
+        print(json_text.dumps(error.as_json()) if as_json else error, file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output is gone: end like any other program in a pipeline, without a word.

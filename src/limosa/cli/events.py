@@ -1,13 +1,12 @@
 """limosa events"""
 
-import json
 import time
-from typing import Final
 
 from limosa import wiring
 from limosa.cli import arguments, values
-from limosa.model import codec, console_log
+from limosa.model import codec, console_log, json_text
 from limosa.model.event import Event
+from limosa.model.hints import Final
 from limosa.model.ids import short
 
 EXAMPLES = """\
@@ -41,7 +40,7 @@ def run(args: arguments.Arguments) -> int:
     found = host.journal.follow(since_ns, _pause) if args.follow else iter(host.journal.read(since_ns))
     for event in found:
         if all(_fits(event, kind, text) for kind, text in args.filter):
-            print(json.dumps(codec.to_jsonable(event)) if args.json else _line(event), flush=True)
+            print(json_text.dumps(codec.to_jsonable(event)) if args.json else _line(event), flush=True)
     return 0
 
 

@@ -1,9 +1,9 @@
 """`ps --filter`: which containers are meant."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from limosa.model.container import ContainerRecord
+from limosa.model.hints import Final
 
 
 def _label(record: ContainerRecord, text: str) -> bool:

@@ -1,11 +1,10 @@
 """limosa images, limosa image ls"""
 
 import argparse
-import json
 
 from limosa import wiring
 from limosa.cli import table
-from limosa.model import codec
+from limosa.model import codec, json_text
 
 EXAMPLES = """\
 examples:
@@ -25,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     found = wiring.host(wiring.root_of(args.root)).oci_images.all()
     if args.json:
-        print(json.dumps([codec.to_jsonable(item) for item in found], indent=1))
+        print(json_text.dumps([codec.to_jsonable(item) for item in found], indent=1))
     elif args.quiet:
         for digest in dict.fromkeys(item.digest for item in found):
             print(digest)

@@ -1,10 +1,9 @@
 """limosa inspect"""
 
-import json
-
 from limosa import wiring
 from limosa.cli import arguments
 from limosa.engine import inspection
+from limosa.model import json_text
 
 EXAMPLES = """\
 examples:
@@ -22,5 +21,5 @@ def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     found = [inspection.everything(host, host.containers.find(reference)) for reference in args.containers]
-    print(json.dumps(found, indent=1))
+    print(json_text.dumps(found, indent=1))
     return 0

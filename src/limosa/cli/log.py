@@ -1,7 +1,6 @@
 """limosa log"""
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 
@@ -9,7 +8,7 @@ from limosa import wiring
 from limosa.cli import table
 from limosa.engine import commits
 from limosa.engine.host import Host
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_graph import Node, lines
 from limosa.model.ids import short
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             {**codec.to_jsonable(one), "tags": tags.get(one.commit_id, []), "here": heads.get(one.commit_id, [])}
             for one in found
         ]
-        print(json.dumps(told, indent=1))
+        print(json_text.dumps(told, indent=1))
     else:
         print(_graph(host, found) if args.graph else _list(host, found))
     return 0

@@ -4,13 +4,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from limosa import wiring
 from limosa.cli import arguments
 from limosa.engine import logs
 from limosa.model import console_log
 from limosa.model.console_log import Entry
+from limosa.model.hints import Final
 
 EXAMPLES = """\
 examples:
@@ -97,10 +97,10 @@ class _Output:
 
     def __call__(self, entry: Entry) -> None:
         if self._as_json:
-            import json
+            from limosa.model import json_text
 
             fields = {"time": entry.time, "stream": entry.stream, "whole": entry.whole}
-            print(json.dumps({**fields, "text": entry.text.decode(errors="replace")}))
+            print(json_text.dumps({**fields, "text": entry.text.decode(errors="replace")}))
             return
         target = (sys.stderr if entry.stream == "stderr" else sys.stdout).buffer
         when = f"{entry.time} ".encode() if self._timestamps and not self._inside[entry.stream] else b""

@@ -1,14 +1,13 @@
 """limosa network"""
 
 import argparse
-import json
-from typing import Any, Literal
 
 from limosa import wiring
 from limosa.cli import table, values
 from limosa.engine.host import Host
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Any, Literal
 from limosa.ports.network import Network
 
 EXAMPLES = """\
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     host = wiring.host(wiring.root_of(args.root))
     if args.network_verb == "create":
         made = host.networks.create(_wanted(args))
-        print(json.dumps(codec.to_jsonable(made), indent=1) if args.json else made.name)
+        print(json_text.dumps(codec.to_jsonable(made), indent=1) if args.json else made.name)
     elif args.network_verb == "rm":
         for name in args.names:
             host.networks.remove(name)
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             raise LimosaError(
                 "LIM-NET-003", f"there is no network called {missing[0]!r}", hint="limosa network ls shows them"
             )
-        print(json.dumps([_everything(host, known[name]) for name in args.names], indent=1))
+        print(json_text.dumps([_everything(host, known[name]) for name in args.names], indent=1))
     else:
         _list(host, args)
     return 0
@@ -108,7 +107,7 @@ def _everything(host: Host, network: Network) -> dict[str, Any]:
 def _list(host: Host, args: argparse.Namespace) -> None:
     found = host.networks.all()
     if args.json:
-        print(json.dumps([_everything(host, one) for one in found], indent=1))
+        print(json_text.dumps([_everything(host, one) for one in found], indent=1))
     elif args.quiet:
         for one in found:
             print(one.name)

@@ -3,10 +3,10 @@
 import argparse
 import os
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
 
 from limosa.cli import arguments
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Any, Final, NoReturn
 
 _COLUMNS: Final = 80
 _MISSING: Final = "the following arguments are required: "

@@ -1,11 +1,9 @@
 """limosa port"""
 
-import json
-
 from limosa import wiring
 from limosa.cli import arguments
 from limosa.engine import inspection
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.container import PublishedPort
 from limosa.model.errors import LimosaError
 
@@ -30,7 +28,7 @@ def run(args: arguments.Arguments) -> int:
     wanted = (number, protocol or "tcp") if args.port else None
     found = [one for one in inspection.ports(host, record) if wanted in (None, (str(one.container_port), one.protocol))]
     if args.json:
-        print(json.dumps([codec.to_jsonable(one) for one in found], indent=1))
+        print(json_text.dumps([codec.to_jsonable(one) for one in found], indent=1))
         return 0
     if args.port and not found:
         raise LimosaError(

@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from typing import Final, TextIO
+
+from limosa.model.hints import Final, TextIO
 
 _REDRAW_SECONDS: Final = 0.1
 _LINE_SECONDS: Final = 10.0

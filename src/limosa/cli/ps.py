@@ -1,11 +1,10 @@
 """limosa ps"""
 
-import json
 import time
 
 from limosa import wiring
 from limosa.cli import arguments, filters, table, values
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.container import ContainerRecord
 from limosa.model.ids import SHORT_ID_DIGITS
 
@@ -41,7 +40,7 @@ def run(args: arguments.Arguments) -> int:
     records = records[-args.last :] if args.last else records
     digits = None if args.no_trunc else SHORT_ID_DIGITS
     if args.json:
-        print(json.dumps([codec.to_jsonable(record) for record in records], indent=1))
+        print(json_text.dumps([codec.to_jsonable(record) for record in records], indent=1))
     elif args.quiet:
         for record in records:
             print(record.container_id[:digits])

@@ -1,17 +1,16 @@
 """limosa stats"""
 
-import json
 import sys
 import time
-from typing import Any, Final
 
 from limosa import wiring
 from limosa.cli import arguments, table
 from limosa.engine import inspection
 from limosa.engine.host import Host
 from limosa.engine.inspection import Sample
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.container import ContainerRecord
+from limosa.model.hints import Any, Final
 from limosa.model.ids import short
 
 EXAMPLES = """\
@@ -76,7 +75,7 @@ def _show(args: arguments.Arguments, now: list[Sample], before: dict[str, Sample
         found: list[dict[str, Any]] = [
             {**codec.to_jsonable(one), "cpu_percent": round(share, 2)} for one, share in zip(now, shares, strict=True)
         ]
-        print(json.dumps(found, indent=1 if args.no_stream else None), flush=True)
+        print(json_text.dumps(found, indent=1 if args.no_stream else 0), flush=True)
         return
     text = table.render(_HEAD, [_row(one, share) for one, share in zip(now, shares, strict=True)])
     live = not args.no_stream and sys.stdout.isatty()

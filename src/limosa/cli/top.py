@@ -1,8 +1,6 @@
 """limosa top"""
 
-import json
 from collections.abc import Callable
-from typing import Final
 
 from limosa import wiring
 from limosa.cli import arguments, table
@@ -10,8 +8,10 @@ from limosa.engine import bundle, lifecycle
 from limosa.engine.host import Host
 from limosa.linux import proc_table, process
 from limosa.linux.proc_table import ProcessRow
+from limosa.model import json_text
 from limosa.model.container import SUBORDINATE_IDS, ContainerRecord
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Final
 
 EXAMPLES = """\
 examples:
@@ -55,7 +55,7 @@ def run(args: arguments.Arguments) -> int:
         )
     cells = [[of[name](row) for name in head] for row in rows]
     if as_json:
-        print(json.dumps([dict(zip(head, line, strict=True)) for line in cells], indent=1))
+        print(json_text.dumps([dict(zip(head, line, strict=True)) for line in cells], indent=1))
     else:
         print(table.render([name.upper() for name in head], cells))
     return 0

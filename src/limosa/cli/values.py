@@ -1,14 +1,13 @@
 """Option values: sizes, ports, mounts, as a docker user writes them."""
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
 
 from limosa.cli import arguments
 from limosa.model.cgroup import WEIGHT_MAX, WEIGHT_MIN
 from limosa.model.container import HOOK_EVENTS, Mount, PublishedPort, RestartPolicy
 from limosa.model.devices import DEVICES
-from limosa.model.ids import NAME
+from limosa.model.hints import TYPE_CHECKING, Final, Literal
+from limosa.model.ids import is_name
 from limosa.model.value import NamedTuple
 from limosa.model.volume import POLICIES, Policy
 
@@ -105,7 +104,7 @@ def mount(text: str) -> Mount:
     source, _, rest = text.partition(":")
     target, _, words = rest.partition(":")
     options = {word for word in words.split(",") if word}
-    named = NAME.match(source) is not None
+    named = is_name(source)
     policies: list[Policy] = [one for one in POLICIES if f"commit={one}" in options and named]
     options -= {f"commit={one}" for one in policies}
     known = {"ro", "rw"} if named else {"ro", "rw", "noidmap"}
@@ -124,6 +123,8 @@ _TMPFS_VALUES: Final = {"size": r"[0-9]+[kmg%]?", "mode": r"[0-7]{3,4}", "uid": 
 
 def tmpfs(text: str) -> Mount:
     """Return the meaning of "DIR[:size=64m,mode=1777,uid=…,gid=…,ro,noexec]"."""
+    import re
+
     target, _, words = text.partition(":")
     options = tuple(word for word in words.split(",") if word)
     for word in options:
@@ -168,6 +169,8 @@ def cpuset(text: str) -> str:
     """Return a list of processors such as "0-1,3"; "all" is no list of its own."""
     if text in ("", "all"):
         return ""
+    import re
+
     if re.fullmatch(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", text) is None:
         raise arguments.wrong(f"{text!r} is no list of processors: use 0-1,3")
     return text
@@ -294,9 +297,10 @@ _INSTRUCTIONS = {
 
 def image_change(text: str) -> tuple[str, tuple[str, ...]]:
     """Return (field, words) of an instruction: 'CMD ["a", "b"]', 'CMD=a b', 'ENV A=b', 'USER=web'."""
-    import json
     import re
     import shlex
+
+    from limosa.model import json_text
 
     match = re.match(r"([A-Za-z]+)[\s=]+(.*)\Z", text, re.S)
     name = match.group(1).upper() if match else ""
@@ -304,7 +308,7 @@ def image_change(text: str) -> tuple[str, tuple[str, ...]]:
         raise arguments.wrong(f"{text!r} is none of {', '.join(_INSTRUCTIONS)} with a value")
     value = match.group(2).strip()
     try:
-        words = json.loads(value) if value.startswith("[") else None
+        words = json_text.loads(value) if value.startswith("[") else None
         if words is None:
             in_shell = name in ("CMD", "ENTRYPOINT")
             words = ["/bin/sh", "-c", value] if in_shell else shlex.split(value)

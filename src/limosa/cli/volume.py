@@ -1,15 +1,14 @@
 """limosa volume"""
 
 import argparse
-import json
 import time
-from typing import Any
 
 from limosa import wiring
 from limosa.cli import table, values
 from limosa.engine import volumes
 from limosa.engine.host import Host
-from limosa.model import codec
+from limosa.model import codec, json_text
+from limosa.model.hints import Any
 from limosa.model.volume import Volume
 
 EXAMPLES = """\
@@ -57,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             print(name)
     elif args.volume_verb == "inspect":
         host.storage.prepare()
-        print(json.dumps([_everything(host, host.volumes.find(name)) for name in args.names], indent=1))
+        print(json_text.dumps([_everything(host, host.volumes.find(name)) for name in args.names], indent=1))
     else:
         _list(host, args)
     return 0
@@ -76,7 +75,7 @@ def _list(host: Host, args: argparse.Namespace) -> None:
     found, having = host.volumes.all(), volumes.users(host)
     if args.json:
         listed = [{**codec.to_jsonable(one), "containers": having.get(one.name, [])} for one in found]
-        print(json.dumps(listed, indent=1))
+        print(json_text.dumps(listed, indent=1))
     elif args.quiet:
         for one in found:
             print(one.name)

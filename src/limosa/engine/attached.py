@@ -1,12 +1,12 @@
 """A person at a container: started in the foreground, or attached to while it runs."""
 
 from collections.abc import Callable
-from typing import Final
 
 from limosa.engine import ending, lifecycle
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import Outcome, Streams
 

@@ -4,26 +4,23 @@ A ref `containers/ID` is a container's latest commit, which is the parent of its
 Tags are refs `tags/NAME`.
 """
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from limosa.engine import written_check
 from limosa.engine.host import Host
-from limosa.model import codec
+from limosa.model import codec, json_text
 from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.commit_store import Commit, Entry, Manifest, ObjectId, WriteStats, container_ref
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.file_entry import VOLUMES_PREFIX, volume_prefix
-from limosa.model.ids import ID_DIGITS, NAME, ContainerId, checked_digest, checked_name, looks_like_id
+from limosa.model.hints import Final
+from limosa.model.ids import ID_DIGITS, ContainerId, checked_digest, checked_name, is_name, looks_like_id
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
 from limosa.ports.written_pages import ProcessMemory
 
-_BACK: Final = re.compile(r"(?P<name>.+?)(?P<back>~\d{0,9})?\Z")
 _NO_COMMIT: Final = "LIM-CSTORE-005"
 
 
@@ -63,7 +60,7 @@ def keep(
         manifest = _manifest(host, writer, record, criu_images, base, memories)
         written = writer.stats()
         record = record._replace(read_bytes=written.read_bytes, new_bytes=written.new_bytes)
-        attributes = json.dumps(codec.to_jsonable(record)).encode()
+        attributes = json_text.dumps(codec.to_jsonable(record)).encode()
         parents = () if latest is None else (latest,)
         commit_id = writer.put_commit(Commit(parents, manifest, record.created_ns, attributes))
         if witness:
@@ -140,7 +137,7 @@ def described(commit_id: ObjectId, commit: Commit) -> CommitRecord:
     Raises: LimosaError LIM-COMM-003: it is not what limosa writes.
     """
     try:
-        said = codec.from_jsonable(CommitRecord, json.loads(commit.attributes))
+        said = codec.from_jsonable(CommitRecord, json_text.loads(commit.attributes))
         _check_names(said)
     except ValueError as damage:
         raise LimosaError(
@@ -156,7 +153,7 @@ def described(commit_id: ObjectId, commit: Commit) -> CommitRecord:
 def _check_names(said: CommitRecord) -> None:
     """Raises: ValueError: a name is not of its kind."""
     check_container(said.container)
-    if said.snapshot and NAME.match(said.snapshot) is None:
+    if said.snapshot and not is_name(said.snapshot):
         raise ValueError(f"{said.snapshot[:80]!r} is no name")
     for volume in said.volumes:
         checked_name(volume.name, "volume")
@@ -166,7 +163,7 @@ def check_container(container: ContainerRecord) -> None:
     """Check the names of a stranger's container that become paths. Raises: ValueError: one is not of its kind."""
     if len(container.container_id) != ID_DIGITS or not looks_like_id(container.container_id):
         raise ValueError(f"{container.container_id[:80]!r} is no container's id")
-    if NAME.match(container.config.name) is None:
+    if not is_name(container.config.name):
         raise ValueError(f"{container.config.name[:80]!r} is no name")
     for layer in container.layers:
         checked_digest(layer)
@@ -178,9 +175,10 @@ def find(host: Host, reference: str) -> CommitRecord:
     A name means the container's latest commit; a container that was removed is found by the name that it had.
     Raises: LimosaError LIM-COMM-001: there is none; LIM-COMM-002: the digits mean several.
     """
-    match = _BACK.match(reference)
-    name, back = (match["name"], match["back"] or "") if match else (reference, "")
-    back = "~1" if back == "~" else back
+    name, tilde, steps = reference.rpartition("~")
+    back = f"~{steps or 1}"
+    if not tilde or not name or not (steps or "1").isdecimal():
+        name, back = reference, ""
     several = False
     for candidate in _candidates(host, name):
         try:

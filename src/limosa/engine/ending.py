@@ -5,13 +5,12 @@ container's id. Whoever holds a container's lock and finds a phase of a command 
 dead, and takes back or finishes what it began.
 """
 
-from typing import Final
-
 from limosa.engine import hooks, volumes
 from limosa.engine.host import Host
 from limosa.model import restart
 from limosa.model.container import ContainerConfig, ContainerRecord, ExitState, ProcessName
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import Started
 

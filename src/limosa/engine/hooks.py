@@ -10,11 +10,10 @@ environment are LIMOSA_EVENT, LIMOSA_ID, LIMOSA_NAME, LIMOSA_PID (of the first p
 and after an end LIMOSA_STATUS and LIMOSA_PHASE: "restarting" if it will be started again by itself, else "stopped".
 """
 
-from typing import TYPE_CHECKING
-
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.hints import TYPE_CHECKING
 from limosa.ports.hooks import HookFailed
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """Everything the use cases need from the world, in one value."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from limosa.model import ids
+from limosa.model.hints import TYPE_CHECKING, Any
 from limosa.model.ids import ContainerId
 
 if TYPE_CHECKING:

@@ -1,12 +1,11 @@
 """Everything that is known about a container, and what it uses now."""
 
-from typing import Any
-
 from limosa.engine.host import Host
 from limosa.model import codec
 from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerRecord, PublishedPort
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any
 from limosa.model.value import NamedTuple
 
 LIVE = ("running", "paused")

@@ -1,12 +1,12 @@
 """Notes what happened to containers for `limosa events`."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from limosa.model import event
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.event import Event
+from limosa.model.hints import TYPE_CHECKING, Any
 from limosa.model.ids import ContainerId
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Final
 
 from limosa.engine import bundle, ending, hooks, mounts, pausing, system
 from limosa.engine.ending import networked, process_of
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, Phase, ProcessName
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.model.signals import number_of
 from limosa.ports.runtime import ExecRequest, Started

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
 
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, Mount
 from limosa.model.devices import DEVICES
+from limosa.model.hints import Final, Literal
 from limosa.model.ids import ContainerId
 from limosa.model.volume import Volume
 from limosa.ports.runtime import SYSFS

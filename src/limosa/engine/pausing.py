@@ -1,11 +1,10 @@
 """Pause and unpause: every process of a container stands still, and goes on where it was."""
 
-from typing import Final
-
 from limosa.engine import ending, journal
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
 _FREEZE_SECONDS: Final = 10.0

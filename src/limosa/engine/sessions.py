@@ -1,12 +1,11 @@
 """Programs executed in a running container."""
 
-from typing import Final
-
 from limosa.engine import bundle, lifecycle
 from limosa.engine.host import Host
 from limosa.model import capabilities
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 from limosa.ports.runtime import ExecRequest, Streams
 

@@ -1,11 +1,10 @@
 """System containers: the container's first process is the init of its own root file system (docs/adr/0011)."""
 
-from typing import Final
-
 from limosa.engine.host import Host
 from limosa.model import init
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import EXIT_NOT_FOUND, LimosaError
+from limosa.model.hints import Final
 from limosa.model.init import Init
 from limosa.ports.runtime import Started
 

@@ -1,11 +1,11 @@
 """The checked mode: a commit that was built from written pages is compared with a full copy of the same moment."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from limosa.engine.host import Host
 from limosa.model.commit_store import PAGE_BYTES, ObjectId, Paged, PageMap
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.ports.memory_archive import MEMORY_PREFIX
 from limosa.ports.written_pages import ProcessMemory
 

@@ -7,7 +7,8 @@ Sockets are made by the caller in the namespace that is meant (`packet_socket`).
 import socket
 import struct
 import time
-from typing import Final
+
+from limosa.model.hints import Final
 
 _ETH_P_ARP: Final = 0x0806
 _ETH_P_IPV6: Final = 0x86DD

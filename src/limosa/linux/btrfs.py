@@ -3,8 +3,8 @@
 import fcntl
 import os
 import struct
-from typing import Final
 
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _RESIZE: Final = 0x50009403

@@ -7,8 +7,8 @@ them; kernels understand it from 5.0 on.
 
 import os
 import struct
-from typing import Final
 
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _PLACES: Final = (64 << 10, 64 << 20, 256 << 30)  # the kernel reads the first; the others are for repair

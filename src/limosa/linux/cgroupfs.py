@@ -7,8 +7,8 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
 
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 UNIFIED: Final = "unified"

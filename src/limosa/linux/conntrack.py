@@ -7,9 +7,9 @@ nfnetlink_conntrack.h; the attributes are in network byte order.
 import errno
 import socket
 import struct
-from typing import Final
 
 from limosa.linux.netlink import NetlinkSocket, attribute, attributes, nested, u32
+from limosa.model.hints import Final
 
 _NETLINK_NETFILTER: Final = 12
 _SUBSYSTEM: Final = 1 << 8

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 
 _SYS_OPENAT2: Final = 437
 _SECTOR_BYTES: Final = 512  # of st_blocks

@@ -1,9 +1,9 @@
 """Be told when a file changes."""
 
 import os
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 
 _MODIFY: Final = 0x2
 _ATTRIB: Final = 0x4

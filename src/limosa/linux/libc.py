@@ -4,7 +4,8 @@ It is loaded when it is first called, for ctypes takes 2 ms to import, and once,
 """
 
 import os
-from typing import TYPE_CHECKING, NoReturn
+
+from limosa.model.hints import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import ctypes

@@ -11,7 +11,8 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+
+from limosa.model.hints import Final
 
 _CTL_GET_FREE: Final = 0x4C82
 _GET_STATUS64: Final = 0x4C05

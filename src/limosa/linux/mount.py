@@ -6,9 +6,9 @@ is undone here.
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 
 MS_RDONLY: Final = 0x1
 MS_NOSUID: Final = 0x2

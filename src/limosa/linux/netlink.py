@@ -9,8 +9,8 @@ import socket
 import struct
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Final, Self
 
+from limosa.model.hints import Final, Self
 from limosa.model.value import NamedTuple
 
 NLM_F_REQUEST: Final = 0x1

@@ -3,7 +3,6 @@
 import errno
 import socket
 import struct
-from typing import Final
 
 from limosa.linux.netlink import (
     NLM_F_APPEND,
@@ -16,6 +15,7 @@ from limosa.linux.netlink import (
     attributes,
     u32,
 )
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 RTM_NEWADDR: Final = 20

@@ -3,7 +3,6 @@
 import errno
 import socket
 import struct
-from typing import Final
 
 from limosa.linux.netlink import (
     NLM_F_CREATE,
@@ -18,6 +17,7 @@ from limosa.linux.netlink import (
     text,
     u32,
 )
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 RTM_NEWLINK: Final = 16

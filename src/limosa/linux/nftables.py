@@ -5,8 +5,9 @@ need no rule. Source: libnftables(3), libnftables-json(5).
 """
 
 import ctypes
-import json
-from typing import Any, Final
+
+from limosa.model import json_text
+from limosa.model.hints import Any, Final
 
 LIBRARY: Final = "libnftables.so.1"
 _OUTPUT_JSON: Final = 1 << 4
@@ -87,5 +88,5 @@ class Nft:
         output = self._library.nft_ctx_get_output_buffer(self._context)
         if not output:
             return []
-        found: list[dict[str, Any]] = json.loads(output)["nftables"]
+        found: list[dict[str, Any]] = json_text.loads(output)["nftables"]
         return found

@@ -6,13 +6,14 @@ serves the rest.  Nothing is ever passed to a shell.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn
 
+from limosa.model.hints import Any, Final, NoReturn
 from limosa.model.value import NamedTuple
 
 _SYS_CLONE: Final = 56  # x86-64
 _SYS_PIDFD_GETFD: Final = 438
 _CLONE_FILES: Final = 0x400
+_DEFAULTS: Final = (13, 2, 3, 25)  # SIGPIPE, SIGINT, SIGQUIT, SIGXFSZ: a millisecond of enumerations otherwise
 
 
 class Finished(NamedTuple):
@@ -126,7 +127,6 @@ def spawn(
     left inheritable: criu loses its own among many (docs/adr/0003), and conmon would hold them for as long as it lives.
     Source: posix_spawn(3).
     """
-    import signal
 
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, here, there) for here, there in files]
     actions += [(os.POSIX_SPAWN_CLOSE, other) for other in _inheritable() - {there for _, there in files}]
@@ -137,7 +137,7 @@ def spawn(
         file_actions=actions,
         setsid=session,
         setsigmask=[],
-        setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ],
+        setsigdef=_DEFAULTS,
     )
 
 

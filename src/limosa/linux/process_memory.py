@@ -4,9 +4,9 @@ import errno
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
 
 from limosa.linux import libc
+from limosa.model.hints import TYPE_CHECKING, Final
 from limosa.model.value import NamedTuple
 
 if TYPE_CHECKING:

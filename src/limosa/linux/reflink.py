@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from typing import Final
+
+from limosa.model.hints import Final
 
 _FICLONE: Final = 0x40049409
 _GETFLAGS: Final = 0x80086601

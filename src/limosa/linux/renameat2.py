@@ -1,9 +1,9 @@
 """Exchange two names in one step."""
 
 import os
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2

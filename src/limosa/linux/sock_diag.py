@@ -5,9 +5,9 @@ Source: sock_diag(7), linux/inet_diag.h. Aborting needs CONFIG_INET_DIAG_DESTROY
 
 import socket
 import struct
-from typing import Final
 
 from limosa.linux.netlink import NetlinkSocket, as_u32, attributes
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _NETLINK_SOCK_DIAG: Final = 4

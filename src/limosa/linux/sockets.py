@@ -3,8 +3,8 @@
 import errno
 import os
 import socket
-from typing import Final
 
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _TCP_LISTEN: Final = 0x0A

@@ -1,7 +1,8 @@
 """The numbers of system calls, for programs that have no other name for them. Source: syscalls(2), asm/unistd.h."""
 
 import os
-from typing import Final
+
+from limosa.model.hints import Final
 
 _NUMBERS: Final = {
     "x86_64": {"clone3": 435, "mount": 165, "unshare": 272},

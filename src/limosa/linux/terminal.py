@@ -7,7 +7,8 @@ import struct
 import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+
+from limosa.model.hints import Any, Final
 
 _SIZE: Final = "HHHH"
 

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 
 _CLONE_VM: Final = 0x100
 _CLONE_NEWUSER: Final = 0x10000000
@@ -34,8 +34,8 @@ def _ended_child() -> int:
 
     As long as nobody waits for it, its namespace can be given a map and be opened, so nobody has to be kept alive, and
     nobody can be left behind. It shares this process's memory instead of copying it, which takes a tenth of fork(2)'s
-    time: it calls getpid(2), returns, and is gone. It sends no signal: of those that send SIGCHLD, none would wait where
-    this process was started with that signal ignored. Source: clone(2).
+    time: it calls getpid(2), returns, and is gone. It sends no signal: one that sends SIGCHLD would not wait where this
+    process was started with that signal ignored. Source: clone(2).
     """
     import ctypes
 

@@ -1,9 +1,8 @@
 """Which capabilities a container has inside its user namespace."""
 
-from typing import Final
-
 from limosa.model.container import Kind, Security
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 
 APP: Final = (
     "CAP_AUDIT_WRITE",

@@ -6,8 +6,8 @@ Source: Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/; systemd's 
 
 import math
 from collections.abc import Iterable
-from typing import Final
 
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 CPU_PERIOD_US: Final = 100_000

@@ -7,7 +7,8 @@ The annotations of a type are looked at once, and become a function that decodes
 
 from collections.abc import Callable
 from types import NoneType, UnionType
-from typing import Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from limosa.model.hints import Any, Literal, TypeVar
 
 T = TypeVar("T")
 Decoder = Callable[[Any], Any]
@@ -65,23 +66,25 @@ def _decoder(kind: Any) -> Decoder:
 def _make_decoder(kind: Any) -> Decoder:
     if hasattr(kind, "_fields"):
         return _record_decoder(kind)
-    origin = get_origin(kind)
+    origin: Any = getattr(kind, "__origin__", None)
+    kinds: tuple[Any, ...] = getattr(kind, "__args__", ())
     if origin is tuple:
-        kinds = get_args(kind)
         return _array_decoder(kinds[0]) if kinds[1:] == (Ellipsis,) else _tuple_decoder(kinds)
     if origin is dict:
-        return _object_decoder(get_args(kind)[1])
+        return _object_decoder(kinds[1])
     if origin is Literal:
-        return _literal_decoder(get_args(kind))
-    if origin in (Union, UnionType):
-        (only,) = (option for option in get_args(kind) if option is not NoneType)
+        return _literal_decoder(kinds)
+    if isinstance(kind, UnionType):
+        (only,) = (option for option in kinds if option is not NoneType)
         return _optional_decoder(_decoder(only))
-    return _scalar_decoder(getattr(kind, "__supertype__", kind))
+    return _scalar_decoder(kind)
 
 
 def _record_decoder(kind: Any) -> Decoder:
     hints = kind.__annotations__
-    if any(isinstance(hint, (str, ForwardRef)) for hint in hints.values()):
+    if any(isinstance(hint, str) for hint in hints.values()):
+        from typing import get_type_hints
+
         hints = get_type_hints(kind)
     fields = [(name, _decoder(hints[name])) for name in kind._fields]
     needed = [name for name in kind._fields if name not in kind._field_defaults]

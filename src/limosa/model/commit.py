@@ -1,9 +1,8 @@
 """A commit: a container's processes, files and configuration at one instant."""
 
-from typing import NewType
-
 from limosa.model.cgroup import CgroupNode
 from limosa.model.container import ContainerRecord
+from limosa.model.hints import NewType
 from limosa.model.value import NamedTuple
 from limosa.model.volume import CommittedVolume
 

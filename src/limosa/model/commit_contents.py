@@ -1,8 +1,7 @@
 """What is in a commit, and in what two commits differ, as `show` and `diff` say it."""
 
-from typing import Literal
-
 from limosa.model.commit import CommitRecord
+from limosa.model.hints import Literal
 from limosa.model.value import NamedTuple
 
 Change = Literal["added", "changed", "removed"]

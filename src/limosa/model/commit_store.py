@@ -3,8 +3,7 @@
 docs/format.md says how each is written in bytes.
 """
 
-from typing import Final, NewType
-
+from limosa.model.hints import Final, NewType
 from limosa.model.value import NamedTuple
 
 ObjectId = NewType("ObjectId", bytes)

@@ -3,13 +3,11 @@
 TIME is local, with nanoseconds and the offset: 2026-11-24T02:24:36.123456789+00:00.
 """
 
-import re
-from typing import Final, Literal
-
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Final, Literal
 from limosa.model.value import NamedTuple
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_DURATION: Final = r"(\d+(?:\.\d+)?)(h|ms|m|s)"
 _UNIT_NS: Final = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6}
 
 
@@ -37,6 +35,7 @@ def time_ns(text: str) -> int:
 
     Raises: ValueError.
     """
+    import re
     from datetime import UTC, datetime
 
     found = re.fullmatch(r"(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?", text)
@@ -54,7 +53,9 @@ def moment_ns(text: str, now_ns: int) -> int:
 
     Raises: LimosaError LIM-CLI-002 (status 2): it is none of these.
     """
-    parts = _DURATION.findall(text)
+    import re
+
+    parts = re.findall(_DURATION, text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return now_ns - sum(int(float(number) * _UNIT_NS[unit]) for number, unit in parts)
     if re.fullmatch(r"\d+(\.\d{1,9})?", text):

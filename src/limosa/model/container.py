@@ -4,8 +4,7 @@ All values are NamedTuples (docs/adr/0002): immutable, cheap to import, and turn
 `limosa.model.codec`.  Sizes are bytes, times are nanoseconds since the epoch, unless the name says otherwise.
 """
 
-from typing import Final, Literal
-
+from limosa.model.hints import Final, Literal
 from limosa.model.ids import ContainerId, Digest
 from limosa.model.value import NamedTuple
 from limosa.model.volume import Policy

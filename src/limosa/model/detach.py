@@ -1,8 +1,7 @@
 """The keys that let go of a terminal: "ctrl-p,ctrl-q" as docker writes them, found in a stream of input."""
 
-from typing import Final
-
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Final
 
 DEFAULT: Final = "ctrl-p,ctrl-q"
 _CONTROL: Final = "@abcdefghijklmnopqrstuvwxyz[\\]^_"

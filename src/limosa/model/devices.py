@@ -1,6 +1,6 @@
 """The devices of the host that a container can be given by `--device`."""
 
-from typing import Final
+from limosa.model.hints import Final
 
 DEVICES: Final = {
     "tun": ("/dev/net/tun", 10, 200),

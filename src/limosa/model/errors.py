@@ -1,6 +1,6 @@
 """The one error that limosa raises on purpose, and the exit statuses it leads to."""
 
-from typing import Final
+from limosa.model.hints import Final
 
 # Exit statuses of the `limosa` command. `run` and `exec` pass the program's own status on and use
 # docker's 125..127 for their own failures, so that a script can tell the two apart.

@@ -1,8 +1,7 @@
 """What a commit says of a file beside its content: the attributes of entries below `FILES_PREFIX` (docs/format.md)."""
 
-import json
-from typing import Final, Literal
-
+from limosa.model import json_text
+from limosa.model.hints import Final, Literal
 from limosa.model.value import NamedTuple
 
 FILES_PREFIX: Final = b"files/"
@@ -37,7 +36,7 @@ def encode(entry: FileEntry) -> bytes:
 
     xattrs = [[name, base64.b64encode(value).decode()] for name, value in entry.xattrs]
     fields = [_KINDS.index(entry.kind), *entry[1:5], *entry.device, entry.link_group, xattrs]
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return json_text.dumps(fields, compact=True).encode()
 
 
 def decode(data: bytes) -> FileEntry:
@@ -46,7 +45,7 @@ def decode(data: bytes) -> FileEntry:
     import binascii
 
     try:
-        kind, mode, uid, gid, modified_ns, major, minor, link_group, xattrs = json.loads(data)
+        kind, mode, uid, gid, modified_ns, major, minor, link_group, xattrs = json_text.loads(data)
         numbers = (kind, mode, uid, gid, modified_ns, major, minor, link_group)
         if any(type(number) is not int for number in numbers):
             raise ValueError("a number is needed")

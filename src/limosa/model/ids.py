@@ -1,9 +1,7 @@
 """Names and identifiers, and the rules for both."""
 
-import re
-from typing import Final, NewType
-
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final, NewType
 
 ContainerId = NewType("ContainerId", str)
 """24 lower-case hexadecimal digits. Never reused: derived names (veth, cgroup) are unique by it."""
@@ -13,8 +11,9 @@ Digest = NewType("Digest", str)
 
 ID_DIGITS: Final = 24
 SHORT_ID_DIGITS: Final = 12
-NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
-_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+_LONGEST_NAME: Final = 63
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+HEX_DIGITS: Final = frozenset("0123456789abcdef")
 _DIGEST_DIGITS: Final = 64
 
 
@@ -32,15 +31,20 @@ def short(identifier: str) -> str:
 
 def looks_like_id(text: str) -> bool:
     """Say whether `text` could be a container id or an abbreviation of one."""
-    return 0 < len(text) <= ID_DIGITS and _HEX_DIGITS.issuperset(text)
+    return 0 < len(text) <= ID_DIGITS and HEX_DIGITS.issuperset(text)
 
 
 def checked_digest(text: str) -> Digest:
     """Return `text` as a digest. Raises ValueError if it is anything but `sha256:<64 hex>`."""
     kind, _, digits = text.partition(":")
-    if kind != "sha256" or len(digits) != _DIGEST_DIGITS or not _HEX_DIGITS.issuperset(digits):
+    if kind != "sha256" or len(digits) != _DIGEST_DIGITS or not HEX_DIGITS.issuperset(digits):
         raise ValueError(f"not a sha256 digest: {text!r}")
     return Digest(text)
+
+
+def is_name(text: str, longest: int = _LONGEST_NAME) -> bool:
+    """Say whether `text` can name something: letters, digits, "_", "." and "-", the first a letter or a digit."""
+    return 0 < len(text) <= longest and text[0] not in "_.-" and _NAME_CHARACTERS.issuperset(text)
 
 
 def checked_name(text: str, what: str = "container") -> str:
@@ -48,7 +52,7 @@ def checked_name(text: str, what: str = "container") -> str:
 
     Raises: LimosaError LIM-NAME-001: it has other characters, is empty or is longer than 63.
     """
-    if NAME.match(text) is None:
+    if not is_name(text):
         raise LimosaError(
             "LIM-NAME-001",
             f"{text!r} cannot be the name of a {what}",

@@ -4,8 +4,8 @@ Everything here is a pure rule; docs/adr/0011 says why each is so.
 """
 
 from collections.abc import Iterable
-from typing import Final, Literal
 
+from limosa.model.hints import Final, Literal
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 

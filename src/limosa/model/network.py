@@ -5,9 +5,9 @@
 
 import binascii
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final
 
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
 IPV4_POOL: Final = (10, 88, 127)  # 10.88.0.0 to 10.127.255.255

@@ -5,12 +5,11 @@ Source: OCI Image Specification 1.1 (manifest.md, config.md, image-index.md); th
 `distribution/reference`.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
 
 from limosa.model.errors import LimosaError
-from limosa.model.ids import Digest, checked_digest
+from limosa.model.hints import Any, Final
+from limosa.model.ids import HEX_DIGITS, Digest, checked_digest
 from limosa.model.value import NamedTuple
 
 DOCKER_HUB: Final = "docker.io"
@@ -28,8 +27,6 @@ REF_NAME: Final = "org.opencontainers.image.ref.name"
 KIND_LABEL: Final = "org.limosa.kind"
 """The label that says "system" on images whose first process is an init."""
 
-# Compiled when they are first used: most commands look at no reference.
-
 
 def is_init(command: tuple[str, ...]) -> bool:
     """Say whether an image's command is an init, by its name: what is built on a template inherits the label above."""
@@ -41,6 +38,9 @@ _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]
 _TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z"
 _LOOPBACK: Final = r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?\Z"
 _LONGEST_NAME: Final = 255
+_LONGEST_ORDINARY: Final = 64
+_SHORTEST_DIGITS: Final = 4
+_DIGITS: Final = 64
 
 
 class Reference(NamedTuple):
@@ -64,7 +64,26 @@ class Reference(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether its registry is on this machine, where plain HTTP is normal."""
+        import re
+
         return re.match(_LOOPBACK, self.registry) is not None
+
+
+def _fits(grammar: str, text: str, separators: str) -> bool:
+    """Say whether `text` is of a grammar above.
+
+    Most are words of small letters and digits with one separator between, which are of each of them that allows these
+    separators, and need no `re`: it takes 3 ms to load.
+    """
+    words = text
+    for separator in separators:
+        words = words.replace(separator, "/")
+    ordinary = text.isascii() and text == text.lower() and all(word.isalnum() for word in words.split("/"))
+    if ordinary and "/" not in text and len(text) <= _LONGEST_ORDINARY:
+        return True
+    import re
+
+    return re.match(grammar, text) is not None
 
 
 def parse_reference(text: str, default_registry: str = DOCKER_HUB) -> Reference:
@@ -77,10 +96,10 @@ def parse_reference(text: str, default_registry: str = DOCKER_HUB) -> Reference:
     last, _, tag = last.partition(":")
     registry, repository = _split(f"{head}{slash}{last}", default_registry)
     good = (
-        re.match(_HOST, registry) is not None
-        and all(re.match(_COMPONENT, part) for part in repository.split("/"))
+        _fits(_HOST, registry, ".-")
+        and all(_fits(_COMPONENT, part, "._-") for part in repository.split("/"))
         and len(registry) + len(repository) < _LONGEST_NAME
-        and (":" not in name.rpartition("/")[2] or re.match(_TAG, tag) is not None)
+        and (":" not in name.rpartition("/")[2] or _fits(_TAG, tag, "._-"))
     )
     try:
         digest = checked_digest(digest) if "@" in text else ""
@@ -119,13 +138,10 @@ def candidates(text: str) -> tuple[Reference, ...]:
     return (local,) if local == hub else (local, hub)
 
 
-_ABBREVIATED: Final = r"(?:sha256:)?([0-9a-f]{4,64})\Z"
-
-
 def abbreviated_digest(text: str) -> str:
     """Return the hexadecimal digits if `text` may be a digest or its beginning (4 digits or more), else ""."""
-    found = re.match(_ABBREVIATED, text)
-    return found.group(1) if found else ""
+    digits = text.removeprefix("sha256:")
+    return digits if _SHORTEST_DIGITS <= len(digits) <= _DIGITS and HEX_DIGITS.issuperset(digits) else ""
 
 
 class Descriptor(NamedTuple):

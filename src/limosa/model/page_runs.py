@@ -1,9 +1,9 @@
 """Runs of pages, sorted and apart from each other: what is left of them, and what lies between them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 from limosa.model.commit_store import MAX_PAGE, PAGE_BYTES
+from limosa.model.hints import Final
 
 Run = tuple[int, int]
 """First page, pages."""

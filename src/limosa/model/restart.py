@@ -1,9 +1,8 @@
 """When a container whose program has ended is started again, and after which pause. Pure rules."""
 
-from typing import Final
-
 from limosa.model import init
 from limosa.model.container import ContainerConfig, ContainerRecord
+from limosa.model.hints import Final
 
 FIRST_DELAY_NS: Final = 100_000_000
 LONGEST_DELAY_NS: Final = 60_000_000_000

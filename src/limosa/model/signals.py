@@ -1,8 +1,7 @@
 """Signals by name, as kill(1) takes them. Source: signal(7), x86 and ARM numbers."""
 
-from typing import Final
-
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import Final
 
 _NAMES: Final = (
     *("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM"),

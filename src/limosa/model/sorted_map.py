@@ -4,10 +4,10 @@ At most 48 entries a node, so that a changed entry costs a few KiB of nodes what
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
 
 from limosa.model import store_codec as codec
 from limosa.model.commit_store import Manifest, ObjectId
+from limosa.model.hints import Final
 from limosa.model.store_codec import MAX_HEIGHT, MAX_KEY_BYTES, MAX_VALUE_BYTES, Child, Pair
 
 MAX_ENTRIES: Final = 48

@@ -1,7 +1,6 @@
 """Nodes, entries and commits as bytes, and back with every bound checked: a stranger may have written them."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from limosa.model.commit_store import (
     ID_BYTES,
@@ -19,6 +18,7 @@ from limosa.model.commit_store import (
     PageMap,
     Signature,
 )
+from limosa.model.hints import Final
 
 LEAF_PAGES: Final = 256
 FANOUT_BITS: Final = 5

@@ -6,7 +6,8 @@ hundred that `run` knows, as much as everything else that it does by itself (doc
 
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+
+from limosa.model.hints import TYPE_CHECKING, Any, Final
 
 __all__ = ["NamedTuple"]
 

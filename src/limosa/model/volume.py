@@ -1,7 +1,6 @@
 """A named volume: files that outlive the containers that use them."""
 
-from typing import Final, Literal
-
+from limosa.model.hints import Final, Literal
 from limosa.model.value import NamedTuple
 
 Policy = Literal["include", "exclude", "reference"]

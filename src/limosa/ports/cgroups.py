@@ -4,10 +4,9 @@ limosa makes and removes these groups itself, on cgroup v2 and on the hybrid v1 
 inside them (`crun --cgroup-manager=disabled`), because a restore needs exactly the same (docs/adr/0005).
 """
 
-from typing import Protocol
-
 from limosa.model.cgroup import CgroupNode
 from limosa.model.container import Limits
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 

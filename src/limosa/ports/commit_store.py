@@ -6,7 +6,6 @@ that `collect` takes; what a ref names is on disk and whole.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 from limosa.model.commit_store import (
     Blob,
@@ -23,6 +22,7 @@ from limosa.model.commit_store import (
     VerifyReport,
     WriteStats,
 )
+from limosa.model.hints import Protocol
 
 Buffer = bytes | bytearray | memoryview
 

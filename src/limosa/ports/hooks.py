@@ -1,6 +1,6 @@
 """Programs of the host that a container's owner wants executed when something happens to it."""
 
-from typing import Protocol
+from limosa.model.hints import Protocol
 
 
 class HookFailed(Exception):

@@ -1,7 +1,6 @@
 """What tells a copy from what it was copied from, changed while no process of it runs."""
 
-from typing import Final, Protocol
-
+from limosa.model.hints import Final, Protocol
 from limosa.model.ids import ContainerId
 
 GENERATION_PATH: Final = "/run/.limosa-generation"

@@ -1,10 +1,10 @@
 """Memory and process state between criu's images and the commit store."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
 
 from limosa.model.commit_contents import CommittedProcess
 from limosa.model.commit_store import Entry
+from limosa.model.hints import Final, Protocol
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.page_servers import LazyMemory
 from limosa.ports.written_pages import ProcessMemory

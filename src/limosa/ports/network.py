@@ -4,9 +4,8 @@ A container's network namespace belongs to its user namespace, so the OCI runtim
 and limosa fills it: a veth pair, addresses, routes (docs/adr/0004).
 """
 
-from typing import Literal, Protocol
-
 from limosa.model.container import Addresses, NetworkRequest, PublishedPort
+from limosa.model.hints import Literal, Protocol
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
 
+from limosa.model.hints import Final, Protocol
 from limosa.model.ids import Digest
 from limosa.model.oci import PLAIN_ROOTFS, RootfsConfig
 from limosa.model.value import NamedTuple

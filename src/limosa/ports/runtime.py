@@ -1,10 +1,10 @@
 """The OCI runtime and the monitor: they turn a bundle into processes and hold on to them."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from limosa.model.confinement import Allowance
 from limosa.model.container import ContainerConfig
+from limosa.model.hints import TYPE_CHECKING, Final, Literal, Protocol
 from limosa.model.ids import ContainerId
 from limosa.model.init import RunFile
 from limosa.model.value import NamedTuple

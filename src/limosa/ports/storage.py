@@ -1,8 +1,8 @@
 """Where the writable files of containers live, and how they are copied in constant time."""
 
 from collections.abc import Callable
-from typing import Protocol
 
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 

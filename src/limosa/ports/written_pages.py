@@ -6,10 +6,10 @@ A page that is missed is lost data, so an implementation that is not sure says t
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import compress
-from typing import TYPE_CHECKING, Protocol
 
 from limosa.model import page_runs
 from limosa.model.commit_store import PAGE_BYTES
+from limosa.model.hints import TYPE_CHECKING, Protocol
 from limosa.model.ids import ContainerId
 from limosa.model.page_runs import Run
 from limosa.model.value import NamedTuple

@@ -1,7 +1,6 @@
 """The `Networks` port: reservations in a file, interfaces and rules in the kernel, names derived from ids."""
 
 import os
-from typing import Final
 
 from limosa.adapters.bridge_network import endpoint, fabric, host_ports, name_files, reservation
 from limosa.adapters.bridge_network.host_side import HostSide, guarded, impossible
@@ -16,6 +15,7 @@ from limosa.linux.netlink import NetlinkSocket
 from limosa.model import network as names
 from limosa.model.container import NO_NETWORK, Addresses, NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId, checked_name
 from limosa.ports.network import DEFAULT_NETWORK, Attachment, Network
 

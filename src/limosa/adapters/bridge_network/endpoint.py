@@ -6,13 +6,13 @@ finished interface there waits for the kernel's read-copy-update and takes twent
 
 import socket
 import time
-from typing import Final
 
 from limosa.linux import arp, namespaces, sysctl
 from limosa.linux import netlink_address as addr
 from limosa.linux import netlink_link as link
 from limosa.linux.netlink import RouteSocket
 from limosa.model.container import Addresses
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 INNER_NAME: Final = "eth0"

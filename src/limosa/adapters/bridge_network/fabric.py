@@ -7,7 +7,6 @@ interruption. A bridge that is up is complete: that is the last step.
 """
 
 import os
-from typing import Final
 
 from limosa.linux import netlink_address as addr
 from limosa.linux import netlink_link as link
@@ -16,6 +15,7 @@ from limosa.linux.netlink import RouteSocket
 from limosa.model import network as names
 from limosa.model.container import Addresses
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.ports.network import Network
 
 DEFAULT_MTU: Final = 1500

@@ -1,7 +1,6 @@
 """What networks need on the host, built when a container needs it and removed after the last one."""
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from limosa.adapters.bridge_network import fabric, rules
 from limosa.adapters.bridge_network.state import Book, Lease
@@ -13,6 +12,7 @@ from limosa.linux.nftables import Nft, NftError, NftUnavailable
 from limosa.model import network as names
 from limosa.model.container import PublishedPort
 from limosa.model.errors import LimosaError
+from limosa.model.hints import TypeVar
 from limosa.model.ids import ContainerId
 from limosa.ports.network import Network
 

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
 
 from limosa.adapters.bridge_network.state import Book
 from limosa.linux.flock import locked
+from limosa.model.hints import Any, Final
 from limosa.model.ids import ContainerId
 from limosa.ports.network import Attachment
 

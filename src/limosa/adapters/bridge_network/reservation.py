@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterable
 from itertools import count
-from typing import Any
 
 from limosa.adapters.bridge_network.state import State
 from limosa.model import network as rules
 from limosa.model.container import Addresses, NetworkRequest
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any
 from limosa.model.ids import ContainerId
 from limosa.ports.network import Network
 

@@ -5,10 +5,10 @@ of a container carry its id as comment, so that `recover` finds them. docs/adr/0
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
 
 from limosa.linux.nftables import Nft, NftError
 from limosa.model.container import Addresses, PublishedPort
+from limosa.model.hints import Any, Final
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 from limosa.ports.network import Network

@@ -14,17 +14,17 @@
 It is read as plain values: with 200 containers, turning every lease into a record would cost more than a connect.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
 
 from limosa.linux import atomic_file, boot
 from limosa.linux.flock import locked
+from limosa.model import json_text
 from limosa.model.codec import from_jsonable, to_jsonable
 from limosa.model.container import PublishedPort
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any, Final
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 from limosa.ports.network import Attachment, Network
@@ -110,7 +110,7 @@ class State:
     def of_this_boot(self) -> str:
         """Return what is to be in passing.json."""
         leases = {key: lease for key, lease in self.values["leases"].items() if key in self.passing}
-        return json.dumps({"boot": boot.boot_id(), "leases": leases, "cursors": self.values["cursors"]})
+        return json_text.dumps({"boot": boot.boot_id(), "leases": leases, "cursors": self.values["cursors"]})
 
 
 def _lease(value: dict[str, Any]) -> Lease:
@@ -130,7 +130,7 @@ class Book:
         """Return what is reserved now. Raises: LimosaError LIM-NET-011: the file is damaged."""
         try:
             with open(self._path, "rb") as file:
-                values = json.loads(file.read())
+                values = json_text.loads(file.read())
         except FileNotFoundError:
             values = {"version": VERSION, "networks": {}, "leases": {}, "cursors": {}}
         except ValueError as damage:
@@ -145,7 +145,7 @@ class Book:
     def _read_passing(self) -> dict[str, Any]:
         try:
             with open(self._passing, "rb") as file:
-                values = json.loads(file.read())
+                values = json_text.loads(file.read())
             if values["boot"] == boot.boot_id():
                 return {"leases": values["leases"], "cursors": values["cursors"]}
         except FileNotFoundError:
@@ -165,7 +165,7 @@ class Book:
             if (now := state.of_this_boot()) != passing:
                 atomic_file.replace(self._passing, now.encode(), lasting=False)
             if _compared(state) != lasting:
-                atomic_file.replace(self._path, json.dumps(state.lasting()).encode())
+                atomic_file.replace(self._path, json_text.dumps(state.lasting()).encode())
 
     @contextmanager
     def building(self) -> Iterator[None]:
@@ -177,7 +177,7 @@ class Book:
 
 def _compared(state: State) -> str:
     """Return what is worth a wait for the disk: without new cursors, addresses only are given out again earlier."""
-    return json.dumps({**state.lasting(), "cursors": {}})
+    return json_text.dumps({**state.lasting(), "cursors": {}})
 
 
 def _damaged(path: str, cause: str) -> LimosaError:

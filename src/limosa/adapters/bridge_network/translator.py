@@ -8,7 +8,6 @@ whatever is sent goes to the gateway, so that a neighbour is reached and only wh
 """
 
 import os
-from typing import Final
 
 from limosa.adapters.bridge_network import endpoint
 from limosa.adapters.bridge_network.fabric import ROUTED_GATEWAY4, ROUTED_GATEWAY6
@@ -16,6 +15,7 @@ from limosa.linux import files, mount, namespaces, sysctl
 from limosa.linux.netlink import RouteSocket
 from limosa.linux.nftables import Nft, NftError, NftUnavailable
 from limosa.model.container import Addresses
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
 _INNER_SIDE: Final = "in0"

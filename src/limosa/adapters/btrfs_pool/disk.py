@@ -7,10 +7,10 @@ mounted, and nothing about it needs to be remembered.
 
 import errno
 import os
-from typing import Final
 
 from limosa.adapters.btrfs_pool import pool, refusals
 from limosa.linux import btrfs, btrfs_superblock, flock, loop, mount, reflink
+from limosa.model.hints import Final
 from limosa.ports.storage import StorageUsage
 
 LEAST_BYTES: Final = 64 << 20

@@ -2,11 +2,11 @@
 
 import errno
 import os
-from typing import Final
 
 from limosa.adapters.btrfs_pool import refusals
 from limosa.linux import btrfs, flock, loop, mount, process, reflink
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
 MOUNT_FLAGS: Final = mount.MS_NOATIME | mount.MS_NODEV | mount.MS_NOSUID

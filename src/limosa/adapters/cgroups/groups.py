@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.cgroups import places, subtree
 from limosa.adapters.cgroups.places import Place
@@ -13,6 +12,7 @@ from limosa.linux import cgroupfs, flock
 from limosa.model.cgroup import CgroupNode
 from limosa.model.container import Limits
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ID_DIGITS, ContainerId, looks_like_id
 
 EXEC_LEAF: Final = "limosa-exec"

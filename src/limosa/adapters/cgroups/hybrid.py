@@ -2,7 +2,6 @@
 
 import errno
 import time
-from typing import Final
 
 from limosa.adapters.cgroups import settings
 from limosa.adapters.cgroups.groups import ContainerGroups
@@ -11,6 +10,7 @@ from limosa.linux import cgroupfs
 from limosa.model import cgroup
 from limosa.model.container import Limits
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.ports.cgroups import CgroupUsage
 

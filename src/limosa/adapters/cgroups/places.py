@@ -6,11 +6,11 @@ above belongs to somebody else (docs/adr/0005).
 """
 
 import os
-from typing import Final
 
 from limosa.linux import atomic_file, boot, cgroupfs, flock
 from limosa.linux.cgroupfs import Hierarchy
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _SYSTEMD: Final = "/run/systemd/system"  # sd_booted(3)

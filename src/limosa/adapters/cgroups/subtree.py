@@ -7,12 +7,12 @@ and writes only files that a checkpoint saves.
 import os
 import stat
 from collections.abc import Collection, Iterable
-from typing import Final
 
 from limosa.linux import cgroupfs
 from limosa.model import cgroup
 from limosa.model.cgroup import CgroupNode
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 
 _CONTROL: Final = "cgroup.subtree_control"
 _TYPE: Final = "cgroup.type"

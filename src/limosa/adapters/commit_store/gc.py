@@ -9,13 +9,13 @@ import os
 import sqlite3
 import time
 from contextlib import ExitStack
-from typing import Final
 
 from limosa.adapters.commit_store import failures, leases, pack, record, scan, walk
 from limosa.adapters.commit_store.parts import Parts
 from limosa.linux import flock
 from limosa.model.commit_store import GcReport, Malformed, ObjectId
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _REWRITE_BELOW: Final = 0.5  # a pack of which less than this is needed

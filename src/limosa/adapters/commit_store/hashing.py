@@ -1,8 +1,7 @@
 """Keyed digests: the same bytes have the same id in stores with the same key, and none that a stranger could guess."""
 
-from typing import Any, Final
-
 from limosa.model.commit_store import ObjectId
+from limosa.model.hints import Any, Final
 
 KEY_BYTES: Final = 32
 KEY_ID_BYTES: Final = 8

@@ -8,11 +8,11 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.commit_store import failures
 from limosa.linux import flock
 from limosa.model.commit_store import PAGE_BYTES, ObjectId
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _SCHEMA: Final = """

@@ -8,13 +8,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
 
 from limosa.adapters.commit_store import failures, pack, record, scan
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index, NewObject, NewRecord
 from limosa.adapters.commit_store.page_index import PageIndex
 from limosa.model.commit_store import PAGE_BYTES, ObjectId
+from limosa.model.hints import TYPE_CHECKING, Any, Final
 from limosa.model.value import NamedTuple
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 A lease names its owner by pid and start time; it ends with the owner, however that ends.
 """
 
-import json
 import os
 
 from limosa.linux import process
+from limosa.model import json_text
 from limosa.model.commit_store import ObjectId
 
 
@@ -16,7 +16,7 @@ def take(directory: str, commits: list[ObjectId], pid: int | None = None) -> str
     lease = {"pid": owner, "start_ticks": process.start_ticks(owner), "commits": [commit.hex() for commit in commits]}
     path = f"{directory}/{os.urandom(8).hex()}"
     with open(f"{path}.new", "w", encoding="ascii") as file:  # not synced: it means nothing after a power failure
-        json.dump(lease, file)
+        file.write(json_text.dumps(lease))
     os.rename(f"{path}.new", path)
     return path
 
@@ -38,7 +38,7 @@ def held(directory: str) -> set[ObjectId]:
             continue
         try:
             with open(path, encoding="ascii") as file:
-                lease = json.load(file)
+                lease = json_text.loads(file.read())
             alive = process.alive(int(lease["pid"]), int(lease["start_ticks"]))
             named = {ObjectId(bytes.fromhex(commit)) for commit in lease["commits"]}
         except FileNotFoundError:

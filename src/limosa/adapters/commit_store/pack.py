@@ -10,10 +10,10 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
-from typing import Final
 
 from limosa.adapters.commit_store import record as records
 from limosa.model.commit_store import Malformed
+from limosa.model.hints import Final
 
 _HEAD: Final = struct.Struct("<8sHB5x8s32s8x")
 HEAD_BYTES: Final = _HEAD.size

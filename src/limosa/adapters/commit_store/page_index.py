@@ -15,9 +15,9 @@ import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
 
 from limosa.linux import flock
+from limosa.model.hints import Final
 
 _HEADER: Final = struct.Struct("<4sBBHQ")
 _MAGIC: Final = b"LMPX"

@@ -1,11 +1,9 @@
 """What every part of a store needs: its directories, key, index and locks; and how a store is made and opened."""
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.commit_store import failures
 from limosa.adapters.commit_store.hashing import KEY_BYTES, Hasher
@@ -15,7 +13,9 @@ from limosa.adapters.commit_store.objects import ObjectReader
 from limosa.adapters.commit_store.page_index import PageIndex
 from limosa.adapters.commit_store.refs import Refs
 from limosa.linux import files, flock
+from limosa.model import json_text
 from limosa.model.commit_store import ObjectId
+from limosa.model.hints import Final
 
 FORMAT: Final = 1
 
@@ -35,7 +35,7 @@ def create(root: str, key: bytes | None = None) -> None:
         if not os.path.exists(f"{root}/key") or key is not None:
             files.write_durably(f"{root}/key", key or os.urandom(KEY_BYTES))
         key_id = Hasher(_key(root)).key_id.hex()
-        files.write_durably(f"{root}/format", json.dumps({"format": FORMAT, "key_id": key_id}).encode())
+        files.write_durably(f"{root}/format", json_text.dumps({"format": FORMAT, "key_id": key_id}).encode())
 
 
 def adopt_key(root: str, source: str) -> None:
@@ -66,7 +66,7 @@ def _key(root: str) -> bytes:
 def _checked_key(root: str) -> bytes:
     try:
         with open(f"{root}/format", encoding="ascii") as file:
-            said = json.load(file)
+            said = json_text.loads(file.read())
         version, key_id = int(said["format"]), str(said["key_id"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise failures.not_a_store(root, f"its file `format` cannot be read: {error}") from error

@@ -5,10 +5,10 @@ digests that name it. Encryption will cover directory and payload; its fields ar
 """
 
 import struct
-from typing import Any, Final
 
 from limosa.adapters.commit_store.hashing import CHECKSUM_BYTES, Hasher, checksum
 from limosa.model.commit_store import MAX_BLOB_BYTES, MAX_FRAME_PAGES, PAGE_BYTES, Malformed, ObjectId
+from limosa.model.hints import Any, Final
 from limosa.model.store_codec import Reader, number
 from limosa.model.value import NamedTuple
 

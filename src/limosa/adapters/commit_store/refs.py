@@ -1,23 +1,26 @@
 """Refs: names of commits, moved in one step, each with a log of what it named before; and forgotten commits."""
 
-import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.commit_store import failures
 from limosa.linux import atomic_file, flock
+from limosa.model import json_text
 from limosa.model.commit_store import ID_BYTES, ObjectId, RefChange
+from limosa.model.hints import Final
+from limosa.model.ids import is_name
 
-_NAME: Final = re.compile(r"[a-z]{1,20}/[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}\Z")
+_LONGEST_KIND: Final = 20
+_LONGEST_NAME: Final = 64
 _UNKNOWN: Final = object()
 
 
 def checked(name: str) -> str:
     """Return `name` if it can name a ref, as `tags/NAME` or `containers/ID` do. Raises: LimosaError LIM-CSTORE-008."""
-    if _NAME.match(name) is None or name.endswith(".new"):
+    kind, _, rest = name.partition("/")
+    good = kind.isascii() and kind.isalpha() and kind.islower() and len(kind) <= _LONGEST_KIND
+    if not good or not is_name(rest, _LONGEST_NAME) or name.endswith(".new"):
         raise failures.bad_ref(name)
     return name
 
@@ -158,14 +161,14 @@ def _identifier(text: str) -> ObjectId:
 
 def _line(change: RefChange) -> bytes:
     when_ns, old, new, why = change
-    return (json.dumps([when_ns, old and old.hex(), new and new.hex(), why], ensure_ascii=True) + "\n").encode()
+    return (json_text.dumps([when_ns, old and old.hex(), new and new.hex(), why]) + "\n").encode()
 
 
 def _parsed(lines: list[bytes]) -> list[RefChange]:
     changes = []
     for line in lines:
         try:
-            when_ns, old, new, why = json.loads(line)
+            when_ns, old, new, why = json_text.loads(line)
             changes.append(RefChange(int(when_ns), old and _identifier(old), new and _identifier(new), str(why)))
         except (ValueError, TypeError):
             continue

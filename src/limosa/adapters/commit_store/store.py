@@ -2,11 +2,9 @@
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Final
 
 from limosa.adapters.commit_store import failures, gc, leases, pack, strangers, transfer, verify, walk
 from limosa.adapters.commit_store.hashing import KEY_BYTES, Hasher
@@ -29,12 +27,15 @@ from limosa.model.commit_store import (
     VerifyReport,
 )
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
+from limosa.model.ids import HEX_DIGITS
 from limosa.ports.commit_store import Remote
 
 _ANY: Final = object()
 _LITTLE_BYTES: Final = 2 << 20
-_ABBREVIATED: Final = re.compile(r"[0-9a-f]{4,64}\Z")
-_BACK: Final = re.compile(r"(?P<name>.+)~(?P<steps>\d{1,9})\Z")
+_SHORTEST_DIGITS: Final = 4
+_DIGITS: Final = 64
+_MOST_STEPS_DIGITS: Final = 9
 
 
 class DirectoryStore:
@@ -104,13 +105,13 @@ class DirectoryStore:
 
     def resolve(self, name: str) -> ObjectId:
         """Return the commit that a name leads to."""
-        back = _BACK.match(name)
-        if back is not None:
-            found = self.resolve(back["name"])
-            for step in range(int(back["steps"])):
+        start, _, steps = name.rpartition("~")
+        if start and steps.isdecimal() and len(steps) <= _MOST_STEPS_DIGITS:
+            found = self.resolve(start)
+            for step in range(int(steps)):
                 parents = self.commit(found).parents
                 if not parents or not self.parts.index.has(parents[0]):
-                    raise failures.no_such_commit(name, f"{back['name']}~{step} has no parent in this store")
+                    raise failures.no_such_commit(name, f"{start}~{step} has no parent in this store")
                 found = parents[0]
             return found
         for ref in (name, f"tags/{name}", f"containers/{name}"):
@@ -120,9 +121,9 @@ class DirectoryStore:
                 continue
             if named is not None:
                 return named
-        if _ABBREVIATED.match(name) is None:
+        if not _SHORTEST_DIGITS <= len(name) <= _DIGITS or not HEX_DIGITS.issuperset(name):
             raise failures.no_such_commit(name, "no ref and no id is called so")
-        low, high = (bytes.fromhex(name.ljust(64, digit)) for digit in "0f")
+        low, high = (bytes.fromhex(name.ljust(_DIGITS, digit)) for digit in "0f")
         ids = self.parts.index.commits(low, high)
         if len(ids) != 1:
             raise failures.no_such_commit(name, f"{len(ids)} ids begin so" if ids else "no ref and no id is called so")

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.commit_store import failures, gc
 from limosa.adapters.commit_store.parts import Parts, create
@@ -23,6 +22,7 @@ from limosa.model.commit_store import (
     PageMap,
     PageRun,
 )
+from limosa.model.hints import Final
 
 _ENTRIES: Final = 4096
 _MOST_PAGES: Final = 1 << 27  # 512 GiB: a tree of a stranger may name one page 2**51 times

@@ -6,7 +6,6 @@ What comes from elsewhere is checked before it is kept: each record against its 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
 
 from limosa.adapters.commit_store import failures, pack, record, scan, walk
 from limosa.adapters.commit_store.intake import Intake
@@ -14,6 +13,7 @@ from limosa.adapters.commit_store.parts import Parts
 from limosa.adapters.commit_store.verify import check_content
 from limosa.model import store_codec
 from limosa.model.commit_store import PAGE_BYTES, Malformed, ObjectId
+from limosa.model.hints import Final
 from limosa.ports.commit_store import Remote
 
 _BUNDLE_BYTES: Final = 256 << 10

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from typing import Final
 
 from limosa.adapters.commit_store import pack, record, walk
 from limosa.adapters.commit_store.parts import Parts
@@ -20,6 +19,7 @@ from limosa.model.commit_store import (
     VerifyReport,
 )
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.page_map import span
 
 _MISSING: Final = "no pack has it"

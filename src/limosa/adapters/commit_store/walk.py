@@ -1,10 +1,10 @@
 """Walk what a commit needs, each object once: for collections and transfers."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from limosa.model import store_codec as codec
 from limosa.model.commit_store import Blob, Commit, Manifest, ObjectId, Paged, PageMap
+from limosa.model.hints import Final
 from limosa.model.store_codec import MAX_HEIGHT
 
 Load = Callable[[str, ObjectId], bytes]

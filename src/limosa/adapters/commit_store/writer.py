@@ -1,7 +1,6 @@
 """Write commits: pages into frames, files and nodes into bundles, each only if the store does not have it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from limosa.adapters.commit_store import failures, record
 from limosa.adapters.commit_store.hashing import Hasher
@@ -24,6 +23,7 @@ from limosa.model.commit_store import (
     PageMap,
     WriteStats,
 )
+from limosa.model.hints import Final
 
 _ZERO_PAGE: Final = bytes(PAGE_BYTES)
 _BATCH_BYTES: Final = 1 << 20

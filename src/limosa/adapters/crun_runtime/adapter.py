@@ -1,17 +1,16 @@
 """The `Runtime` port: crun under conmon."""
 
-import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
 
 from limosa.adapters.crun_runtime import monitor, refusals, waiting
 from limosa.linux import process, syscalls
+from limosa.model import json_text
 from limosa.model.confinement import Allowance
 from limosa.model.container import ContainerConfig
 from limosa.model.errors import LimosaError
+from limosa.model.hints import TYPE_CHECKING, Final
 from limosa.model.ids import ContainerId, looks_like_id
 from limosa.model.init import RunFile
 from limosa.ports.runtime import BundlePlan, ExecRequest, ExecSession, Outcome, RestoreSeat, Started, Streams
@@ -171,7 +170,7 @@ class CrunRuntime:
         bundle = self.bundle(plan.container_id)
         os.makedirs(bundle, mode=0o700, exist_ok=True)
         with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
-            file.write(json.dumps(spec.config(plan)))  # dump() would not use the encoder in C
+            file.write(json_text.dumps(spec.config(plan)))  # dump() would not use the encoder in C
         return bundle
 
     def _monitor_plan(
@@ -268,6 +267,8 @@ class CrunRuntime:
                 pid = int(file.read())
         except FileNotFoundError as never:
             raise ProcessLookupError(f"{container_id} has no first process") from never
+        import signal
+
         # The pidfd keeps the number from meaning another process between the look and the signal.
         descriptor = os.pidfd_open(pid)
         try:

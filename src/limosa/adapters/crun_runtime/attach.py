@@ -3,10 +3,10 @@
 import os
 import socket
 from collections.abc import Callable
-from typing import Final
 
 from limosa.adapters.crun_runtime import monitor, relay
 from limosa.linux import process, terminal
+from limosa.model.hints import Final
 
 _STDOUT: Final = 2
 _STDERR: Final = 3

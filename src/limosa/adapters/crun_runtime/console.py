@@ -4,11 +4,11 @@ import os
 import select
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Final
 
 from limosa.linux import inotify
 from limosa.model import console_log
 from limosa.model.console_log import Entry
+from limosa.model.hints import Final
 from limosa.ports.runtime import Started
 
 _BLOCK_BYTES: Final = 1 << 16

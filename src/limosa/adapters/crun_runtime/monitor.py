@@ -8,13 +8,13 @@ Source: conmon(8).
 
 import errno
 import fcntl
-import json
 import os
 import time
-from typing import Final
 
 from limosa.linux import files, process
+from limosa.model import json_text
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 
@@ -116,7 +116,7 @@ def first_pid(starting: Starting) -> int:
     with os.fdopen(starting.sync_fd, "rb") as sync:
         # One line: the pid, or -1 and the runtime's words. conmon keeps its end open for as long as it lives.
         line = sync.readline()
-    said = json.loads(line) if line.strip() else {}
+    said = json_text.loads(line) if line.strip() else {}
     first = int(said.get("data", said.get("pid", -1)))
     if first > 0:
         return first

@@ -1,8 +1,7 @@
 """What crun's words about a program mean to whoever asked for it."""
 
-from typing import Final
-
 from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
+from limosa.model.hints import Final
 
 _NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not executable", "Is a directory")
 

@@ -10,10 +10,10 @@ import select
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final
 
 from limosa.linux import terminal
 from limosa.model.detach import KeyMatcher
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 from limosa.ports.runtime import Outcome, Streams
 

@@ -5,12 +5,12 @@ allow-list current with the kernel is a trade of its own.  On top of it io_uring
 EPERM, for their descriptors cannot be dumped, and `userfaultfd` as well, since limosa's own tracking needs the range.
 """
 
-import json
 import os
 from collections.abc import Collection
-from typing import Any, Final
 
+from limosa.model import json_text
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any, Final
 
 BASE_PROFILE: Final = "/usr/share/containers/seccomp.json"
 _NEVER: Final = frozenset({"io_uring_setup", "io_uring_enter", "io_uring_register", "bpf", "userfaultfd"})
@@ -28,7 +28,7 @@ def profile(path: str, capabilities: Collection[str]) -> dict[str, Any]:
     source = BASE_PROFILE if path == "default" else path
     try:
         with open(source, encoding="utf-8") as file:
-            base = json.load(file)
+            base = json_text.loads(file.read())
         if "archMap" not in base:  # already what the runtime takes
             return dict(base)
         return _for_capabilities(base, frozenset(capabilities), path == "default")

@@ -5,13 +5,13 @@ the host must never reach it: what it gets are pipes, or a pty of the container'
 beside the container's config.json: `exec-<pid>.*`, and a directory `exec-<pid>` for the monitor of a detached one.
 """
 
-import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
 
 from limosa.adapters.crun_runtime import monitor, relay
 from limosa.linux import process, terminal
+from limosa.model import json_text
+from limosa.model.hints import TYPE_CHECKING, Any, Final
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 from limosa.ports.runtime import ExecRequest
@@ -79,7 +79,7 @@ def detach(conmon: str, place: Place, request: ExecRequest) -> None:
 
 def _write_spec(place: Place, request: ExecRequest) -> None:
     with open(f"{place.bundle}/config.json", encoding="utf-8") as file:
-        spec: dict[str, Any] = json.load(file)["process"]
+        spec: dict[str, Any] = json_text.loads(file.read())["process"]
     spec["args"] = list(request.argv)
     spec["env"] = [f"{name}={value}" for name, value in request.env]
     spec["cwd"] = request.cwd or "/"
@@ -90,7 +90,7 @@ def _write_spec(place: Place, request: ExecRequest) -> None:
         spec["capabilities"] = {"bounding": caps, "effective": caps, "permitted": caps}
         spec["noNewPrivileges"] = False
     with open(place.file("json"), "w", encoding="utf-8") as file:
-        file.write(json.dumps(spec))
+        file.write(json_text.dumps(spec))
 
 
 def _argv(place: Place, *more: str) -> list[str]:

@@ -1,12 +1,12 @@
 """From a `BundlePlan` to the OCI runtime's config.json."""
 
 import os
-from typing import Any, Final
 
 from limosa.adapters.crun_runtime import seccomp
 from limosa.linux import process
 from limosa.model import capabilities
 from limosa.model.container import SUBORDINATE_IDS, ContainerConfig, Mount
+from limosa.model.hints import Any, Final
 from limosa.ports.identity import GENERATION_PATH
 from limosa.ports.runtime import INIT_HELPER_PATH, SYSFS, BundlePlan
 

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
 
 from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.layout import Layout, Named
 from limosa.linux import files
 from limosa.model import oci
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.hints import TYPE_CHECKING, Any
 from limosa.model.ids import Digest
 from limosa.model.oci import PLAIN_ROOTFS, Reference, RootfsConfig
 from limosa.ports.oci_images import DEFAULT_REGISTRY, BuildRequest, DiskUse, OciImage, Progress, Registry
@@ -122,19 +122,18 @@ class LayoutImages:
 
     def _pinned(self, wanted: Reference, registry: Registry) -> tuple[Reference, int]:
         """Return the manifest for this machine that a name means now, and the bytes of its blobs that are not here."""
-        import json
-
         from limosa.adapters.oci_images.intake import architecture
+        from limosa.model import json_text
 
         raw = self._skopeo.raw_manifest(wanted, registry)
         try:
-            value = json.loads(raw)
+            value = json_text.loads(raw)
             if isinstance(value, dict) and "manifests" in value:
                 digest = oci.platform_manifest(value, architecture())
                 if digest is None:
                     raise ValueError(f"there is none for linux on {architecture()}")
                 wanted = wanted._replace(tag="", digest=digest)
-                value = json.loads(self._skopeo.raw_manifest(wanted, registry))
+                value = json_text.loads(self._skopeo.raw_manifest(wanted, registry))
             blobs = oci.parse_manifest(value).layers
         except ValueError as wrong:
             raise LimosaError(
@@ -174,16 +173,16 @@ class LayoutImages:
 
     def logout(self, registry: str) -> bool:
         """See the port."""
-        import json
+        from limosa.model import json_text
 
         try:
             with open(self._authfile, encoding="utf-8") as file:
-                known: dict[str, Any] = json.load(file)
+                known: dict[str, Any] = json_text.loads(file.read())
         except FileNotFoundError:
             return False
         if known.get("auths", {}).pop(registry, None) is None:
             return False
-        files.write_durably(self._authfile, json.dumps(known, indent=1).encode())
+        files.write_durably(self._authfile, json_text.dumps(known, indent=1).encode())
         return True
 
     # Files

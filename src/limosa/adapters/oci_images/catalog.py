@@ -1,10 +1,8 @@
 """What the images of the layout are and say. Light: every `run` looks an image up."""
 
-import json
-
 from limosa.adapters.oci_images.layout import Layout, Named
 from limosa.linux import files
-from limosa.model import codec, oci
+from limosa.model import codec, json_text, oci
 from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
 from limosa.model.ids import Digest
 from limosa.model.oci import Descriptor
@@ -44,7 +42,7 @@ class Catalog:
         """Return what a name means. Raises: LimosaError LIM-IMG-012: its manifest is missing or damaged."""
         try:
             with open(self._known(named.manifest.digest), encoding="utf-8") as file:
-                known = codec.from_jsonable(OciImage, json.load(file))
+                known = codec.from_jsonable(OciImage, json_text.loads(file.read()))
         except (FileNotFoundError, ValueError):
             try:
                 known = self.remember(named.manifest.digest)
@@ -71,7 +69,7 @@ class Catalog:
         config = oci.parse_config(self._layout.read_json(manifest.config.digest))
         size = sum(files.allocated_bytes(self._layout.layer(diff_id)) for diff_id in dict.fromkeys(config.diff_ids))
         image = OciImage("", digest, config.diff_ids, config.created, size, *config.run)
-        files.write_durably(self._known(digest), json.dumps(codec.to_jsonable(image)).encode())
+        files.write_durably(self._known(digest), json_text.dumps(codec.to_jsonable(image)).encode())
         return image
 
     def with_config(self, config_digest: str) -> Descriptor | None:

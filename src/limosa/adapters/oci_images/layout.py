@@ -11,14 +11,14 @@
 A name is written last, so a crash leaves garbage and never damage. Source: OCI Image Layout Specification 1.1.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
 
 from limosa.linux import files, flock
+from limosa.model import json_text
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any, Final
 from limosa.model.ids import Digest
 from limosa.model.oci import INDEX, MANIFEST, REF_NAME, Descriptor, parse_descriptor
 from limosa.model.value import NamedTuple
@@ -85,7 +85,7 @@ class Layout:
         """Return every name, sorted. Raises: LimosaError LIM-IMG-012: index.json is damaged."""
         try:
             with open(f"{self.place}/index.json", encoding="utf-8") as file:
-                index = json.load(file)
+                index = json_text.loads(file.read())
             return sorted(
                 Named(str(entry["annotations"][REF_NAME]), parse_descriptor(entry)) for entry in index["manifests"]
             )
@@ -136,7 +136,7 @@ class Layout:
 
         FileNotFoundError: it is missing.
         """
-        return json.loads(self.read(digest))
+        return json_text.loads(self.read(digest))
 
     def read(self, digest: Digest) -> bytes:
         """Return a small blob. Raises: as `read_json`."""
@@ -161,7 +161,7 @@ class Layout:
 
     def add_json(self, value: object, media_type: str) -> Descriptor:
         """Keep a value as a blob."""
-        return self.add_bytes(json.dumps(value, separators=(",", ":")).encode(), media_type)
+        return self.add_bytes(json_text.dumps(value, compact=True).encode(), media_type)
 
     def add_file(self, path: str, media_type: str) -> Descriptor:
         """Take over a file of a workspace as a blob."""
@@ -188,7 +188,7 @@ class Layout:
 
 def index_json(entries: list[dict[str, Any]]) -> bytes:
     """Return an index.json."""
-    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, indent=1).encode()
+    return json_text.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, indent=1).encode()
 
 
 def only_manifest(directory: str) -> Digest:
@@ -197,7 +197,7 @@ def only_manifest(directory: str) -> Digest:
     Raises: ValueError: it names none or several, or something that is no manifest.
     """
     with open(f"{directory}/index.json", encoding="utf-8") as file:
-        entries = json.load(file)["manifests"]
+        entries = json_text.loads(file.read())["manifests"]
     if len(entries) != 1 or entries[0].get("mediaType", MANIFEST) != MANIFEST:
         raise ValueError(f"one manifest is needed, not {len(entries)}")
     return parse_descriptor(entries[0]).digest
