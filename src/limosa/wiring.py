@@ -75,7 +75,8 @@ def share_key(source: str, target: str) -> None:
 
 def _builders(root: str, run: str) -> dict[str, Callable[[], object]]:
     # Each imports its adapter only when it is called: the start-up of the command counts (docs/adr/0002).
-    attend = (sys.executable, "-m", "limosa", "--root", root, "internal-exited")
+    # -P: no module is looked for in the working directory, whoever's that is.
+    attend = (sys.executable, "-P", "-m", "limosa", "--root", root, "internal-exited")
 
     def containers() -> object:
         from limosa.adapters.file_records import FileContainerRecords

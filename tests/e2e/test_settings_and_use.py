@@ -1,6 +1,7 @@
 """set, pause, rename, port, ps, inspect, stats and events, with real programs."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -36,6 +37,16 @@ def test_too_much_memory_is_an_oom_kill_that_inspect_and_ps_report(box: Limosa) 
     assert (state["oom_killed"], state["exit_status"], state["running"]) == (True, 137, False)
     assert "exited (137, out of memory)" in box("ps", "-a")
     assert actions(box, "eater") == ["create", "start", "oom", "die"]
+
+
+def test_the_events_of_a_container_that_goes_tell_its_oom_kill_and_no_file_is_left_where_it_was_started(
+    box: Limosa, tmp_path: str
+) -> None:
+    eat = ("run", "--rm", "--name", "passing", "-m", "48m", "--swap", "0", *QUIET, "pg", "python3", "-c", EATER)
+    done = subprocess.run([LIMOSA, "--root", box.root, *eat], cwd=tmp_path, check=False, timeout=60)
+    assert done.returncode == 137
+    assert actions(box, "passing") == ["create", "start", "oom", "die", "remove"]
+    assert not os.listdir(tmp_path)
 
 
 def test_a_memory_limit_set_later_kills_too_and_one_below_use_is_refused(box: Limosa) -> None:

@@ -109,6 +109,7 @@ def test_an_image_without_an_init_is_refused_with_nothing_left(limosa: Limosa, t
 def test_names_of_create_and_run(limosa: Limosa) -> None:
     limosa("template", "build", "-q", "busybox")
     limosa("create", "--init", "--name", "first", "busybox")
+    assert "LIM-CLI-003" in limosa("create", "--init", "fourth", "--network", "none", "busybox", status=2)
     limosa("run", "-d", "--system", "--name", "second", "--hostname", "other.example", "busybox")
     limosa("run", "-d", "--name", "third", "busybox")  # the template's label says what it is
     limosa("run", "--rm", "--network", "none", "busybox", "true")  # and a program of it is a program
@@ -122,10 +123,13 @@ def test_names_of_create_and_run(limosa: Limosa) -> None:
 def test_two_debians_side_by_side(limosa: Limosa, debian_12_rootfs: str) -> None:
     limosa.has_image("debian12", debian_12_rootfs)
     for name in ("one", "two"):
-        limosa("create", "--init", name, "debian12")
-        limosa("start", name)
+        limosa("create", "-t", "--init", name, "debian12")
+    limosa("start", "one")
+    limosa("start", "--wait", "two")
+    assert state(limosa, "two") in ("running", "starting"), "no need to ask again and again"
     for name in ("one", "two"):
         eventually(lambda name=name: state(limosa, name) == "running")
+        eventually(lambda name=name: f"{name} login:" in limosa.logs(name))
         write(limosa, name, "/root/server", SERVER)
         write(limosa, name, "/etc/systemd/system/own.service", UNIT)
         limosa("exec", name, "systemctl", "enable", "-q", "--now", "own.service")
@@ -204,7 +208,8 @@ def processor_ticks(limosa: Limosa, name: str) -> int:
 def test_sysvinit_boots_and_is_told_to_power_off_by_its_own_command(limosa: Limosa, sysvinit_rootfs: str) -> None:
     limosa.has_image("sysvinit", sysvinit_rootfs)
     limosa("run", "-d", "--system", "--name", "box", "sysvinit")
-    eventually(lambda: "2" in limosa("exec", "box", "sh", "-c", "runlevel || true").split())
+    limosa("start", "--wait", "box")
+    assert "2" in limosa("exec", "box", "runlevel").split()
     own = "ow:0:wait:/bin/sh -c 'echo clean >/root/stopped'"
     limosa("exec", "box", "sed", "-i", f"1i {own}", "/etc/inittab")
     limosa("exec", "box", "init", "q")

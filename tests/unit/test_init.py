@@ -26,7 +26,7 @@ def test_a_machine_uuid_is_a_uuid_and_differs_between_containers() -> None:
 
 
 def test_every_run_file_lies_below_run_in_a_directory_that_is_made_before() -> None:
-    files = init.run_files("systemd")
+    files = init.run_files("systemd", terminal=False)
     directories = init.directories_of(files)
     assert files
     assert directories[0] == "systemd"
@@ -37,4 +37,4 @@ def test_every_run_file_lies_below_run_in_a_directory_that_is_made_before() -> N
     for index, directory in enumerate(directories):
         above = directory.rpartition("/")[0]
         assert not above or above in directories[:index]
-    assert init.run_files("busybox") == ()
+    assert init.run_files("busybox", terminal=True) == ()

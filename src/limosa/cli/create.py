@@ -2,6 +2,7 @@
 
 from limosa import wiring
 from limosa.cli import arguments, container_options
+from limosa.model.errors import EXIT_USAGE, LimosaError
 
 EXAMPLES = """\
 examples:
@@ -23,6 +24,14 @@ def run(args: arguments.Arguments) -> int:
     if args.init:
         args.system = True
         if not args.name and args.command:
+            if args.command[0].startswith("-"):
+                raise LimosaError(
+                    "LIM-CLI-003",
+                    f"{args.command[0]} stands between the name and the image",
+                    cause="options come before both: what follows an image is a command",
+                    hint="limosa create --init [OPTION …] NAME IMAGE",
+                    exit_status=EXIT_USAGE,
+                )
             args.name, args.oci_image, args.command = args.oci_image, args.command[0], args.command[1:]
     config = container_options.config(args)._replace(stdin_open=args.interactive, terminal=args.tty)
     print(container_options.create(host, args, config).container_id)

@@ -1,6 +1,7 @@
 """What the monitor calls when a container's first process has ended. Not for people."""
 
 import argparse
+import os
 
 from limosa import wiring
 from limosa.engine import restarting
@@ -17,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
+    os.chdir("/")  # it starts in the monitor's directory, which is going
     host = wiring.host(wiring.root_of(args.root))
     restarting.attend(host, ContainerId(args.container_id), pause.until)
     return 0

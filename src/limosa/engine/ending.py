@@ -157,7 +157,8 @@ def erase(host: Host, record: ContainerRecord, status: int = KILLED) -> None:
     """
     container_id = record.container_id
     if record.phase in LIVE:
-        record = record._replace(exit=ExitState(status, host.now_ns()))
+        oom_killed = status == KILLED and host.cgroups.usage(container_id).oom_kills > 0
+        record = record._replace(exit=ExitState(status, host.now_ns(), oom_killed))
     if record.phase not in ("creating", "removing"):
         host.containers.save(record._replace(phase="removing"))
     if record.keeper.pid:

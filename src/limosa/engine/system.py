@@ -61,4 +61,6 @@ def personalize(host: Host, record: ContainerRecord, hostname: str) -> None:
 def furnish(host: Host, record: ContainerRecord, started: Started) -> None:
     """Put into /run what the init of a system container needs there, before it starts."""
     if record.config.kind == "system":
-        host.runtime.furnish(started, record.first_host_id, init.run_files(init_of(host, record).family))
+        family = init_of(host, record).family
+        files = init.run_files(family, terminal=record.config.terminal)
+        host.runtime.furnish(started, record.first_host_id, files)

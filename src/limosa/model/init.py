@@ -64,6 +64,27 @@ def recognized(path: str, resolved: str, program: bytes) -> Init:
     return Init("unknown", argv, "SIGTERM")
 
 
+_NO_RC: Final = """\
+exec >/dev/null 2>&1
+runlevel | grep ' [2-5]$' || exit 1
+for name in /proc/[0-9]*/comm; do
+    read -r program <"$name" && [ "$program" = rc ] && exit 1
+done
+exit 0"""
+
+
+def booted_command(family: Family) -> tuple[str, ...]:
+    """Return what says by its status 0 that an init has started what it starts by itself, () if nobody can tell.
+
+    Source: systemctl(1), is-active; runlevel(8).
+    """
+    if family == "systemd":
+        return ("/bin/sh", "-c", "systemctl --quiet is-active default.target >/dev/null 2>&1")
+    if family == "sysvinit":
+        return ("/bin/sh", "-c", _NO_RC)
+    return ()
+
+
 def environment(family: Family, container_id: ContainerId) -> tuple[tuple[str, str], ...]:
     """Return what the init finds in its environment beside what every container has."""
     if family != "systemd":
@@ -109,10 +130,9 @@ _MASKED_UNITS: Final = (
     # limosa mounts the root file system.
     "systemd-remount-fs.service",
     # There are no virtual consoles.
-    "getty.target",
     "getty@tty1.service",
-    "console-getty.service",
 )
+_MASKED_WITHOUT_TERMINAL: Final = ("getty.target", "console-getty.service")
 
 _SERVICES: Final = """\
 # From limosa: nested user, UTS and IPC namespaces and pressure watches cannot be checkpointed.
@@ -142,15 +162,18 @@ Unmanaged=yes
 """
 
 
-def run_files(family: Family) -> tuple[RunFile, ...]:
+def run_files(family: Family, *, terminal: bool) -> tuple[RunFile, ...]:
     """Return what /run has to hold before an init of `family` starts. What /etc says wins over it.
+
+    With a terminal of its own the container asks who logs in there.
 
     Source: systemd.unit(5), systemd-system.conf(5): /etc, then /run, then /usr.
     """
     if family != "systemd":
         return ()
+    masked = (*_MASKED_UNITS, *(() if terminal else _MASKED_WITHOUT_TERMINAL))
     return (
-        *(RunFile(f"systemd/system/{unit}", link="/dev/null") for unit in _MASKED_UNITS),
+        *(RunFile(f"systemd/system/{unit}", link="/dev/null") for unit in masked),
         RunFile("systemd/system/service.d/zz-limosa.conf", _SERVICES),
         RunFile("systemd/system.conf.d/limosa.conf", _SYSTEM_CONF),
         RunFile("systemd/journald.conf.d/limosa.conf", _JOURNALD_CONF),

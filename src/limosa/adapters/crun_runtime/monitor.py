@@ -11,7 +11,8 @@ import fcntl
 import os
 import time
 
-from limosa.linux import files, process
+from limosa.linux import process
+from limosa.linux.files import remove_tree, working_directory
 from limosa.model import json_text
 from limosa.model.errors import LimosaError
 from limosa.model.hints import Final
@@ -88,7 +89,9 @@ def _started(argv: list[str], plan: MonitorPlan) -> Starting:
         if plan.passed_fd >= 0:
             env["LISTEN_FDS"] = "1"  # newer conmons close whatever systemd's convention does not name
             files.append((high[1], 3))
-        pid = process.spawn(argv, env=env, files=files, session=True)
+        # It writes a file `oom` where it runs, and what it starts at the end is looked for there, by Python at least.
+        with working_directory(plan.bundle):
+            pid = process.spawn(argv, env=env, files=files, session=True)
         for descriptor in high:
             os.close(descriptor)
     except OSError:
@@ -140,12 +143,12 @@ def remove_files(directory: str) -> None:
     """Remove a directory of a monitor. One whose command was killed may be making a last file there."""
     for _ in range(_LATE_STEPS):
         try:
-            return files.remove_tree(directory)
+            return remove_tree(directory)
         except OSError as late:
             if late.errno != errno.ENOTEMPTY:
                 raise
         time.sleep(_LATE_STEP_SECONDS)
-    return files.remove_tree(directory)
+    return remove_tree(directory)
 
 
 def exit_status(bundle: str, container_id: ContainerId) -> int | None:
