@@ -1,6 +1,7 @@
 """cp: both ways, running and stopped, and nothing that a container can do leads out of it."""
 
 import io
+import json
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from tests.e2e.conftest import LIMOSA, Limosa
 
 pytestmark = pytest.mark.privileged
 NO_NET = ("--network", "none")
+CAP_NET_RAW = bytes.fromhex("0100000200200000000000000000000000000000")
 
 
 @pytest.fixture
@@ -35,6 +37,53 @@ def tree(place: str) -> None:
     os.link(f"{place}/deep/er/file", f"{place}/twin")
     os.symlink("/etc/passwd", f"{place}/link")
     os.mkfifo(f"{place}/pipe")
+
+
+def test_holes_and_attributes_are_kept_both_ways(box: Limosa, tmp_path: os.PathLike[str]) -> None:
+    path = f"{tmp_path}/file"
+    with open(path, "wb") as file:
+        file.write(b"begin")
+        file.seek(40 << 20)
+        file.write(b"middle")
+        file.truncate(100 << 20)
+    os.setxattr(path, "user.bird", b"\xff\0godwit")
+    os.setxattr(path, "security.capability", CAP_NET_RAW)
+    box("cp", path, "box:/plain")
+    assert int(inside(box, "du -k /plain").split()[0]) < 1000
+    box("cp", "-a", path, "box:/kept")
+    for name in ("plain", "kept"):
+        box("cp", "-a", f"box:/{name}", f"{tmp_path}/{name}")
+        with open(f"{tmp_path}/{name}", "rb") as back, open(path, "rb") as file:
+            assert back.read() == file.read()
+        assert os.stat(f"{tmp_path}/{name}").st_blocks < 2000
+        assert os.getxattr(f"{tmp_path}/{name}", "user.bird") == b"\xff\0godwit"
+        assert os.listxattr(f"{tmp_path}/{name}") == ["user.bird"], "no container gives capabilities to our files"
+    root = json.loads(box("inspect", "box"))[0]["rootfs"]
+    assert "security.capability" not in os.listxattr(f"{root}/plain")
+    assert "security.capability" in os.listxattr(f"{root}/kept")
+    done = subprocess.run([LIMOSA, "--root", box.root, "cp", "box:/plain", "-"], capture_output=True, check=True)
+    unpack = ["tar", "--extract", "--directory", tmp_path, "--transform=s/plain/by-tar/"]
+    subprocess.run(unpack, input=done.stdout, check=True)
+    with open(f"{tmp_path}/by-tar", "rb") as back, open(path, "rb") as file:
+        assert back.read() == file.read(), "GNU tar reads it"
+
+
+def test_the_volumes_of_one_that_does_not_run_are_reached(box: Limosa, tmp_path: os.PathLike[str]) -> None:
+    os.makedirs(f"{tmp_path}/host")
+    with open(f"{tmp_path}/file", "w", encoding="ascii") as file:
+        file.write("from the host")
+    mounts = ("-v", "data:/data/deep", "-v", f"{tmp_path}/host:/host:ro")
+    box("create", "--name", "idle", *NO_NET, *mounts, "bb", "cat", "/data/deep/file")
+    box("cp", f"{tmp_path}/file", "idle:/data/deep/")
+    box("cp", f"{tmp_path}/file", "idle:/data/beside")
+    assert "Read-only" in box("cp", f"{tmp_path}/file", "idle:/host/", status=1)
+    assert not os.listdir(f"{tmp_path}/host")
+    assert box("start", "-a", "idle") == "from the host"
+    box("cp", "idle:/data", f"{tmp_path}/back")
+    assert sorted(os.listdir(f"{tmp_path}/back")) == ["beside", "deep"]
+    assert os.listdir(f"{tmp_path}/back/deep") == ["file"]
+    box("rm", "idle")
+    box("volume", "rm", "data")
 
 
 def test_a_tree_goes_in_and_comes_back(box: Limosa, tmp_path: os.PathLike[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from limosa.engine import commits, creation, restore
+from limosa.engine import commits, creation, mounts, restore
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.container import ContainerRecord
@@ -14,7 +14,7 @@ from limosa.ports.container_files import Inside
 def inside(host: Host, record: ContainerRecord) -> Iterator[Inside]:
     """Return a container's files for the time of a `with` block.
 
-    Those of one that does not run are mounted meanwhile, without its volumes, and no other command can start it.
+    Those of one that does not run are mounted meanwhile, with its binds and volumes, and no other command can start it.
     """
     container_id = record.container_id
     if record.phase in ("running", "paused"):
@@ -28,7 +28,8 @@ def inside(host: Host, record: ContainerRecord) -> Iterator[Inside]:
         try:
             layers = host.oci_images.layer_directories(record.layers)
             rootfs = host.rootfs.mount(container_id, layers, host.storage.locate(container_id), record.first_host_id)
-            yield Inside(rootfs, record.first_host_id)
+            mounts.attach(host, record)
+            yield Inside(rootfs, record.first_host_id, mounts=mounts.placed(host, record))
         finally:
             host.rootfs.unmount(container_id)
             host.storage.release(container_id)

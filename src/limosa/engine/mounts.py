@@ -9,6 +9,7 @@ from limosa.model.devices import DEVICES
 from limosa.model.hints import Final, Literal
 from limosa.model.ids import ContainerId
 from limosa.model.volume import Volume
+from limosa.ports.container_files import Placed
 from limosa.ports.runtime import SYSFS
 
 _SYSFS_NAME: Final = "sysfs"
@@ -20,6 +21,12 @@ def sources(host: Host, record: ContainerRecord) -> tuple[tuple[str, str], ...]:
     if _with_hosts_sysfs(record):
         found.insert(0, (SYSFS, host.rootfs.bound(record.container_id, _SYSFS_NAME)))
     return tuple(found)
+
+
+def placed(host: Host, record: ContainerRecord) -> tuple[Placed, ...]:
+    """Return each bind and volume of a container whose rootfs is mounted and has them attached."""
+    of_host = {name: host.rootfs.bound(record.container_id, name) for name, _ in _binds(record)}
+    return tuple(Placed(wanted.target, of_host[name], wanted.read_only) for name, wanted in _binds(record))
 
 
 def _with_hosts_sysfs(record: ContainerRecord) -> bool:

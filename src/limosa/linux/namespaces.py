@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from limosa.linux import libc
+from limosa.linux import libc, mount
 from limosa.model.hints import Final
 
+CLONE_NEWNS: Final = 0x20000
 CLONE_NEWNET: Final = 0x40000000
 CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWUTS: Final = 0x04000000
@@ -41,6 +42,16 @@ def entered(descriptor: int, flag: int = CLONE_NEWNET) -> Iterator[None]:
             setns(own, flag)
     finally:
         os.close(own)
+
+
+def new_mounts() -> None:
+    """Let this process have mounts of its own, a copy of those that it saw, which pass nothing on in either direction.
+
+    Raises: OSError EPERM. Source: unshare(2), mount_namespaces(7).
+    """
+    if libc.loaded().unshare(CLONE_NEWNS) != 0:
+        libc.failed("unshare")
+    mount.set_propagation("/", mount.MS_PRIVATE, recursive=True)
 
 
 def new_network() -> int:

@@ -4,13 +4,14 @@ import codecs
 import importlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from limosa.linux import namespaces, process, user_namespace
+from limosa.linux import libc, mount, namespaces, process, user_namespace
 from limosa.model.container import SUBORDINATE_IDS
-from limosa.ports.container_files import Inside
+from limosa.ports.container_files import Inside, Placed
 
 _DIED: Final = {"kind": "died", "words": "the process that copies in the container was killed"}
 
@@ -46,7 +47,7 @@ def start(inside: Inside, keep: int, work: Callable[[], None]) -> Jailed:
     pid = os.fork()
     if pid == 0:
         os.close(report_read)
-        _child(root, userns, report_write, work)
+        _child(inside, root, userns, report_write, work)
     for descriptor in (root, userns, report_write, keep):
         if descriptor >= 0:
             os.close(descriptor)
@@ -70,11 +71,11 @@ def _opened(inside: Inside) -> tuple[int, int]:
     return root, userns
 
 
-def _child(root: int, userns: int, report: int, work: Callable[[], None]) -> NoReturn:
+def _child(inside: Inside, root: int, userns: int, report: int, work: Callable[[], None]) -> NoReturn:
     status = 1
     try:
         try:
-            _lock_in(root, userns)
+            _lock_in(inside, root, userns)
             work()
             status = 0
         except BaseException as failed:
@@ -83,19 +84,28 @@ def _child(root: int, userns: int, report: int, work: Callable[[], None]) -> NoR
         os._exit(status)
 
 
-def _lock_in(root: int, userns: int) -> None:
+def _lock_in(inside: Inside, root: int, userns: int) -> None:
     # What is imported from now on would come from the container, so nothing can be; this is what tarfile wants later.
     for name in ("utf-8", "ascii", "latin-1", "iso8859-1"):
         codecs.lookup(name)
+    libc.loaded()
     for name in ("zlib", "bz2", "lzma"):
         importlib.import_module(name)
     sys.path.clear()
     sys.meta_path.clear()
     sys.path_hooks.clear()
+    trees = []
+    if inside.mounts:  # in mounts of this process's own, which end with it
+        namespaces.new_mounts()
+        os.close(root)
+        root = os.open(inside.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        trees = [(one, mount.clone_tree(one.source, recursive=True)) for one in inside.mounts]
     os.fchdir(root)
     os.chroot(".")
     os.chdir("/")
     os.close(root)
+    for one, tree in trees:
+        _put(one, tree, inside.first_host_id)
     if userns >= 0:
         namespaces.setns(userns, namespaces.CLONE_NEWUSER)
         os.close(userns)
@@ -103,6 +113,26 @@ def _lock_in(root: int, userns: int) -> None:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
     os.umask(0)
+
+
+def _put(placed: Placed, tree: int, owner_id: int) -> None:
+    """Mount a tree where the container has it, and make the place as a start would if it is not there."""
+    if placed.read_only:
+        mount.set_attributes(tree, mount.MOUNT_ATTR_RDONLY, recursive=True)
+    if not os.path.lexists(placed.target):
+        directory = placed.target if stat.S_ISDIR(os.fstat(tree).st_mode) else os.path.dirname(placed.target)
+        missing = []
+        while not os.path.lexists(directory):
+            missing.append(directory)
+            directory = os.path.dirname(directory)
+        for path in reversed(missing):
+            os.mkdir(path, 0o755)
+            os.chown(path, owner_id, owner_id)
+        if not os.path.lexists(placed.target):
+            os.close(os.open(placed.target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            os.chown(placed.target, owner_id, owner_id)
+    mount.attach(tree, placed.target)
+    os.close(tree)
 
 
 def words(failed: BaseException) -> str:

@@ -1,14 +1,15 @@
 """Take a tar archive apart below a directory that is there, without ever leaving it by a link of the archive."""
 
+import errno
 import os
 import stat
 import tarfile
 from typing import IO, Final
 
+from limosa.adapters.container_files import sparse, xattrs
 from limosa.model.value import NamedTuple
 
 _SPECIAL_MODE: Final = stat.S_ISUID | stat.S_ISGID
-_BLOCK_BYTES: Final = 1 << 20
 
 
 class Refused(Exception):
@@ -156,21 +157,35 @@ class _Unpacker:
 
     def _write(self, archive: tarfile.TarFile, info: tarfile.TarInfo, parent: int, name: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        content = archive.extractfile(info)
-        assert content is not None
         with open(os.open(name, flags, 0o600, dir_fd=parent), "wb") as file:
-            while data := content.read(_BLOCK_BYTES):
-                file.write(data)
+            sparse.write(archive, info, file)
 
     def _finish(self, parent: int, name: str, info: tarfile.TarInfo) -> None:
-        """Give owner, mode and time to what was made."""
+        """Give owner, attributes, mode and time to what was made."""
         uid, gid = self._target.owner or (info.uid, info.gid)
         os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+        self._put_attributes(parent, name, info)
         if not info.issym():
             # A program that runs as its owner is not made anybody else's.
             mode = info.mode & 0o7777 & ~(_SPECIAL_MODE if self._target.owner and info.isreg() else 0)
             os.chmod(name, mode, dir_fd=parent)
         os.utime(name, (info.mtime, info.mtime), dir_fd=parent, follow_symlinks=False)
+
+    def _put_attributes(self, parent: int, name: str, info: tarfile.TarInfo) -> None:
+        owners = self._target.owner is None
+        wanted = xattrs.taken(info.pax_headers, owners=owners, trusted=self._target.trusted)
+        if not wanted or not (info.isreg() or info.isdir()):
+            return
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            for attribute, value in wanted.items():
+                try:
+                    os.setxattr(descriptor, attribute, value)
+                except OSError as refused:
+                    if refused.errno != errno.ENOTSUP:  # a file system that has none
+                        raise
+        finally:
+            os.close(descriptor)
 
 
 def _directory(path: str) -> int:
