@@ -1,6 +1,7 @@
 """Address pools, names and files of the network: the pure parts."""
 
 import ipaddress
+import re
 import socket
 
 import pytest
@@ -165,3 +166,12 @@ def test_announcements_name_the_address() -> None:
     pseudo = source + target + len(message).to_bytes(4, "big") + (58).to_bytes(4, "big")
     assert arp.checksum(pseudo + message) == 0
     assert message[8:24] == socket.inet_pton(socket.AF_INET6, "2001:db8::7") and message[-6:] == mac
+
+
+def test_no_set_crashes_another_version_of_the_library() -> None:
+    """What nftables 1.1.3 makes of `type ifname` alone, 1.0.6 dies of as soon as it lists anything (ADR 4)."""
+    text = rules.table_commands("limosa", [], [])
+    declared = re.findall(r"^  (?:set|map) (\w+) \{ (\w+) ([^;:]+)", text, re.M)
+    assert len(declared) == 11
+    for name, keyword, key in declared:
+        assert keyword == "typeof" or " . " in key, name

@@ -1,7 +1,8 @@
 """The nftables table of one limosa host: its text, and the elements of one container.
 
 Rules never change; what a network or a container adds are elements of sets and maps, one transaction each. Elements
-of a container carry its id as comment, so that `recover` finds them. docs/adr/0004 explains each chain.
+of a container carry its id as comment, so that `recover` finds them. docs/adr/0004 explains each chain, and why the
+sets that are no concatenation are declared by `typeof`.
 """
 
 from collections.abc import Iterable
@@ -17,13 +18,13 @@ PORT_MAPS: Final = ("ports4", "ports6", "addressed4", "addressed6")
 
 _TABLE: Final = """\
 table inet {table} {{
-  set nat_bridges {{ type ifname; }}
-  set internal_bridges {{ type ifname; }}
+  set nat_bridges {{ typeof oifname; }}
+  set internal_bridges {{ typeof iifname; }}
   set same_bridge {{ type ifname . ifname; }}
   set local4 {{ type ipv4_addr . ifname; flags interval; }}
   set local6 {{ type ipv6_addr . ifname; flags interval; }}
-  set sources4 {{ type ipv4_addr; flags interval; }}
-  set sources6 {{ type ipv6_addr; flags interval; }}
+  set sources4 {{ typeof ip saddr; flags interval; }}
+  set sources6 {{ typeof ip6 saddr; flags interval; }}
   map ports4 {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
   map ports6 {{ type inet_proto . inet_service : ipv6_addr . inet_service; }}
   map addressed4 {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
