@@ -80,7 +80,7 @@ def test_fixed_addresses_are_kept_and_checked(net: Limosa) -> None:
     assert "LIM-NET-008" in net(*lan, "--ip", "10.1.1.1", "pg", "true", status=2)
     assert "LIM-NET-008" in net(*lan, "--ip6", "10.119.2.9", "pg", "true", status=2)
     assert "LIM-NET-008" in net(*lan, "--mac", "03:00:00:00:00:77", "pg", "true", status=2)
-    assert "LIM-NET-003" in net("run", "--rm", "--network", "nosuch", "pg", "true", status=1)
+    assert "LIM-NET-003" in net("run", "--rm", "--network", "nosuch", "pg", "true", status=125)
     net("stop", "-t", "0", "one")
     net("start", "one")
     assert "10.119.2.77/24" in net("exec", "one", "ip", "-brief", "address", "show", "eth0"), "kept across a stop"

@@ -118,7 +118,7 @@ def test_input_that_ends_and_large_output(bb: Limosa) -> None:
     bb("run", "-d", "--name", "box", *NO_NET, "bb", "sleep", "1000")
     assert bb("exec", "-i", "box", "cat", stdin=sent) == sent
     assert bb("exec", "-i", "box", "true", stdin=sent) == "", "a program that reads nothing"
-    refused = bb("run", "-it", *NO_NET, "bb", "sh", status=1)
+    refused = bb("run", "-it", *NO_NET, "bb", "sh", status=125)
     assert "LIM-CLI-004" in refused
     assert list(bb.records()) == ["box"]
 

@@ -3,7 +3,7 @@
 import sys
 from contextlib import ExitStack
 
-from limosa.cli import arguments, limit_options, values
+from limosa.cli import arguments, limit_options, place_values, values
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord, Mount, NetworkRequest, Security
 from limosa.model.errors import EXIT_USAGE, LimosaError
@@ -23,7 +23,7 @@ def configure(parser: arguments.Parser) -> None:
         metavar="NAME[=VALUE]",
         help="a variable; NAME alone: as it is here",
     )
-    add("-w", "--workdir", default="", metavar="DIR", help="where the program starts")
+    add("-w", "--workdir", default="", type=place_values.directory, metavar="DIR", help="where the program starts")
     add("-u", "--user", default="", metavar="USER[:GROUP]", help="whose program it is, by name or number")
     add("--entrypoint", metavar="COMMAND", help="replaces the image's own; '' for none")
     add("--pull", choices=("missing", "always", "never"), default="missing", help="when to pull IMAGE (missing)")
@@ -42,7 +42,13 @@ def configure(parser: arguments.Parser) -> None:
     add("--ip", default="", metavar="ADDRESS", help="a fixed address")
     add("--ip6", default="", metavar="ADDRESS", help="a fixed IPv6 address")
     add("--mac", default="", metavar="MAC", help="a fixed MAC address")
-    add("--hostname", default="", metavar="NAME", help="the container's own name, if it is not to be --name")
+    add(
+        "--hostname",
+        default="",
+        type=place_values.hostname,
+        metavar="NAME",
+        help="the container's own name, if it is not to be --name",
+    )
     add("--env-file", **many, type=values.env_file, metavar="FILE", help="NAME=VALUE lines")
     add("-l", "--label", **many, type=values.label, metavar="KEY[=VALUE]", help="for `ps --filter label=`")
     add("--log-opt", **many, type=values.log_option, metavar="max-size=SIZE", help="how much `logs` keeps")
@@ -53,7 +59,13 @@ def configure(parser: arguments.Parser) -> None:
     limit_options.configure(parser)
     _configure_isolation(parser)
     add("--system", action="store_true", help="a system container: boot the image's own init")
-    add("--stop-signal", default="", metavar="SIGNAL", help="what `stop` sends first; the image's, or TERM")
+    add(
+        "--stop-signal",
+        default="",
+        type=place_values.signal,
+        metavar="SIGNAL",
+        help="what `stop` sends first; the image's, or TERM",
+    )
     add("--stop-timeout", type=int, metavar="SECONDS", help="before `stop` kills; 10, for a system container 60")
     add("oci_image", metavar="IMAGE")
     add("command", nargs=arguments.REMAINDER, metavar="COMMAND …")
@@ -63,7 +75,7 @@ def _configure_isolation(parser: arguments.Parser) -> None:
     add = parser.add_argument
     many: dict[str, Any] = {"action": "append", "default": []}
     add("--read-only", action="store_true", help="the root file system is read-only")
-    add("--shm-size", type=values.size_bytes, default=64 << 20, metavar="SIZE", help="of /dev/shm; 64m")
+    add("--shm-size", type=place_values.some_bytes, default=64 << 20, metavar="SIZE", help="of /dev/shm; 64m")
     add("--sysctl", **many, type=values.setting, metavar="NAME=VALUE", help="such as net.core.somaxconn=1024")
     add("--privileged", action="store_true", help="no user namespace, every capability, no seccomp")
     add("--cap-add", **many, metavar="CAP", help="a capability more, such as NET_ADMIN; ALL")
@@ -106,6 +118,13 @@ def config(args: arguments.Arguments) -> ContainerConfig:
         stop_timeout_s=args.stop_timeout,
         kind="system" if args.system else "app",
     )
+    if (args.ip or args.ip6 or args.mac) and not asked.network.own:
+        raise LimosaError(
+            "LIM-CLI-003",
+            f"--ip, --ip6 and --mac mean nothing with --network {args.network}",
+            hint="leave one of them out",
+            exit_status=EXIT_USAGE,
+        )
     if args.publish and not asked.network.own:
         told = "is the host's own" if args.network == "host" else "is none"
         print(f"limosa: -p has no effect: the container's network {told}", file=sys.stderr)

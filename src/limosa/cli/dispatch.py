@@ -12,7 +12,7 @@ from importlib import import_module
 from limosa import __version__
 from limosa.cli import arguments
 from limosa.model import json_text
-from limosa.model.errors import EXIT_OK, EXIT_USAGE, LimosaError
+from limosa.model.errors import EXIT_FAILURE, EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, LimosaError
 from limosa.model.hints import Final
 
 # verb -> (module, what it does)
@@ -92,9 +92,10 @@ _HEADINGS: Final = {
     "doctor": "this machine",
     "slice": "source code",
 }
+_PASS_STATUS_ON: Final = ("run", "exec", "enter")
 _EXIT_STATUSES: Final = """\
 exit status:
-  0 done · 1 failed · 2 wrong usage · run and exec pass the program's own status on, and use
+  0 done · 1 failed · 2 wrong usage · run, exec and enter pass the program's own status on, and use
   125 limosa failed · 126 the command cannot be executed · 127 there is no such command
 
 `limosa VERB --help` has options and examples."""
@@ -108,6 +109,8 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return status
     except LimosaError as error:
+        if error.exit_status == EXIT_FAILURE and _verb(argv) in _PASS_STATUS_ON:
+            error.exit_status = EXIT_RUN_FAILED  # 1 is what the program might have ended with
         print(json_text.dumps(error.as_json()) if as_json else error, file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
@@ -142,6 +145,11 @@ def _run(argv: list[str]) -> int:
     args.root = root
     status: int = module.run(args)
     return status
+
+
+def _verb(argv: Sequence[str]) -> str:
+    _, rest = _root_option(list(argv))
+    return rest[0] if rest else ""
 
 
 def _root_option(argv: list[str]) -> tuple[str | None, list[str]]:

@@ -1,7 +1,7 @@
 """limosa exec"""
 
 from limosa import wiring
-from limosa.cli import arguments, terminal_options, values
+from limosa.cli import arguments, place_values, terminal_options, values
 from limosa.engine import sessions
 
 EXAMPLES = """\
@@ -21,7 +21,8 @@ def configure(parser: arguments.Parser) -> None:
     parser.add_argument(
         "--env-file", action="append", default=[], type=values.env_file, metavar="FILE", help="NAME=VALUE lines"
     )
-    parser.add_argument("-w", "--workdir", default="", metavar="DIR", help="where the program starts")
+    start = "where the program starts"
+    parser.add_argument("-w", "--workdir", default="", type=place_values.directory, metavar="DIR", help=start)
     parser.add_argument("-u", "--user", default=None, metavar="USER[:GROUP]", help="whose program it is")
     parser.add_argument("--privileged", action="store_true", help="every capability over the container")
     terminal_options.configure(parser)

@@ -19,7 +19,9 @@ def translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:
             "LIM-RUN-002",
             f"there is no command {command!r} in the container",
             cause=words,
-            hint="check the name; limosa exec NAME ls /usr/bin shows what is there",
+            hint="options come before the image or the container"
+            if command.startswith("-")
+            else "check the name; limosa exec NAME ls /usr/bin shows what is there",
             exit_status=EXIT_NOT_FOUND,
         )
     if any(reason in words for reason in _NOT_EXECUTABLE):
