@@ -72,7 +72,7 @@ def test_a_volume_without_a_name_goes_with_its_container(declaring: Limosa) -> N
     declaring("stop", "-t", "0", "box")
     eventually(lambda: volumes(declaring) == [])
     declaring("create", "--name", "box", *QUIET, "-v", "/scratch", "bb", "true")
-    assert "LIM-NAME-002" in declaring("create", "--name", "box", *QUIET, "-v", "/other", "bb", "true", status=125)
+    assert "LIM-NAME-002" in declaring("create", "--name", "box", *QUIET, "-v", "/other", "bb", "true", status=1)
     assert len(volumes(declaring)) == 1, "nothing is left of the attempt"
     declaring("rm", "-v", "box")
     assert volumes(declaring) == []

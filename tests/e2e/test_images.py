@@ -206,7 +206,7 @@ def test_statuses_and_messages(limosa: Limosa) -> None:
     said = limosa("run", "--rm", "nosuch", "true", status=125)
     assert "LIM-IMG-001" in said
     assert "docker.io" in said
-    assert "LIM-IMG-003" in limosa("pull", "127.0.0.1:1/none", status=125)
+    assert "LIM-IMG-003" in limosa("pull", "127.0.0.1:1/none", status=1)
     assert "LIM-IMG-001" in limosa("run", "localhost/none", status=125)
     assert "LIM-IMG-008" in limosa("pull", "No Such", status=2)
     assert "LIM-CLI-002" in limosa("login", "-u", "me", "127.0.0.1:1", status=2)

@@ -66,7 +66,8 @@ def configure(parser: arguments.Parser) -> None:
         metavar="SIGNAL",
         help="what `stop` sends first; the image's, or TERM",
     )
-    add("--stop-timeout", type=int, metavar="SECONDS", help="before `stop` kills; 10, for a system container 60")
+    patience = "before `stop` kills; 10, for a system container 60"
+    add("--stop-timeout", type=place_values.whole_seconds, metavar="SECONDS", help=patience)
     add("oci_image", metavar="IMAGE")
     add("command", nargs=arguments.REMAINDER, metavar="COMMAND …")
 

@@ -12,8 +12,12 @@ def _label(record: ContainerRecord, text: str) -> bool:
     return key in labels and (not equals or labels[key] == value)
 
 
+_OTHER_NAMES: Final = {"exited": "stopped", "up": "running"}
+STATUSES: Final = ("created", "running", "paused", "restarting", "stopped", "migrating", *_OTHER_NAMES)
+
+
 def _status(record: ContainerRecord, text: str) -> bool:
-    return record.phase == {"exited": "stopped", "up": "running"}.get(text, text)
+    return record.phase == _OTHER_NAMES.get(text, text)
 
 
 _TESTS: Final[dict[str, Callable[[ContainerRecord, str], bool]]] = {

@@ -41,3 +41,10 @@ def some_bytes(text: str) -> int:
     if found < 1:
         raise arguments.wrong(f"{text!r} is nothing: use a number and k, m, g or t")
     return found
+
+
+def whole_seconds(text: str) -> int:
+    """Return a whole number of seconds, 0 or more."""
+    if not text.isdecimal():
+        raise arguments.wrong(f"{text!r} is no whole number of seconds")
+    return int(text)

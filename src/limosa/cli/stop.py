@@ -1,7 +1,7 @@
 """limosa stop"""
 
 from limosa import wiring
-from limosa.cli import arguments, each
+from limosa.cli import arguments, each, values
 from limosa.engine import lifecycle
 
 EXAMPLES = """\
@@ -11,7 +11,7 @@ examples:
 
 def configure(parser: arguments.Parser) -> None:
     """Add the options."""
-    parser.add_argument("-t", "--time", type=float, metavar="SECONDS", help="wait so long before the kill")
+    parser.add_argument("-t", "--time", type=values.seconds, metavar="SECONDS", help="wait so long before the kill")
     parser.add_argument("containers", nargs="+", metavar="CONTAINER")
 
 

@@ -370,9 +370,12 @@ def _number_of(text: str, unit: str) -> float:
 
 def container_filter(text: str) -> tuple[str, str]:
     """Return (kind, value) of "name=web"."""
-    from limosa.cli.filters import KINDS
+    from limosa.cli.filters import KINDS, STATUSES
 
-    return _filter(text, KINDS)
+    kind, value = _filter(text, KINDS)
+    if kind == "status" and value not in STATUSES:
+        raise arguments.wrong(f"{text!r}: a container is {', '.join(STATUSES)}")
+    return kind, value
 
 
 def event_filter(text: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from limosa.engine import bundle, ending, inspection, mounts, volumes
 from limosa.engine.ending import networked
 from limosa.engine.host import Host
 from limosa.model.container import ContainerConfig, ContainerRecord
-from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, Digest
 from limosa.model.oci import KIND_LABEL, is_init
 
@@ -84,7 +84,6 @@ def _complete(
             f"there is nothing to run in {config.oci_image}",
             cause="neither the image nor the command line names a command",
             hint=f"limosa run {config.oci_image} COMMAND",
-            exit_status=EXIT_RUN_FAILED,
         )
     env = {**dict(oci_image.env), **dict(config.env)}
     config = config._replace(

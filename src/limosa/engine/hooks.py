@@ -12,7 +12,7 @@ and after an end LIMOSA_STATUS and LIMOSA_PHASE: "restarting" if it will be star
 
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
-from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import LimosaError
 from limosa.model.hints import TYPE_CHECKING
 from limosa.ports.hooks import HookFailed
 
@@ -29,7 +29,6 @@ def before_start(host: Host, record: ContainerRecord, init_pid: int) -> None:
             f'"{record.config.name}" is not started: a prestart hook failed',
             cause=failure,
             hint="mend the hook's program; it is executed on the host, by no shell",
-            exit_status=EXIT_RUN_FAILED,
         )
 
 

@@ -5,7 +5,7 @@ from typing import Final, Literal
 from limosa.engine import commits
 from limosa.engine.host import Host
 from limosa.model import oci
-from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
 from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import DEFAULT_REGISTRY, DiskUse, OciImage, Progress, Registry
@@ -47,7 +47,6 @@ def pull(host: Host, reference: str, progress: Progress, registry: Registry = DE
             cause=f"{refused.summary}: {refused.cause}",
             hint=f"limosa image import ROOTFS {reference}, image build -t {reference} DIRECTORY, template build, or "
             f"image pull REGISTRY/{reference}",
-            exit_status=EXIT_RUN_FAILED,
         ) from refused
 
 

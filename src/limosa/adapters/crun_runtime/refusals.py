@@ -1,6 +1,6 @@
 """What crun's words about a program mean to whoever asked for it."""
 
-from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, LimosaError
 from limosa.model.hints import Final
 
 _NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not executable", "Is a directory")
@@ -8,7 +8,7 @@ _NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not exec
 
 def not_executed(words: str) -> LimosaError:
     """Return LIM-RUN-001 for an `execute`."""
-    return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words, exit_status=EXIT_RUN_FAILED)
+    return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words)
 
 
 def translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:

@@ -8,7 +8,7 @@ from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.layout import Layout, Named
 from limosa.linux import files
 from limosa.model import oci
-from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import LimosaError
 from limosa.model.hints import TYPE_CHECKING, Any
 from limosa.model.ids import Digest
 from limosa.model.oci import PLAIN_ROOTFS, Reference, RootfsConfig
@@ -76,7 +76,6 @@ class LayoutImages:
             f"there is no image {reference!r} here",
             hint=f"limosa image pull {reference}, or image build, or image import ROOTFS {reference}   "
             "(limosa images lists what is here)",
-            exit_status=EXIT_RUN_FAILED,
         )
 
     def all(self) -> list[OciImage]:
@@ -92,7 +91,6 @@ class LayoutImages:
                     f"the layer {diff_id[7:19]} is missing",
                     cause=f"there is no {self._layout.layer(diff_id)}",
                     hint="limosa image pull, or import, the image again",
-                    exit_status=EXIT_RUN_FAILED,
                 )
         return tuple(self._layout.layer(diff_id) for diff_id in image_layers)
 
@@ -109,7 +107,6 @@ class LayoutImages:
                 "LIM-IMG-003",
                 f"cannot pull {wanted}: it was made on this machine, no registry has it",
                 hint="name a registry: REGISTRY/NAME; or limosa image build, or image import",
-                exit_status=EXIT_RUN_FAILED,
             )
         with self._layout.at_work(), self._layout.workspace() as workspace:
             progress(f"asking {wanted.registry}", 0, 0)
@@ -140,7 +137,6 @@ class LayoutImages:
                 "LIM-IMG-003",
                 f"cannot pull {wanted}: the registry has no image for this machine",
                 cause=str(wrong),
-                exit_status=EXIT_RUN_FAILED,
             ) from wrong
         return wanted, sum(blob.size_bytes for blob in blobs if not self._layout.has(blob))
 

@@ -3,7 +3,7 @@
 from limosa.adapters.oci_images.layout import Layout, Named
 from limosa.linux import files
 from limosa.model import codec, json_text, oci
-from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
 from limosa.model.oci import Descriptor
 from limosa.ports.oci_images import OciImage
@@ -33,9 +33,7 @@ class Catalog:
                     return [one for one in same if one.reference.startswith(whole)]
         found = [named for named in names if digits and named.manifest.digest[7:].startswith(digits)]
         if len({named.manifest.digest for named in found}) > 1:
-            raise LimosaError(
-                "LIM-IMG-011", f"{text!r} means several images", hint="give more digits", exit_status=EXIT_RUN_FAILED
-            )
+            raise LimosaError("LIM-IMG-011", f"{text!r} means several images", hint="give more digits")
         return found
 
     def image(self, named: Named) -> OciImage:
@@ -52,7 +50,6 @@ class Catalog:
                     f"the image {named.reference} is damaged",
                     cause=str(damage),
                     hint=f"limosa image pull {named.reference} brings it again",
-                    exit_status=EXIT_RUN_FAILED,
                 ) from damage
         return known._replace(reference=named.reference)
 

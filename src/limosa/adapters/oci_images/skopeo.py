@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from limosa.linux import process
-from limosa.model.errors import EXIT_RUN_FAILED, LimosaError
+from limosa.model.errors import LimosaError
 from limosa.model.oci import Reference
 from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import Progress, Registry
@@ -66,7 +66,6 @@ def failure(what: str, reference: Reference, lines: list[str]) -> LimosaError:
         f"cannot {summary}",
         cause=cause,
         hint=answer.hint.format(registry=reference.registry) if answer else "the cause is the registry's own answer",
-        exit_status=EXIT_RUN_FAILED,
     )
 
 
