@@ -18,6 +18,7 @@ examples:
   limosa host add spare root@192.0.2.7 --host-root /srv/limosa --command /opt/limosa/bin/limosa
   limosa host ls
   limosa host check spare
+  limosa host rm spare
 Hosts that share commits or containers have one key; --init gives it to a host that has no commits yet."""
 
 

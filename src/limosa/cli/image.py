@@ -14,6 +14,9 @@ examples:
   limosa image import rootfs.tar.zst debian
   limosa image build -t web .
   limosa image push web 127.0.0.1:5000/web
+  limosa image ls --json
+  limosa image tag web 127.0.0.1:5000/web:2
+  limosa image inspect web | jq .[0].layers
   limosa image rm web
   limosa image prune --all"""
 

@@ -17,7 +17,9 @@ examples:
   limosa network create --uplink eth0 lan            bridged: containers have addresses of the host's own segment
   limosa network create --uplink eth0 --routed --subnet 192.0.2.64/28 public
   limosa run -d --network backend --name db pg
-  limosa network ls"""
+  limosa network ls
+  limosa network inspect backend
+  limosa network rm backend"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

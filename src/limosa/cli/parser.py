@@ -23,11 +23,22 @@ def made(verb: str, summary: str, examples: str, configure: Callable[[Any], None
     )
     configure(parser)
     for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                _show_examples(below, examples, f"limosa {verb} {name}")
         if action.nargs == arguments.REMAINDER:  # which may be nothing at all: never what is missing
             action.required = False
         if action.default == arguments.SUPPRESS:  # argparse asks whether it is its own, not whether it is the same
             action.default = argparse.SUPPRESS
     return parser
+
+
+def _show_examples(parser: argparse.ArgumentParser, examples: str, command: str) -> None:
+    """Let the help of a verb's verb end with those of the verb's examples that are its own."""
+    own = [line for line in examples.splitlines() if f"{line.strip()} ".startswith(f"{command} ")]
+    if own and parser.epilog is None:
+        parser.epilog = "\n".join(["examples:", *own])
+        parser.formatter_class = _Formatter
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

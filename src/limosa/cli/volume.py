@@ -16,7 +16,9 @@ examples:
   limosa volume create data
   limosa run -d -v data:/var/lib/redis redis
   limosa volume ls
-  limosa volume rm data"""
+  limosa volume inspect data
+  limosa volume rm data
+  limosa volume prune"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
