@@ -92,7 +92,7 @@ def test_a_bind_keeps_owners_as_the_host_has_them(box: Limosa, outside: Path) ->
     box(*QUIET, "-v", f"{outside}/of-1000:/etc/one:ro", "pg", "grep", "-q", "xy", "/etc/one")
     unmapped = box(*QUIET, "-v", f"{bind}:noidmap", "pg", "stat", "-c", "%u", "/host/new")
     assert unmapped.strip() == "65534"
-    assert "LIM-VOL-004" in box(*QUIET, "-v", "/no/such/place:/x", "pg", "true", status=1)
+    assert "LIM-VOL-004" in box(*QUIET, "-v", "/no/such/place:/x", "pg", "true", status=125)
 
 
 def test_read_only_holds_for_what_is_mounted_below(box: Limosa, outside: Path) -> None:
@@ -161,7 +161,7 @@ def test_env_file_labels_and_seccomp(box: Limosa, outside: Path) -> None:
         status=9,
     )
     assert "Operation not permitted" in refused
-    assert "LIM-SEC-001" in box(*QUIET, "--seccomp", "/no/such/profile.json", "pg", "true", status=1)
+    assert "LIM-SEC-001" in box(*QUIET, "--seccomp", "/no/such/profile.json", "pg", "true", status=125)
     assert box.records() == {}, "failed attempts leave nothing"
 
 

@@ -75,8 +75,8 @@ def test_fixed_addresses_are_kept_and_checked(net: Limosa) -> None:
     net("run", "-d", "--name", "two", "--network", "lan", "pg", "sleep", "1000")
     assert net("exec", "two", "getent", "ahostsv4", "one").split()[0] == "10.119.2.77"
     lan = ("run", "--rm", "--network", "lan")
-    assert "LIM-NET-004" in net(*lan, "--ip", "10.119.2.77", "pg", "true", status=1)
-    assert "LIM-NET-004" in net(*lan, "--mac", "02:00:00:00:00:77", "pg", "true", status=1)
+    assert "LIM-NET-004" in net(*lan, "--ip", "10.119.2.77", "pg", "true", status=125)
+    assert "LIM-NET-004" in net(*lan, "--mac", "02:00:00:00:00:77", "pg", "true", status=125)
     assert "LIM-NET-008" in net(*lan, "--ip", "10.1.1.1", "pg", "true", status=2)
     assert "LIM-NET-008" in net(*lan, "--ip6", "10.119.2.9", "pg", "true", status=2)
     assert "LIM-NET-008" in net(*lan, "--mac", "03:00:00:00:00:77", "pg", "true", status=2)

@@ -41,8 +41,8 @@ def test_a_paused_container_stands_still_and_goes_on(box: Limosa) -> None:
     assert stands_still()
     assert "paused" in box("ps")
     assert inspected(box, "web")["state"]["paused"]
-    for verb in (("exec", "web", "true"), ("checkpoint", "web")):
-        refused = box(*verb, status=1)
+    for verb, status in ((("exec", "web", "true"), 125), (("checkpoint", "web"), 1)):
+        refused = box(*verb, status=status)
         assert "LIM-CONT-002" in refused
         assert "limosa unpause web" in refused
     assert "LIM-CONT-003" in box("rm", "web", status=1)

@@ -30,7 +30,7 @@ def test_a_kernel_facility_that_is_missing(limosa: Limosa) -> None:
     hidden = 'umount --recursive /sys/fs/cgroup && exec "$@"'
     hide = ("unshare", "--mount", "--propagation", "private", "sh", "-c", hidden, "sh")
     run = (LIMOSA, "--root", limosa.root, "run", "--rm", "--network", "none", "busybox", "true")
-    refused = said(*hide, *run, status=1)
+    refused = said(*hide, *run, status=125)
     assert "LIM-CGRP-005" in refused
     assert "no cgroup hierarchy is mounted" in refused
     assert "hint:" in refused
