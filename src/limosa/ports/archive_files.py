@@ -1,7 +1,8 @@
 """The files of an image's archive, as they are sent to another host."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+
+from limosa.model.hints import Protocol
 
 
 class ArchiveFiles(Protocol):

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
 
 from limosa.model.confinement import Allowance
+from limosa.model.hints import Literal, Protocol
 from limosa.model.obstacle import Obstacle
 from limosa.model.value import NamedTuple
 

@@ -1,9 +1,9 @@
 """Commits whose files can be looked at in a directory of the host."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 from limosa.model.commit import CommitId
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId, Digest
 from limosa.model.value import NamedTuple
 

@@ -1,7 +1,6 @@
 """Copying files between the host and a container's root file system."""
 
-from typing import Protocol
-
+from limosa.model.hints import Protocol
 from limosa.model.value import NamedTuple
 
 STREAM = "-"

@@ -1,7 +1,6 @@
 """Room for criu's images, between criu and the commit store."""
 
-from typing import Protocol
-
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 

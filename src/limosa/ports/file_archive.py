@@ -1,10 +1,10 @@
 """A container's own files between a snapshot and the commit store."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from limosa.model.commit_store import Entry
 from limosa.model.file_entry import FILES_PREFIX
+from limosa.model.hints import Protocol
 from limosa.ports.commit_store import CommitReader, CommitWriter
 
 

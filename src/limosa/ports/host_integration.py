@@ -1,6 +1,6 @@
 """What limosa leaves in the host's own directories: the boot unit and the shell completion."""
 
-from typing import Protocol
+from limosa.model.hints import Protocol
 
 
 class HostIntegration(Protocol):

@@ -1,9 +1,9 @@
 """The journal: what happened to the containers of one limosa root, in order."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from limosa.model.event import Event
+from limosa.model.hints import Protocol
 
 
 class Journal(Protocol):

@@ -1,8 +1,7 @@
 """The keeper of a container: the one process that waits to start it again. It belongs to no other container."""
 
-from typing import Protocol
-
 from limosa.model.container import ProcessName
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId
 
 

@@ -1,6 +1,7 @@
 """What a machine is like, for a container that may come to it."""
 
-from typing import NamedTuple, Protocol
+from limosa.model.hints import Protocol
+from limosa.model.value import NamedTuple
 
 
 class MachineFacts(NamedTuple):

@@ -1,8 +1,8 @@
 """The journal of migrations: what each side has promised."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
 
+from limosa.model.hints import Protocol
 from limosa.model.migration import MigrationEntry
 
 

@@ -1,7 +1,8 @@
 """A container's own view of the machine: files of /proc and /sys that show its share instead of the whole."""
 
 from collections.abc import Callable
-from typing import Protocol
+
+from limosa.model.hints import Protocol
 
 
 class OwnView(Protocol):

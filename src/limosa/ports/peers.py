@@ -1,8 +1,8 @@
 """Connections to limosa on other machines."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
 
+from limosa.model.hints import Protocol
 from limosa.model.peer_address import PeerAddress
 from limosa.model.peer_protocol import Message
 

@@ -1,7 +1,6 @@
 """What this machine can do, found out by trying it."""
 
-from typing import Final, Protocol
-
+from limosa.model.hints import Final, Protocol
 from limosa.model.value import NamedTuple
 
 WORKS: Final = "works"

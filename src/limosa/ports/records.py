@@ -1,9 +1,9 @@
 """What limosa remembers: containers, their names and id ranges."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 from limosa.model.container import ContainerRecord
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId
 
 

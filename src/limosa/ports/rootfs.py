@@ -1,7 +1,6 @@
 """The root file system of a container: shared layers below, its own writable files above, ids mapped."""
 
-from typing import Protocol
-
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import WritableFiles
 

@@ -1,6 +1,6 @@
 """The key of a host's commit store: hosts that have the same one can share commits."""
 
-from typing import Protocol
+from limosa.model.hints import Protocol
 
 
 class StoreKeys(Protocol):

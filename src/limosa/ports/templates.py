@@ -1,8 +1,8 @@
 """Templates: root file systems of system containers, made from a distribution's packages."""
 
 from collections.abc import Callable
-from typing import Protocol
 
+from limosa.model.hints import Protocol
 from limosa.model.oci import RootfsConfig
 from limosa.model.value import NamedTuple
 

@@ -1,7 +1,6 @@
 """What calls limosa again and again: the machine's own timers, since limosa has no daemon."""
 
-from typing import Protocol
-
+from limosa.model.hints import Protocol
 from limosa.model.ids import ContainerId
 
 

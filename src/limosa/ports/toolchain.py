@@ -1,8 +1,8 @@
 """How criu, crun and Debian's packages reach a machine (docs/adr/0001)."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
 
+from limosa.model.hints import Final, Protocol
 from limosa.model.value import NamedTuple
 
 # Where a tool can come from, in the order in which they are tried. The first that passes its functional probe is taken.

@@ -1,8 +1,7 @@
 """Signatures of commits that leave this host, and the keys whose commits it restores."""
 
-from typing import Protocol
-
 from limosa.model.commit_store import Signature
+from limosa.model.hints import Protocol
 from limosa.model.trust import TrustedKey
 
 

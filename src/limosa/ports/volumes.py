@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
 
+from limosa.model.hints import Protocol
 from limosa.model.volume import Volume
 
 
