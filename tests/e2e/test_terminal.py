@@ -53,6 +53,7 @@ def test_detach_and_attach_several_at_a_time(bb: Limosa) -> None:
     assert bb.records()["box"]["phase"] == "running"
     with at(bb, "attach", "box") as one, at(bb, "attach", "--detach-keys", "a,ctrl-b", "box") as two:
         one.see("# ")
+        two.see("# ")
         one.type("echo one-$x\r")
         one.see("one-kept")
         two.see("one-kept")

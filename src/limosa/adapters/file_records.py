@@ -324,5 +324,4 @@ def _name_in_use(name: str) -> LimosaError:
         f"the name {name!r} is in use",
         cause="another container has it",
         hint=f"limosa rm {name}, or choose another name",
-        exit_status=125,
     )
