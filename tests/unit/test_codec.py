@@ -1,6 +1,7 @@
 """NamedTuples survive JSON, and damaged JSON is an error that names the place."""
 
 import json
+import typing
 from typing import NamedTuple
 
 import pytest
@@ -58,3 +59,13 @@ def test_fields_of_a_newer_limosa_are_ignored() -> None:
         name: str = ""
 
     assert codec.from_jsonable(Small, {"number": 3, "later": [1]}) == Small(3, "")
+
+
+def test_hints_of_typing_mean_the_same() -> None:
+    class Mixed(NamedTuple):
+        side: typing.Literal["source", "target"]
+        number: typing.NewType("Number", int)  # type: ignore[valid-type]
+
+    assert codec.from_jsonable(Mixed, {"side": "target", "number": 3}) == Mixed("target", 3)
+    with pytest.raises(codec.DecodeError, match="side"):
+        codec.from_jsonable(Mixed, {"side": "both", "number": 3})

@@ -6,7 +6,6 @@ are answered inside that callback (`_hold`).
 
 import json
 from contextlib import ExitStack
-from typing import Final
 
 from limosa.engine import (
     commits,
@@ -28,6 +27,7 @@ from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerRecord, NetworkRequest
 from limosa.model.errors import LimosaError
 from limosa.model.handover import FAILED, OK, Do, Step, TargetProgram, Write
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId, checked_name
 from limosa.model.migration import MigrationEntry, Took
 from limosa.model.peer_address import PeerAddress

@@ -1,7 +1,6 @@
 """Images at the other end of a connection."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from limosa.engine import transfers
 from limosa.engine.channel_store import expected, not_kept
@@ -9,6 +8,7 @@ from limosa.engine.host import Host
 from limosa.model import peer_protocol as protocol
 from limosa.model.commit import CommitRecord
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import Digest, checked_digest
 from limosa.model.oci import parse_reference
 from limosa.model.peer_protocol import Bits, Done, HasLayers, ImageEnd, ImageFile, SendImage, TakeImage

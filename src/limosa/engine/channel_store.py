@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.engine import commits, transfers
 from limosa.engine.host import Host
@@ -10,6 +9,7 @@ from limosa.model import peer_protocol as protocol
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import ObjectId
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.peer_protocol import Deliver, Done, Failure, Hello, Message
 from limosa.ports.commit_store import RemoteWriter
 from limosa.ports.peers import Connection

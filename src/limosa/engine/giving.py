@@ -7,7 +7,6 @@ While the container stands still, criu waits in its `post-dump` notification: th
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final
 
 from limosa.engine import checkpoint, commits, ending, exchange, journal, restore
 from limosa.engine.channel_store import expected
@@ -19,6 +18,7 @@ from limosa.model.commit_store import container_ref
 from limosa.model.container import ContainerRecord, Phase
 from limosa.model.errors import LimosaError
 from limosa.model.handover import FAILED, LOST, OK, Ask, Do, Outcome, SourceProgram, Step, Write
+from limosa.model.hints import Final
 from limosa.model.migration import MigrationEntry, Part, Took
 from limosa.model.peer_protocol import Failure, Question, Reply
 

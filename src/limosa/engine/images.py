@@ -1,11 +1,10 @@
 """Images: which are in use, bringing missing ones, removing and counting."""
 
-from typing import Final, Literal
-
 from limosa.engine import commits
 from limosa.engine.host import Host
 from limosa.model import oci
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final, Literal
 from limosa.model.ids import Digest
 from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import DEFAULT_REGISTRY, DiskUse, OciImage, Progress, Registry

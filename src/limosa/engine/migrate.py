@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final
 
 from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle, obstacles, survey
 from limosa.engine.arriving import Arriving
@@ -12,6 +11,7 @@ from limosa.engine.host import Host
 from limosa.model import handover, precopy
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.hosts import Finding
 from limosa.model.migration import MigrationEntry, Took, waits_for
 from limosa.model.peer_address import PeerAddress

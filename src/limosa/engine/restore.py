@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
 
 from limosa.engine import bundle, commits, creation, ending, journal, origins, reviving, volume_commits
 from limosa.engine.host import Host
@@ -11,6 +10,7 @@ from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import container_ref
 from limosa.model.container import Addresses, ContainerRecord, NetworkRequest, Phase
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import checked_name
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump

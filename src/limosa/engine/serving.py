@@ -1,7 +1,6 @@
 """The other end of a connection: what a peer may ask of this host."""
 
 from collections.abc import Callable
-from typing import Any, Final
 
 from limosa.engine import channel_images, channel_store, exchange, migrate, survey, transfers
 from limosa.engine.arriving import Arriving
@@ -10,6 +9,7 @@ from limosa.engine.exchange import Peer
 from limosa.engine.host import Host
 from limosa.model import peer_protocol as protocol
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any, Final
 from limosa.model.ids import Digest, checked_digest
 from limosa.model.peer_protocol import (
     Bits,

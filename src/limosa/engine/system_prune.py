@@ -1,9 +1,8 @@
 """Remove everything of a root that nobody needs."""
 
-from typing import Final
-
 from limosa.engine import commits, images, lifecycle, volumes
 from limosa.engine.host import Host
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _ABANDONED_NS: Final = 60 * 10**9

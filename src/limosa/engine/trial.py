@@ -6,13 +6,13 @@ as it is tried its record says "creating" and its lock is held, so `recover` rem
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final, Literal
 
 from limosa.engine import copies, ending, restore, reviving, sessions
 from limosa.engine.host import Host
 from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.container import ContainerRecord, CopyRequest, RestartPolicy
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final, Literal
 from limosa.model.value import NamedTuple
 
 _BETWEEN_PROBES_SECONDS: Final = 0.5

@@ -72,12 +72,12 @@ def _make_decoder(kind: Any) -> Decoder:
         return _array_decoder(kinds[0]) if kinds[1:] == (Ellipsis,) else _tuple_decoder(kinds)
     if origin is dict:
         return _object_decoder(kinds[1])
-    if origin is Literal:
+    if origin is Literal or repr(origin) == "typing.Literal":
         return _literal_decoder(kinds)
     if isinstance(kind, UnionType):
         (only,) = (option for option in kinds if option is not NoneType)
         return _optional_decoder(_decoder(only))
-    return _scalar_decoder(kind)
+    return _scalar_decoder(getattr(kind, "__supertype__", kind))  # of a typing.NewType
 
 
 def _record_decoder(kind: Any) -> Decoder:

@@ -5,7 +5,8 @@ Source: Containerfile(5), "FROM", "ARG", "COPY --from", "RUN --mount=from="; the
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+
+from limosa.model.hints import Final
 
 _FROM: Final = re.compile(r"FROM\s+(?:--platform=\S+\s+)?(\S+)(?:\s+AS\s+(\S+))?\s*\Z", re.I)
 _ARG: Final = re.compile(r"ARG\s+(.*)\Z", re.I)

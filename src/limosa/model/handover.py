@@ -21,8 +21,8 @@ The target's phases:
 """
 
 from collections.abc import Generator
-from typing import Final, Literal
 
+from limosa.model.hints import Final, Literal
 from limosa.model.value import NamedTuple
 
 SourcePhase = Literal["", "open", "frozen", "given", "returned", "moved"]

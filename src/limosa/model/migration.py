@@ -1,7 +1,6 @@
 """What each of its two hosts remembers of a migration, as long as the other one may have to be told something."""
 
-from typing import Literal
-
+from limosa.model.hints import Literal
 from limosa.model.ids import ContainerId
 from limosa.model.peer_address import PeerAddress
 from limosa.model.value import NamedTuple

@@ -4,10 +4,10 @@ Pure: from bytes to values and back. Whatever comes is checked here before anyth
 """
 
 import json
-from typing import Any, Final
 
 from limosa.model import codec, handover
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any, Final
 from limosa.model.migration import Took
 from limosa.model.value import NamedTuple
 

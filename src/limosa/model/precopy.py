@@ -1,7 +1,6 @@
 """When to stop sending a running container's changes, freeze it, and send the rest: a pure rule."""
 
-from typing import Final
-
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 MOST_ROUNDS: Final = 12

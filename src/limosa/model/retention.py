@@ -5,8 +5,8 @@ that was off for a month keeps what it had. A commit stays if any rule, or its o
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 

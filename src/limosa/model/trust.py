@@ -1,8 +1,7 @@
 """Where a commit came from, and whose commits are restored."""
 
-from typing import Final
-
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 OWN: Final = ""
