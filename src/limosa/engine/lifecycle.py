@@ -46,6 +46,8 @@ def start(
         ending.refuse_moved(record, although_moved)
         if record.keeper.pid:
             host.keepers.end(record.keeper)
+        if record.started_ns:  # whoever noted its end may have been killed before it took the runtime's state away
+            host.runtime.delete(container_id)
         idle = "stopped" if record.phase == "restarting" else record.phase
         record = record._replace(
             phase=idle, restarts=0, restart_delay_ns=0, restart_at_ns=0, keeper=ProcessName(), moved_to=""
