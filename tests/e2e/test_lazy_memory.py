@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -154,7 +155,8 @@ def test_pages_that_cannot_be_read_end_it(limosa: Limosa, original: Inside) -> N
             for at in range(10_000, pack.stat().st_size, 3_000):
                 file.seek(at)
                 file.write(b"damaged")
-    limosa("exec", "two", "sh", "-c", "echo 999999 look 100 > /srv/new && mv /srv/new /srv/todo")
+    with suppress(AssertionError):  # it may have touched such a page already, and be dead
+        limosa("exec", "two", "sh", "-c", "echo 999999 look 100 > /srv/new && mv /srv/new /srv/todo")
     eventually(lambda: limosa.records()["two"]["phase"] == "stopped")
     assert limosa.records()["two"]["exit"]["status"] == 137
     assert "memory-lost" in limosa("events")
