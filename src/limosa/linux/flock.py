@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -28,6 +28,34 @@ def locked(path: str, *, exclusive: bool = True, blocking: bool = True) -> Itera
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked_meanwhile(path: str) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path`, which is there only while somebody has or wants it.
+
+    Who is killed leaves the file; whoever has it next removes it. Source: flock(2).
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, path):  # not one that its last holder has removed since
+                try:
+                    yield
+                finally:
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class BtrfsPool:
         # Not where the container's own files are staged: whoever copies it holds no lock of the container's.
         receiving = self._pool.receiving(container_id)
         with (
-            flock.locked(f"{receiving}.lock"),
+            flock.locked_meanwhile(f"{receiving}.lock"),
             self._staged(receiving, "receiving a container's files") as staged,
         ):
             if os.path.isdir(target):
