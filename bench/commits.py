@@ -13,7 +13,6 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -52,17 +51,6 @@ GOALS = (
     Goal("forks", "forks, all of them", "as many podman restores", 1 / 20),
     Goal("stored", "stored MB of all commits", "zstd of unique pages and files", 1.1),
 )
-
-
-def rootfs(directory: str) -> str:
-    """Make a tar with the worker, compiled here."""
-    tree = f"{directory}/rootfs"
-    for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "data", "run"):
-        os.makedirs(f"{tree}/{name}")
-    source = f"{HERE}/bench/worker.c"
-    subprocess.run(["gcc", "-O2", "-static", "-o", f"{tree}/bin/worker", source], check=True)
-    subprocess.run(["tar", "--create", "--file", f"{directory}/rootfs.tar", "--directory", tree, "."], check=True)
-    return f"{directory}/rootfs.tar"
 
 
 class Work:
@@ -251,7 +239,7 @@ def rows(times: dict[str, dict[str, list[float]]], sizes: dict[str, Any], copies
 
 def inside(args: argparse.Namespace, work: str, groups: places.Groups) -> int:
     """Measure and report."""
-    sides = sides_of(work, groups, places.podman_tree(), rootfs(work))
+    sides = sides_of(work, groups, places.podman_tree(), places.program_tar(work, "worker"))
     version = sides["podman"].do("--version").output.strip()
     works = [Work(name, side, args) for name, side in sides.items()]
     times = measure_times(works, args)

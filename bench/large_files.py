@@ -18,6 +18,7 @@ import sys
 import time
 from typing import Any
 
+import places
 from run import HERE, LIMOSA, isolated
 
 GOAL = 1.5
@@ -77,21 +78,12 @@ class Container:
         return {"mib": mib, "first_ms": self.first_ms, **medians, **moved, "all_ms": self.ms}
 
 
-def rootfs(directory: str) -> str:
-    """Make a tar with the program, compiled here."""
-    tree = f"{directory}/rootfs"
-    for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "data", "run"):
-        os.makedirs(f"{tree}/{name}")
-    subprocess.run(["gcc", "-O2", "-static", "-o", f"{tree}/bin/mapper", f"{HERE}/bench/mapper.c"], check=True)
-    subprocess.run(["tar", "--create", "--file", f"{directory}/rootfs.tar", "--directory", tree, "."], check=True)
-    return f"{directory}/rootfs.tar"
-
-
 def inside(args: argparse.Namespace, work: str) -> int:
     """Measure and report."""
     root = f"{work}/limosa"
     os.mkdir(root, 0o711)
-    subprocess.run([LIMOSA, "--root", root, "image", "import", rootfs(work), "bench"], check=True, capture_output=True)
+    tar = places.program_tar(work, "mapper")
+    subprocess.run([LIMOSA, "--root", root, "image", "import", tar, "bench"], check=True, capture_output=True)
     small, large = Container(root, "small", args.small), Container(root, "large", args.large)
     for number in range(args.runs):
         for container in (small, large) if number % 2 == 0 else (large, small):

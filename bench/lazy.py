@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import places
+
 from limosa import wiring
 from limosa.engine import checkpoint, commits, lifecycle, restore, rewind
 from limosa.engine.host import Host
@@ -42,12 +44,7 @@ class Bench:
         os.makedirs(self.root, mode=0o711)
         os.mkdir(self.shared)
         os.chmod(self.shared, 0o777)  # the container's root is nobody here
-        tree = f"{work}/tree"
-        for name in ("bin", "etc", "proc", "sys", "dev", "run", "tmp", "shared"):
-            os.makedirs(f"{tree}/{name}")
-        subprocess.run(["gcc", "-O2", "-static", "-o", f"{tree}/bin/answer", f"{HERE}/bench/answer.c"], check=True)
-        subprocess.run(["tar", "--create", "--file", f"{work}/tree.tar", "--directory", tree, "."], check=True)
-        self.limosa("image", "import", f"{work}/tree.tar", "answer")
+        self.limosa("image", "import", places.program_tar(work, "answer", "shared"), "answer")
         self.host: Host = wiring.host(self.root)
         self.criu_ms: list[float] = []
         self._time_criu()

@@ -48,6 +48,17 @@ def podman_tree() -> str:
     return path
 
 
+def program_tar(directory: str, name: str, *directories: str) -> str:
+    """Return a tar, made here, with a root file system: the program of bench/NAME.c, and `directories`."""
+    tree = f"{directory}/rootfs"
+    for part in ("bin", "etc", "tmp", "proc", "sys", "dev", "data", "run", *directories):
+        os.makedirs(f"{tree}/{part}")
+    source = f"{os.path.dirname(os.path.abspath(__file__))}/{name}.c"
+    subprocess.run(["gcc", "-O2", "-static", "-o", f"{tree}/bin/{name}", source], check=True)
+    subprocess.run(["tar", "--create", "--file", f"{directory}/rootfs.tar", "--directory", tree, "."], check=True)
+    return f"{directory}/rootfs.tar"
+
+
 class Groups:
     """A cgroup of its own per command in every hierarchy, below one of the bench.
 

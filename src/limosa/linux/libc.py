@@ -37,3 +37,12 @@ def failed(what: str, *paths: str) -> NoReturn:
     if len(paths) == 2:
         raise OSError(number, words, paths[0], None, paths[1])
     raise OSError(number, words, *paths)
+
+
+def ioctl(descriptor: int, request: int, argument: bytes) -> None:
+    """Make a request whose argument is a structure of which nothing is read back. Raises: OSError. Source: ioctl(2)."""
+    import ctypes
+
+    buffer = ctypes.create_string_buffer(argument, len(argument))
+    if loaded().ioctl(descriptor, ctypes.c_ulong(request), buffer) < 0:
+        failed("", f"ioctl {request:#x}")

@@ -13,9 +13,9 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from limosa.linux import libc
 from limosa.model.value import NamedTuple
 
-_libc = ctypes.CDLL(None, use_errno=True)
 DEVICE: Final = "/dev/userfaultfd"
 
 _API_REQUEST: Final = 0xC018AA3F
@@ -57,7 +57,7 @@ def works() -> bool:
     except OSError:
         return False
     try:
-        descriptor = int(_libc.ioctl(device, ctypes.c_ulong(0xAA00), os.O_CLOEXEC | os.O_NONBLOCK))
+        descriptor = int(libc.loaded().ioctl(device, ctypes.c_ulong(0xAA00), os.O_CLOEXEC | os.O_NONBLOCK))
     finally:
         os.close(device)
     if descriptor < 0:
@@ -73,7 +73,7 @@ def works() -> bool:
 
 def enable(descriptor: int) -> None:
     """Ask for everything that is told of a process; a descriptor can do nothing before. Raises: OSError."""
-    _ioctl(descriptor, _API_REQUEST, _buffer(struct.pack("<QQQ", _API, _FEATURES, 0)))
+    libc.ioctl(descriptor, _API_REQUEST, struct.pack("<QQQ", _API, _FEATURES, 0))
 
 
 def register(descriptor: int, first: int, size_bytes: int) -> None:
@@ -81,17 +81,17 @@ def register(descriptor: int, first: int, size_bytes: int) -> None:
 
     Raises: OSError: EBUSY: another userfaultfd has it; EINVAL: of a kind that cannot be; ENOMEM, ESRCH: it is gone.
     """
-    _ioctl(descriptor, _REGISTER, _buffer(struct.pack("<QQQQ", first, size_bytes, _MODE_MISSING, 0)))
+    libc.ioctl(descriptor, _REGISTER, struct.pack("<QQQQ", first, size_bytes, _MODE_MISSING, 0))
 
 
 def unregister(descriptor: int, first: int, size_bytes: int) -> None:
     """Let the kernel fill missing pages with zeros again. Raises: OSError: as `register`."""
-    _ioctl(descriptor, _UNREGISTER, _buffer(struct.pack("<QQ", first, size_bytes)))
+    libc.ioctl(descriptor, _UNREGISTER, struct.pack("<QQ", first, size_bytes))
 
 
 def wake(descriptor: int, first: int, size_bytes: int) -> None:
     """Let those go on who wait for a page that is there by now. Raises: OSError."""
-    _ioctl(descriptor, _WAKE, _buffer(struct.pack("<QQ", first, size_bytes)))
+    libc.ioctl(descriptor, _WAKE, struct.pack("<QQ", first, size_bytes))
 
 
 def has_memory(descriptor: int) -> bool:
@@ -122,8 +122,8 @@ def fill_with_zeros(descriptor: int, first: int, size_bytes: int) -> tuple[int, 
 
 
 def _put(descriptor: int, request: int, buffer: "ctypes.Array[ctypes.c_char]", place: int) -> tuple[int, int]:
-    failed = _libc.ioctl(descriptor, ctypes.c_ulong(request), buffer) < 0
-    number = ctypes.get_errno() if failed else 0
+    failed = libc.loaded().ioctl(descriptor, ctypes.c_ulong(request), buffer) < 0
+    number = libc.errno() if failed else 0
     (done,) = struct.unpack_from("<q", buffer, place)
     return (done, number) if done > 0 else (0, number or -done)
 
@@ -141,9 +141,3 @@ def read(descriptor: int) -> Iterator[Told]:
 
 def _buffer(argument: bytes) -> "ctypes.Array[ctypes.c_char]":
     return ctypes.create_string_buffer(argument, len(argument))
-
-
-def _ioctl(descriptor: int, request: int, buffer: "ctypes.Array[ctypes.c_char]") -> None:
-    if _libc.ioctl(descriptor, ctypes.c_ulong(request), buffer) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), f"ioctl {request:#x}")

@@ -5,15 +5,13 @@ While it is open the kernel marks; at its last close it takes all marks back.
 Source: userfaultfd(2), ioctl_userfaultfd(2), Linux Documentation/admin-guide/mm/userfaultfd.rst.
 """
 
-import ctypes
 import errno
 import os
 import struct
 from typing import Final
 
-from limosa.linux import ptrace
+from limosa.linux import libc, ptrace
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _API_REQUEST: Final = 0xC018AA3F
 _REGISTER: Final = 0xC020AA00
 _API: Final = 0xAA
@@ -48,7 +46,7 @@ def can_mark() -> bool:
     """Say whether this kernel marks written pages for us."""
     if os.uname().machine != "x86_64":
         return False
-    descriptor = int(_libc.syscall(_SYS_USERFAULTFD, os.O_CLOEXEC | _USER_MODE_ONLY))
+    descriptor = int(libc.loaded().syscall(_SYS_USERFAULTFD, os.O_CLOEXEC | _USER_MODE_ONLY))
     if descriptor < 0:
         return False
     try:
@@ -95,16 +93,15 @@ def taken(pidfd: int, number: int) -> int:
 
     Source: pidfd_getfd(2).
     """
-    found = int(_libc.syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
+    found = int(libc.loaded().syscall(_SYS_PIDFD_GETFD, pidfd, number, 0))
     if found < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+        libc.failed("")
     return found
 
 
 def _enable(descriptor: int) -> None:
     features = _PAGEFAULT_FLAG_WP | _WP_UNPOPULATED | _WP_ASYNC
-    _ioctl(descriptor, _API_REQUEST, struct.pack("<QQQ", _API, features, 0))
+    libc.ioctl(descriptor, _API_REQUEST, struct.pack("<QQQ", _API, features, 0))
 
 
 def register(descriptor: int, first: int, size_bytes: int) -> None:
@@ -113,11 +110,4 @@ def register(descriptor: int, first: int, size_bytes: int) -> None:
     Raises: OSError: EBUSY: another userfaultfd has it; EINVAL: a mapping that cannot be marked; ENOMEM: it is gone;
     ESRCH: the address space is gone.
     """
-    _ioctl(descriptor, _REGISTER, struct.pack("<QQQQ", first, size_bytes, _MODE_WP, 0))
-
-
-def _ioctl(descriptor: int, request: int, argument: bytes) -> None:
-    buffer = ctypes.create_string_buffer(argument, len(argument))
-    if _libc.ioctl(descriptor, ctypes.c_ulong(request), buffer) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), f"ioctl {request:#x}")
+    libc.ioctl(descriptor, _REGISTER, struct.pack("<QQQQ", first, size_bytes, _MODE_WP, 0))
