@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from limosa.linux import files, flock, mount
+from limosa.linux import atomic_file, files, flock, mount
 from limosa.model import codec
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
@@ -50,7 +50,7 @@ class DirectoryCommitMounts:
     def add(self, wanted: CommitMount) -> None:
         """See the port."""
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        files.write_durably(self._path(wanted.mount_id), json.dumps(codec.to_jsonable(wanted)).encode())
+        atomic_file.replace(self._path(wanted.mount_id), json.dumps(codec.to_jsonable(wanted)).encode())
 
     def remove(self, mount_id: ContainerId) -> None:
         """See the port."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from limosa.linux import files, flock
+from limosa.linux import atomic_file, files, flock
 from limosa.model import codec
 from limosa.model.ids import ID_DIGITS, looks_like_id
 from limosa.model.migration import MigrationEntry
@@ -31,7 +31,7 @@ class FileMigrations:
         path = f"{self._path(entry.migration_id)}.json"
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         if entry.phase:
-            files.write_durably(path, json.dumps(codec.to_jsonable(entry)).encode())
+            atomic_file.replace(path, json.dumps(codec.to_jsonable(entry)).encode())
         else:
             files.remove_file(path)
             files.sync_directory(self._directory)

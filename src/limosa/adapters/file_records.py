@@ -58,10 +58,10 @@ class FileContainerRecords:
         path, passing = f"{directory}/{_RECORD}", f"{directory}/{_PASSING}"
         # What is moved to another host has to be known again whatever happens, and stays so.
         if record.config.remove_when_stopped and record.phase != "migrating" and not os.path.exists(path):
-            atomic_file.replace(passing, text.encode(), lasting=False)
+            atomic_file.replace(passing, text.encode(), lasting=False, locked=True)
         else:
             # After a power loss no command is at work: an older phase is as good, and saves a disk's wait.
-            files.write_durably(path, text.encode(), name_too=record.phase not in _AT_WORK)
+            atomic_file.replace(path, text.encode(), name_too=record.phase not in _AT_WORK)
             files.remove_file(passing)
 
     def _unlink(self, container_id: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 
-from limosa.linux import files, flock
+from limosa.linux import atomic_file, flock
 from limosa.model import codec
 from limosa.model.peer_address import PeerAddress
 
@@ -29,4 +29,4 @@ class FileHostBook:
             known = {one: there for one, there in self.all().items() if one != name}
             if address is not None:
                 known[name] = address
-            files.write_durably(self._path, json.dumps(codec.to_jsonable(dict(sorted(known.items())))).encode())
+            atomic_file.replace(self._path, json.dumps(codec.to_jsonable(dict(sorted(known.items())))).encode())

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from limosa.linux import device_numbers, files, mount, process, user_namespace
+from limosa.linux import device_numbers, files, mount, openat2, process, user_namespace
 from limosa.model.container import SUBORDINATE_IDS
 from limosa.model.errors import LimosaError
 from limosa.model.hints import Final
@@ -149,14 +149,14 @@ class OverlayRootfs:
 
     def read(self, container_id: ContainerId, path: str) -> bytes:
         """See the port."""
-        with open(files.open_below(self.path(container_id), path), "rb") as file:
+        with open(openat2.open_below(self.path(container_id), path), "rb") as file:
             _require_regular(file.fileno(), path)
             return file.read(_MOST_BYTES)
 
     def rewrite(self, container_id: ContainerId, path: str, data: bytes) -> None:
         """See the port."""
         # Opened without truncation first: a device or a pipe must not be touched.
-        with open(files.open_below(self.path(container_id), path, os.O_RDWR | os.O_NONBLOCK), "r+b") as file:
+        with open(openat2.open_below(self.path(container_id), path, os.O_RDWR | os.O_NONBLOCK), "r+b") as file:
             _require_regular(file.fileno(), path)
             file.truncate(0)
             file.write(data)
@@ -192,7 +192,7 @@ class OverlayRootfs:
     def copy_out(self, container_id: ContainerId, path: str, name: str) -> None:
         """See the port."""
         try:
-            source = files.open_below(self.path(container_id), path)
+            source = openat2.open_below(self.path(container_id), path)
         except OSError:
             return
         try:
@@ -236,7 +236,7 @@ class OverlayRootfs:
         """See the port."""
         root = self.path(container_id)
         try:
-            found = files.open_below(root, path, os.O_PATH)
+            found = openat2.open_below(root, path, os.O_PATH)
         except OSError:
             return ""
         try:
@@ -248,7 +248,7 @@ class OverlayRootfs:
         """See the port."""
         new = not self.resolve(container_id, path)
         flags, mode = (os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644) if new else (os.O_WRONLY, 0)
-        target = files.open_below(self.path(container_id), path, flags, mode)
+        target = openat2.open_below(self.path(container_id), path, flags, mode)
         try:
             _require_regular(target, path)
             os.ftruncate(target, 0)

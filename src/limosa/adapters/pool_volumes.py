@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from limosa.linux import btrfs, files, flock, renameat2
+from limosa.linux import atomic_file, btrfs, files, flock, renameat2
 from limosa.model import codec, json_text
 from limosa.model.errors import LimosaError
 from limosa.model.volume import Volume
@@ -50,7 +50,7 @@ class PoolVolumes:
 
     def _save(self, volume: Volume) -> None:
         os.makedirs(self._records, mode=0o700, exist_ok=True)
-        files.write_durably(self._record(volume.name), json_text.dumps(codec.to_jsonable(volume), indent=1).encode())
+        atomic_file.replace(self._record(volume.name), json_text.dumps(codec.to_jsonable(volume), indent=1).encode())
 
     def find(self, name: str) -> Volume:
         """See the port."""

@@ -98,7 +98,7 @@ class SigningKeys:
                         cause="it has that name" if known.name == name else "it is that key",
                         hint="limosa trust ls lists them; limosa trust rm takes one away",
                     )
-            atomic_file.replace(f"{self._place}/keys/{checked_name(name, 'key')}", f"{line}\n".encode())
+            atomic_file.replace(f"{self._place}/keys/{checked_name(name, 'key')}", f"{line}\n".encode(), locked=True)
         return TrustedKey(name, line, trust.fingerprint(line))
 
     def remove(self, name: str) -> None:

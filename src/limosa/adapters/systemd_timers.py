@@ -6,7 +6,7 @@ Source: systemd.timer(5), systemd.service(5), sd_booted(3).
 import os
 from typing import Final
 
-from limosa.linux import files, process
+from limosa.linux import atomic_file, files, process
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, looks_like_id
 
@@ -74,7 +74,7 @@ class SystemdTimers:
         try:
             for kind, text in (("service", _SERVICE), ("timer", _TIMER)):
                 path = self._path(container_id, kind)
-                files.write_durably(path, text.format(**values).encode())
+                atomic_file.replace(path, text.format(**values).encode())
                 os.chmod(path, 0o644)
             self._systemctl("daemon-reload")
             timer = os.path.basename(self._path(container_id, "timer"))

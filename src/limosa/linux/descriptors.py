@@ -1,11 +1,11 @@
 """What a process has open, and in which namespaces it is. Source: proc_pid_fd(5), proc_pid_ns(5), proc_pid_maps(5)."""
 
-import ctypes
 import os
 import socket
 import stat
 from typing import Final
 
+from limosa.linux import libc
 from limosa.model.value import NamedTuple
 
 _SYS_PIDFD_GETFD: Final = 438
@@ -114,7 +114,7 @@ def socket_facts(pid: int, number: int) -> SocketFacts | None:
     except OSError:
         return None
     try:
-        duplicate = int(ctypes.CDLL(None).syscall(_SYS_PIDFD_GETFD, process, number, 0))
+        duplicate = int(libc.loaded().syscall(_SYS_PIDFD_GETFD, process, number, 0))
     finally:
         os.close(process)
     if duplicate < 0:

@@ -1,39 +1,12 @@
-"""Files that are whole or not there, and paths that stay below a directory."""
+"""What is read, written and removed by path: whole files, and whole trees."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from limosa.linux import libc
 from limosa.model.hints import Final
 
-_SYS_OPENAT2: Final = 437
 _SECTOR_BYTES: Final = 512  # of st_blocks
-_RESOLVE_IN_ROOT: Final = 0x10
-_RESOLVE_NO_MAGICLINKS: Final = 0x02
-
-
-def write_durably(path: str, data: bytes, *, name_too: bool = True) -> None:
-    """Replace `path` by a file with `data`, in one step; both file and name are on disk afterwards.
-
-    A crash leaves the old file or the new one; without `name_too` the machine's own crash may bring the old one back.
-    Source: rename(2), fsync(2).
-    """
-    unfinished = f"{path}.{os.getpid()}.new"
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    except BaseException:
-        os.unlink(unfinished)
-        raise
-    finally:
-        os.close(descriptor)
-    os.replace(unfinished, path)
-    if name_too:
-        sync_directory(os.path.dirname(path))
 
 
 def sync_directory(path: str) -> None:
@@ -51,29 +24,6 @@ def write_all(descriptor: int, data: bytes | bytearray | memoryview, offset: int
     while rest:
         done = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[done:], offset + done
-
-
-def open_below(root: str, path: str, flags: int = os.O_RDONLY, mode: int = 0) -> int:
-    """Open `path` as if `root` were "/": no link and no ".." leads out of it, and a pipe keeps nobody waiting.
-
-    Raises: OSError as open(2). Source: openat2(2), RESOLVE_IN_ROOT.
-    """
-    import ctypes
-
-    how = (ctypes.c_uint64 * 3)(
-        flags | os.O_CLOEXEC | (0 if flags & os.O_PATH else os.O_NONBLOCK),
-        mode,
-        _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS,
-    )
-    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        size = ctypes.c_size_t(ctypes.sizeof(how))
-        found = libc.loaded().syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
-        if found < 0:
-            libc.failed("", path)
-        return int(found)
-    finally:
-        os.close(directory)
 
 
 def names_in(directory: str) -> list[str]:

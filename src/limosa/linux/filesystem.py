@@ -4,12 +4,12 @@ import ctypes
 import os
 from typing import Final
 
+from limosa.linux import libc
+
 TMPFS_MAGIC: Final = 0x01021994
 BTRFS_MAGIC: Final = 0x9123683E
 OVERLAYFS_MAGIC: Final = 0x794C7630
 CGROUP2_MAGIC: Final = 0x63677270
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def magic(path: str) -> int:
@@ -18,7 +18,6 @@ def magic(path: str) -> int:
     Raises: FileNotFoundError and other OSErrors. Source: statfs(2), f_type; linux/magic.h.
     """
     buffer = (ctypes.c_long * 32)()  # struct statfs is 120 bytes; f_type comes first, a word
-    if _libc.statfs(os.fsencode(path), ctypes.byref(buffer)) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
+    if libc.loaded().statfs(os.fsencode(path), ctypes.byref(buffer)) != 0:
+        libc.failed("", path)
     return int(buffer[0]) & 0xFFFFFFFF

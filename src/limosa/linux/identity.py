@@ -1,11 +1,10 @@
 """As whom this thread makes files, for a moment."""
 
-import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_libc = ctypes.CDLL(None, use_errno=True)
+from limosa.linux import libc
 
 
 @contextmanager
@@ -14,12 +13,13 @@ def file_owner(host_id: int) -> Iterator[None]:
 
     This thread has no power over others' files in the meantime. Source: setfsuid(2), capabilities(7).
     """
+    kernel = libc.loaded()
     umask = os.umask(0o022)
     try:
-        _libc.setfsgid(host_id)
-        _libc.setfsuid(host_id)
+        kernel.setfsgid(host_id)
+        kernel.setfsuid(host_id)
         yield
     finally:
-        _libc.setfsuid(os.geteuid())
-        _libc.setfsgid(os.getegid())
+        kernel.setfsuid(os.geteuid())
+        kernel.setfsgid(os.getegid())
         os.umask(umask)

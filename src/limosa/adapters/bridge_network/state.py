@@ -163,9 +163,9 @@ class Book:
             lasting, passing = _compared(state), state.of_this_boot()
             yield state
             if (now := state.of_this_boot()) != passing:
-                atomic_file.replace(self._passing, now.encode(), lasting=False)
+                atomic_file.replace(self._passing, now.encode(), lasting=False, locked=True)
             if _compared(state) != lasting:
-                atomic_file.replace(self._path, json_text.dumps(state.lasting()).encode())
+                atomic_file.replace(self._path, json_text.dumps(state.lasting()).encode(), locked=True)
 
     @contextmanager
     def building(self) -> Iterator[None]:

@@ -54,7 +54,7 @@ def remembered(name: str, record: str) -> tuple[Place, ...]:
             if found is None:
                 parents = {one.name: _parent_of(one, mounted) for one in mounted}
                 lines = [boot_id, *(f"{key}\t{parent}" for key, parent in parents.items())]
-                atomic_file.replace(record, "".join(f"{line}\n" for line in lines).encode())
+                atomic_file.replace(record, "".join(f"{line}\n" for line in lines).encode(), locked=True)
                 found = _places(name, mounted, parents)
     return found
 

@@ -12,7 +12,7 @@ from limosa.adapters.commit_store.intake import LEVEL, Intake
 from limosa.adapters.commit_store.objects import ObjectReader
 from limosa.adapters.commit_store.page_index import PageIndex
 from limosa.adapters.commit_store.refs import Refs
-from limosa.linux import files, flock
+from limosa.linux import atomic_file, flock
 from limosa.model import json_text
 from limosa.model.commit_store import ObjectId
 from limosa.model.hints import Final
@@ -33,9 +33,9 @@ def create(root: str, key: bytes | None = None) -> None:
                 raise failures.not_a_store(root, "it was made with another key")
             return
         if not os.path.exists(f"{root}/key") or key is not None:
-            files.write_durably(f"{root}/key", key or os.urandom(KEY_BYTES))
+            atomic_file.replace(f"{root}/key", key or os.urandom(KEY_BYTES))
         key_id = Hasher(_key(root)).key_id.hex()
-        files.write_durably(f"{root}/format", json_text.dumps({"format": FORMAT, "key_id": key_id}).encode())
+        atomic_file.replace(f"{root}/format", json_text.dumps({"format": FORMAT, "key_id": key_id}).encode())
 
 
 def adopt_key(root: str, source: str) -> None:

@@ -79,7 +79,7 @@ class Refs:
                 _sync_directory(os.path.dirname(path))
                 return
             _make_directory(os.path.dirname(path))
-            atomic_file.replace(path, f"{new.hex()}\n".encode())
+            atomic_file.replace(path, f"{new.hex()}\n".encode(), locked=True)
 
     def log(self, name: str) -> list[RefChange]:
         """Return what a ref named, the last change last. A line that a crash cut short is left out."""
@@ -115,7 +115,7 @@ class Refs:
                 if not kept:
                     os.unlink(path)
                 elif len(kept) < len(changes):
-                    atomic_file.replace(path, b"".join(_line(change) for change in kept))
+                    atomic_file.replace(path, b"".join(_line(change) for change in kept), locked=True)
 
     def drop_log(self, name: str) -> None:
         """Forget what a ref named before."""
@@ -149,7 +149,7 @@ class Refs:
     def set_forgotten(self, commits: set[ObjectId]) -> None:
         """Replace the list of forgotten commits. To be called within `changing`."""
         lines = "".join(f"{commit.hex()}\n" for commit in sorted(commits))
-        atomic_file.replace(f"{self._refs}.forgotten", lines.encode())
+        atomic_file.replace(f"{self._refs}.forgotten", lines.encode(), locked=True)
 
 
 def _identifier(text: str) -> ObjectId:

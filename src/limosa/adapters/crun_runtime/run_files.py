@@ -2,7 +2,7 @@
 
 import os
 
-from limosa.linux import files, filesystem, identity
+from limosa.linux import filesystem, identity, openat2
 from limosa.model.errors import LimosaError
 from limosa.model.init import RunFile, directories_of
 
@@ -15,7 +15,7 @@ def put(init_pid: int, owner_id: int, wanted: tuple[RunFile, ...]) -> None:
     if not wanted:
         return
     # The image decides what leads to /run, so nothing on the way there may lead out of the container.
-    run = files.open_below(f"/proc/{init_pid}/root", "/run", os.O_PATH | os.O_DIRECTORY)
+    run = openat2.open_below(f"/proc/{init_pid}/root", "/run", os.O_PATH | os.O_DIRECTORY)
     try:
         if filesystem.magic(f"/proc/self/fd/{run}") != filesystem.TMPFS_MAGIC:
             raise LimosaError(

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.layout import Layout, Named
-from limosa.linux import files
+from limosa.linux import atomic_file
 from limosa.model import oci
 from limosa.model.errors import LimosaError
 from limosa.model.hints import TYPE_CHECKING, Any
@@ -178,7 +178,7 @@ class LayoutImages:
             return False
         if known.get("auths", {}).pop(registry, None) is None:
             return False
-        files.write_durably(self._authfile, json_text.dumps(known, indent=1).encode())
+        atomic_file.replace(self._authfile, json_text.dumps(known, indent=1).encode())
         return True
 
     # Files

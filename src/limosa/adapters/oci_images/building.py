@@ -15,7 +15,7 @@ from typing import Final
 from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.intake import Intake, translated
 from limosa.adapters.oci_images.layout import Layout, Named
-from limosa.linux import files, process, user_namespace
+from limosa.linux import files, openat2, process, user_namespace
 from limosa.model import containerfile, oci
 from limosa.model.container import SUBORDINATE_IDS
 from limosa.model.errors import LimosaError
@@ -209,7 +209,7 @@ class _Box:
 
     def built(self) -> str:
         """Return the digest of the configuration of what `build` made."""
-        descriptor = files.open_below(self._work, "scratch/id")
+        descriptor = openat2.open_below(self._work, "scratch/id")
         with open(descriptor, encoding="ascii", errors="replace") as file:
             return file.read(80).strip()
 

@@ -1,7 +1,7 @@
 """What the images of the layout are and say. Light: every `run` looks an image up."""
 
 from limosa.adapters.oci_images.layout import Layout, Named
-from limosa.linux import files
+from limosa.linux import atomic_file, files
 from limosa.model import codec, json_text, oci
 from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
@@ -66,7 +66,7 @@ class Catalog:
         config = oci.parse_config(self._layout.read_json(manifest.config.digest))
         size = sum(files.allocated_bytes(self._layout.layer(diff_id)) for diff_id in dict.fromkeys(config.diff_ids))
         image = OciImage("", digest, config.diff_ids, config.created, size, *config.run)
-        files.write_durably(self._known(digest), json_text.dumps(codec.to_jsonable(image)).encode())
+        atomic_file.replace(self._known(digest), json_text.dumps(codec.to_jsonable(image)).encode())
         return image
 
     def with_config(self, config_digest: str) -> Descriptor | None:

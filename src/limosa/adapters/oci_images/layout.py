@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from limosa.linux import files, flock
+from limosa.linux import atomic_file, files, flock
 from limosa.model import json_text
 from limosa.model.errors import LimosaError
 from limosa.model.hints import Any, Final
@@ -50,7 +50,7 @@ class Layout:
         for below in ("blobs/sha256", "known", "work"):
             os.makedirs(f"{self.place}/{below}", mode=0o700, exist_ok=True)
         if not os.path.exists(f"{self.place}/oci-layout"):
-            files.write_durably(f"{self.place}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+            atomic_file.replace(f"{self.place}/oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -108,7 +108,7 @@ class Layout:
                 {**named.manifest.as_json(), "annotations": {REF_NAME: reference}}
                 for reference, named in sorted(found.items())
             ]
-            files.write_durably(f"{self.place}/index.json", index_json(entries))
+            atomic_file.replace(f"{self.place}/index.json", index_json(entries))
 
     # Blobs
 
@@ -156,7 +156,7 @@ class Layout:
 
         descriptor = Descriptor(media_type, Digest(f"sha256:{hashlib.sha256(data).hexdigest()}"), len(data))
         if not self.has(descriptor):
-            files.write_durably(self.blob(descriptor.digest), data)
+            atomic_file.replace(self.blob(descriptor.digest), data)
         return descriptor
 
     def add_json(self, value: object, media_type: str) -> Descriptor:

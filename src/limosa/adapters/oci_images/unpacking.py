@@ -17,7 +17,7 @@ from typing import Final
 
 from limosa.adapters.oci_images.tar_stream import ForwardStream, MalformedTar, members
 from limosa.linux import files
-from limosa.linux.openat2 import open_in_root
+from limosa.linux.openat2 import open_on_mount
 
 _WHITEOUT: Final = b".wh."
 _OPAQUE: Final = b".wh..wh..opq"
@@ -121,7 +121,7 @@ class _Tree:
         """Set the directories' times, deepest first."""
         for path in sorted(self._times, reverse=True):
             try:
-                descriptor = open_in_root(self._root, path or b".", _DIRECTORY | os.O_NOFOLLOW)
+                descriptor = open_on_mount(self._root, path or b".", _DIRECTORY | os.O_NOFOLLOW)
             except OSError:
                 continue  # a later member took its place
             try:
@@ -147,7 +147,7 @@ class _Tree:
     def _open_directory(self, path: bytes, depth: int) -> int:
         """Open a directory of the tree, and make it where it is missing."""
         try:
-            return open_in_root(self._root, path or b".", _DIRECTORY)
+            return open_on_mount(self._root, path or b".", _DIRECTORY)
         except FileNotFoundError:
             if depth > _MOST_LINKS:
                 raise MalformedTar(f"{os.fsdecode(path)[:200]!r} is behind too many links") from None
@@ -286,7 +286,7 @@ class _Tree:
         parts = _components(target)
         if not parts:
             raise MalformedTar("a hard link to the top directory")
-        above = open_in_root(self._root, b"/".join(parts[:-1]) or b".", _DIRECTORY)
+        above = open_on_mount(self._root, b"/".join(parts[:-1]) or b".", _DIRECTORY)
         try:
             os.link(parts[-1], base, src_dir_fd=above, dst_dir_fd=parent, follow_symlinks=False)
         finally:

@@ -8,10 +8,11 @@ import struct
 import threading
 from typing import Final
 
+from limosa.linux import libc
 from limosa.linux import user_namespace as namespaces
 from limosa.ports.probes import DEGRADED, MISSING, WORKS, Outcome
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = libc.loaded()
 _PAGE: Final = mmap.PAGESIZE
 _SYS_USERFAULTFD: Final = {"x86_64": 323, "aarch64": 282}
 _SYS_IO_URING_SETUP: Final = 425
@@ -190,6 +191,5 @@ def _ioctl(fd: int, request: int, argument: bytes) -> int:
 
 def _checked(result: int, what: str) -> int:
     if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        libc.failed(what)
     return int(result)

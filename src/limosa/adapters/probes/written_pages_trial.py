@@ -5,7 +5,7 @@ import mmap
 import os
 from typing import Final
 
-from limosa.linux import pagemap, pagemap_scan, userfaultfd
+from limosa.linux import libc, pagemap, pagemap_scan, userfaultfd
 from limosa.linux.pagemap_scan import PRESENT, WP_ALLOWED, WRITTEN
 from limosa.ports.probes import DEGRADED, MISSING, WORKS, Outcome
 
@@ -41,7 +41,7 @@ def _followed() -> Outcome:
         try:
             os.close(tell)
             os.close(heard)
-            ctypes.CDLL(None).unshare(_CLONE_NEWUSER)
+            libc.loaded().unshare(_CLONE_NEWUSER)
             for page in range(_PAGES):
                 area[page * mmap.PAGESIZE] = 1
             os.write(say, b"r")
