@@ -52,6 +52,13 @@ _REGISTERS: Final = struct.Struct("=27Q")
 _RAX, _ORIG_RAX, _RIP, _CS = 10, 15, 16, 17
 _ARGUMENTS: Final = (14, 13, 12, 7, 9, 8)  # rdi, rsi, rdx, r10, r8, r9
 _NO_CALL: Final = (1 << 64) - 1
+_GOES_ON_BY_ITSELF: Final = (1 << 64) - 516  # ERESTART_RESTARTBLOCK
+_BEGUN_ANEW: Final = (1 << 64) - 513  # ERESTARTNOINTR
+_SYS_NANOSLEEP: Final = 35
+_SYS_FUTEX: Final = 202
+_SYS_CLOCK_NANOSLEEP: Final = 230
+_WAIT_UNTIL: Final = 9  # FUTEX_WAIT_BITSET, which has a deadline
+_WAIT_FLAGS: Final = 128 | 256
 _INSTRUCTION: Final = b"\x0f\x05"  # syscall
 _RSEQ: Final = struct.Struct("=QIIII")  # struct ptrace_rseq_configuration: where struct rseq is, …
 _RSEQ_SEQUENCE: Final = 8  # in struct rseq: the sequence that the thread is in
@@ -62,6 +69,27 @@ _MOST_ANSWER_BYTES: Final = _ERROR.size + _MOST_TEXT_BYTES
 _MOST_DESCRIPTORS: Final = 1
 
 STOP_LIMIT_S: Final = 1.0
+
+
+def begun_anew(registers: bytes) -> bytes:
+    """Return the registers with which a sleep that a stop interrupted is begun anew for what is left of it.
+
+    The kernel would let it go on by restart_syscall(2), and if it is interrupted again nobody can tell any more what
+    goes on: criu ends it with EINTR. See adapters/criu/for_dumps.c, which does the same in a dump.
+    """
+    values = list(_REGISTERS.unpack(registers))
+    if values[_RAX] != _GOES_ON_BY_ITSELF or values[_CS] != _CODE_64:
+        return registers
+    first, second, third, fourth = _ARGUMENTS[:4]
+    call = values[_ORIG_RAX]
+    if call == _SYS_NANOSLEEP and values[second]:
+        values[first] = values[second]
+    elif call == _SYS_CLOCK_NANOSLEEP and values[fourth]:
+        values[third] = values[fourth]
+    elif call != _SYS_FUTEX or values[second] & ~_WAIT_FLAGS != _WAIT_UNTIL:
+        return registers
+    values[_RAX] = _BEGUN_ANEW
+    return _REGISTERS.pack(*values)
 
 
 class NotStopped(OSError):
@@ -103,7 +131,7 @@ class StoppedThread(ABC):
         self._set(_SETSIGMASK, _EVERY_SIGNAL, 8)
 
     def put_back(self) -> None:
-        self._set(_SETREGS, self._registers)
+        self._set(_SETREGS, begun_anew(self._registers))
         if self._sequence is not None:
             process_memory.write(self.tid, *self._sequence)
         self._set(_SETSIGMASK, self._mask, 8)
@@ -199,6 +227,14 @@ class _OwnThread(StoppedThread):
         self.put_back()
         _ptrace(_DETACH, self.tid)
 
+    def pass_by(self) -> None:
+        _ptrace(_INTERRUPT, self.tid)
+        self._wait(_INTERRUPTED)
+        registers = self._get(_GETREGS, _REGISTERS.size)
+        if (anew := begun_anew(registers)) != registers:
+            self._set(_SETREGS, anew)
+        _ptrace(_DETACH, self.tid)
+
 
 def pass_by(tid: int) -> None:
     """Return once a thread was seen between two system calls: what it was doing in the kernel is done, or begun anew.
@@ -207,9 +243,7 @@ def pass_by(tid: int) -> None:
     Raises: as `stopped`.
     """
     _ptrace(_SEIZE, tid)
-    _ptrace(_INTERRUPT, tid)
-    _OwnThread(tid, 0, time.monotonic() + STOP_LIMIT_S)._wait(_INTERRUPTED)
-    _ptrace(_DETACH, tid)
+    _OwnThread(tid, 0, time.monotonic() + STOP_LIMIT_S).pass_by()
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What criu is given in C: compiled once per machine, where there is a compiler.
 
-    TOOLS/native/<digest of the source>/for_dumps.so    leaves out followed memory and questions that need no answer
+    TOOLS/native/<digest of the source>/for_dumps.so    leaves out followed memory and needless questions; ends no sleep
     TOOLS/native/<digest of the source>/own_namespaces.so  lets it dump again what gave up root and came back once
     TOOLS/native/<digest of the source>/for_restores.so  gets it userfaultfds that tell faults in the kernel, too
     TOOLS/native/<digest of the source>/tar             saves a small tmpfs without three programs, see little_tar.c
