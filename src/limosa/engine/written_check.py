@@ -6,6 +6,7 @@ from limosa.engine.host import Host
 from limosa.model.commit_store import PAGE_BYTES, ObjectId, Paged, PageMap
 from limosa.model.errors import LimosaError
 from limosa.model.hints import Final
+from limosa.ports.commit_store import CommitReader
 from limosa.ports.memory_archive import MEMORY_PREFIX
 from limosa.ports.written_pages import ProcessMemory
 
@@ -14,19 +15,37 @@ _SHOWN: Final = 4
 
 
 def check(host: Host, commit_id: ObjectId, witness: Sequence[ProcessMemory]) -> None:
-    """Raise LimosaError LIM-TRACK-002 if a commit does not have a page as `witness` has it."""
+    """Raise LimosaError LIM-TRACK-002 if a commit does not have a page as `witness` has it.
+
+    Not compared is what the kernel keeps in a process's memory for itself: see `MemoryArchive.kept_by_kernel`.
+    """
     with host.store.reading(commit_id) as reader:
         for memory in witness:
-            name = f"pagemap-{memory.pid}.img"
-            entry = reader.entry(MEMORY_PREFIX + name.encode())
-            pages = entry.content.pages if entry is not None and isinstance(entry.content, Paged) else PageMap()
-            missed: list[int] = []
-            for first, n_pages, content in _parts(memory):
-                stored = reader.read_pages(pages, first, n_pages)
-                if stored != content:
-                    missed += [first + page for page in range(n_pages) if not _same(stored, content, page)]
+            missed = _missed_pages(host, reader, memory)
             if missed:
                 raise _missed(memory.pid, missed)
+
+
+def _missed_pages(host: Host, reader: CommitReader, memory: ProcessMemory) -> list[int]:
+    entry = reader.entry(MEMORY_PREFIX + f"pagemap-{memory.pid}.img".encode())
+    pages = entry.content.pages if entry is not None and isinstance(entry.content, Paged) else PageMap()
+    kept_by_kernel: list[tuple[int, int]] | None = None
+    missed: list[int] = []
+    for first, n_pages, content in _parts(memory):
+        stored = reader.read_pages(pages, first, n_pages)
+        if stored != content:
+            if kept_by_kernel is None:
+                kept_by_kernel = host.memory_archive.kept_by_kernel(reader, memory.pid)
+            _take_over(stored, content, first * PAGE_BYTES, kept_by_kernel)
+            missed += [first + page for page in range(n_pages) if not _same(stored, content, page)]
+    return missed
+
+
+def _take_over(stored: bytearray, content: memoryview, address: int, spans: Sequence[tuple[int, int]]) -> None:
+    """Have what is in `spans` of memory, of which `stored` begins at `address`, be as in `content`."""
+    for start, end in spans:
+        span = slice(max(0, start - address), max(0, min(len(stored), end - address)))
+        stored[span] = content[span]
 
 
 def _parts(memory: ProcessMemory) -> Iterator[tuple[int, int, memoryview]]:

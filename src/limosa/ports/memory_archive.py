@@ -48,3 +48,10 @@ class MemoryArchive(Protocol):
 
     def processes(self, reader: CommitReader) -> list[CommittedProcess]:
         """Return the processes of a commit by pid, without those that had ended. Raises: as `load`; writes nothing."""
+
+    def kept_by_kernel(self, reader: CommitReader, pid: int) -> list[tuple[int, int]]:
+        """Return first byte and end of memory of a committed process that the kernel writes as it needs it.
+
+        It may do so while a dump is made: a stopped thread goes back to user mode for criu. Where the process is
+        restored the kernel writes it again, before the first instruction. Raises: as `load`.
+        """

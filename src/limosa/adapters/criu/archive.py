@@ -138,6 +138,20 @@ class CriuImageArchive:
             raise _not_whole(failed) from failed
         return sorted(found)
 
+    def kept_by_kernel(self, reader: CommitReader, pid: int) -> list[tuple[int, int]]:
+        """See the port."""
+
+        def image(name: str) -> bytes:
+            entry = reader.entry(IMAGE_PREFIX + name.encode())
+            if entry is None:
+                raise ValueError(f"no image {name}")
+            return reader.content(entry)
+
+        try:
+            return list(core.kept_by_kernel(pid, image))
+        except ValueError as failed:
+            raise _not_whole(failed) from failed
+
 
 def _not_whole(why: Exception) -> LimosaError:
     return LimosaError(

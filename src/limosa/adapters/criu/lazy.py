@@ -3,23 +3,19 @@
 What criu can leave out is anonymous, private, and not locked. Left in is, besides what it takes to go on at all:
 stacks; what a child is to see empty (MADV_WIPEONFORK), for it would be given the same; what the kernel reads or writes
 when a thread ends, at which it waits for nobody; and processes that have little.
-Source: CRIU criu/include/vma.h, vma_entry_can_be_lazy; images/core.proto, core-x86.proto, pstree.proto;
-Linux fs/userfaultfd.c, handle_userfault.
+Source: CRIU criu/include/vma.h, vma_entry_can_be_lazy; Linux fs/userfaultfd.c, handle_userfault.
 """
 
-import struct
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
-from limosa.adapters.criu import mapped, pagemap, wire
+from limosa.adapters.criu import core, mapped, pagemap
+from limosa.adapters.criu.core import Image
 from limosa.adapters.criu.mapped import Mapping
 from limosa.model import page_runs
 from limosa.model.commit_store import PAGE_BYTES
 from limosa.model.page_runs import Run
 from limosa.model.value import NamedTuple
-
-Image = Callable[[str], bytes]
-"""Returns the content of an image of the dump by its name. Raises: OSError: there is none."""
 
 _PRIVATE: Final = 0x02
 _ANONYMOUS: Final = 0x20
@@ -30,13 +26,6 @@ _KERNELS: Final = 1 << 2 | 1 << 3 | 1 << 12  # vsyscall, vdso, vvar
 _ORDINARY: Final = 1 << 0 | 1 << 5 | 1 << 9  # regular, the heap, anonymous and private: nothing else that criu tells
 _WIPE_ON_FORK: Final = 1 << 18
 _WORTH_PAGES: Final = 1024
-_HEAD: Final = struct.Struct("<III")  # two magic numbers, the size of the first message
-_PSTREE: Final = {1: ("pid", "int"), 5: ("threads", ["int"])}
-_REGISTERS: Final = {20: ("sp", "int"), 22: ("fs_base", "int")}
-_CORE: Final = {
-    2: ("info", {1: ("clear_tid", "int"), 2: ("registers", _REGISTERS)}),
-    5: ("thread", {1: ("robust_list", "int"), 15: ("rseq", {1: ("pointer", "int")})}),
-}
 
 
 class Split(NamedTuple):
@@ -108,28 +97,11 @@ def _with_pages(runs: list[Run], pages: set[int]) -> list[Run]:
 
 
 def _needed_at_once(pid: int, image: Image) -> Iterator[int]:
-    for thread in _threads(pid, image):
-        core = _first_message(image(f"core-{thread}.img"))
-        info, of_thread = core.get("info", {}), core.get("thread", {})
-        registers = info.get("registers", {})
+    for thread in core.threads(pid, image):
         addresses = (
-            *(registers.get("sp", 0), registers.get("fs_base", 0), info.get("clear_tid", 0)),
-            *(of_thread.get("robust_list", 0), of_thread.get("rseq", {}).get("pointer", 0)),
+            *(thread.stack_pointer, thread.thread_pointer),
+            *(thread.clear_tid, thread.robust_list, thread.rseq),
         )
         for address in filter(None, addresses):
-            page = (address & 0xFFFFFFFFFFFFFFFF) // PAGE_BYTES
+            page = address // PAGE_BYTES
             yield from (page, page + 1)  # what is there may go on in the next one
-
-
-def _threads(pid: int, image: Image) -> list[int]:
-    for record in pagemap.records_after(image("pstree.img"), 8):
-        found = wire.decode(_PSTREE, record)
-        if found.get("pid") == pid:
-            return list(found.get("threads", [pid]))
-    raise ValueError(f"process {pid} is in no pstree image")
-
-
-def _first_message(data: bytes) -> dict[str, Any]:
-    if len(data) < _HEAD.size:
-        raise ValueError("not a core image")
-    return wire.decode(_CORE, data[_HEAD.size : _HEAD.size + _HEAD.unpack_from(data)[2]])
