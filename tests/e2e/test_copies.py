@@ -212,6 +212,28 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Answer).serve_forever()
 HOOK = "sh -c 'echo -n $LIMOSA_NAME of $LIMOSA_COPY_OF >/tmp/name; cat /proc/1/stat >/tmp/stat; echo said'"
 
 
+def test_what_a_copy_of_a_removed_container_brought_back_stays_for_the_next(
+    limosa: Limosa, busybox_rootfs: str
+) -> None:
+    limosa.has_image("bb", busybox_rootfs)
+    container_id = limosa("run", "-d", "--name", "one", "--network", "none", "bb", "sleep", "1000").strip()
+    limosa("exec", "one", "sh", "-c", "echo kept >/root/note")
+    limosa("checkpoint", "--tag", "good", "one")
+    limosa("rm", "-f", "one")
+    brought_back = f"{limosa.root}/storage/snapshots/{container_id}"
+    assert not os.path.exists(brought_back)
+    for name in ("two", "three"):
+        limosa("fork", "--name", name, "good")
+        assert limosa("exec", name, "cat", "/root/note") == "kept\n"
+        assert len(os.listdir(brought_back)) == 1
+        assert limosa("recover").strip() == "nothing to recover", "it is no leftover of a dead command"
+    assert len(os.listdir(brought_back)) == 1
+    limosa("untag", "good")
+    limosa("forget", "two")
+    assert not os.path.exists(brought_back)
+    assert limosa("exec", "three", "cat", "/root/note") == "kept\n"
+
+
 def test_copies_publish_ports_of_their_own_and_run_a_hook_before_they_go_on(limosa: Limosa, python_rootfs: str) -> None:
     import urllib.request
 

@@ -80,7 +80,10 @@ class FakeStorage:
                 shutil.rmtree(making, ignore_errors=True)
 
     def drop_snapshot(self, container_id: ContainerId, label: str) -> None:
-        shutil.rmtree(self._snapshot(container_id, label), ignore_errors=True)
+        place = self._snapshot(container_id, label)
+        shutil.rmtree(place, ignore_errors=True)
+        if not self.snapshots(container_id):
+            shutil.rmtree(os.path.dirname(place), ignore_errors=True)
 
     def clone(self, source: ContainerId, label: str, target: ContainerId, disk_bytes: int | None) -> WritableFiles:
         origin = self._taken(source, label)
@@ -118,6 +121,12 @@ class FakeStorage:
         self.located.discard(container_id)
         for kind in ("containers", "snapshots"):
             shutil.rmtree(f"{self._directory}/{kind}/{container_id}", ignore_errors=True)
+
+    def discard_files(self, container_id: ContainerId) -> bool:
+        self.located.discard(container_id)
+        found = os.path.isdir(self._container(container_id))
+        shutil.rmtree(self._container(container_id), ignore_errors=True)
+        return found
 
     def snapshots(self, container_id: ContainerId) -> list[str]:
         directory = os.path.dirname(self._snapshot(container_id, "any"))

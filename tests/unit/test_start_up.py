@@ -81,45 +81,30 @@ def test_the_ports_of_a_container_need_no_netlink(tmp_path: object) -> None:
     assert not found & {"limosa.adapters.bridge_network.adapter", "socket", "ctypes", "limosa.engine.mounts"}
 
 
-class _Store:
-    """Has no commit, and notes that it was opened."""
-
-    def __init__(self) -> None:
-        self.opened = 0
-
-    def build(self) -> "_Store":
-        self.opened += 1
-        return self
+class _Refs:
+    """The refs of a store in which one container has a commit."""
 
     def get(self, name: str) -> bytes | None:
-        return {"containers/" + "2" * 24: bytes(32)}.get(name)
-
-    def refs(self) -> dict[str, bytes]:
-        return {}
-
-    def forgotten(self) -> set[bytes]:
-        return set()
-
-    def history(self, heads: set[bytes]) -> list[object]:
-        return []
+        return {"containers/" + "2" * 24: bytes(range(32))}.get(name)
 
 
-@pytest.mark.parametrize(("container_id", "opened"), [("1" * 24, 0), ("2" * 24, 1)], ids=["without", "with"])
-def test_a_container_is_shown_without_the_store_unless_it_has_commits(
-    tmp_path: object, container_id: str, opened: int
+@pytest.mark.parametrize(
+    ("container_id", "commit"), [("1" * 24, None), ("2" * 24, bytes(range(32)).hex())], ids=["without", "with"]
+)
+def test_a_container_and_its_commit_are_shown_without_the_store(
+    tmp_path: object, container_id: str, commit: str | None
 ) -> None:
-    store, networks = _Store(), FakeNetworks(str(tmp_path))
+    networks = FakeNetworks(str(tmp_path))
     builders = {
-        "store": store.build,
-        "commit_refs": lambda: store,
+        "commit_refs": _Refs,  # and no "store"
         "network_records": lambda: networks,
         "storage": lambda: FakeStorage(str(tmp_path)),
     }
     host = Host(builders, lambda: 1, bytes, lambda: "boot")
     record = ContainerRecord(ContainerId(container_id), ContainerConfig("web", "box"), "stopped", 1, 0)
     shown = inspection.everything(host, record)
-    assert shown["commits"] == [] and shown["network"]["name"] == "default"
-    assert store.opened == opened
+    assert shown["commit"] == commit
+    assert shown["network"]["name"] == "default"
 
 
 @pytest.mark.privileged

@@ -92,18 +92,17 @@ def everything(host: Host, record: ContainerRecord) -> dict[str, Any]:
         "mounts": _mounts(host, record),
         "usage": usage,
         "rootfs": host.rootfs.path(record.container_id) if record.phase in LIVE else "",
-        "commits": _commits(host, record),
+        "commit": _commit(host, record),
     }
 
 
-def _commits(host: Host, record: ContainerRecord) -> list[str]:
-    """Return the ids of a container's commits, oldest first."""
-    # The store takes as long to load as all the rest; a container without a latest commit has no other.
-    if host.commit_refs.get(container_ref(record.container_id)) is None:
-        return []
-    from limosa.engine import commits
+def _commit(host: Host, record: ContainerRecord) -> str | None:
+    """Return the commit that a container made last or came from; what it descends from is for `log`.
 
-    return [one.commit_id for one in commits.every(host) if one.container.container_id == record.container_id]
+    The ref alone says it. Its other commits are in the packs: to list them takes the store, and grows with the history.
+    """
+    latest = host.commit_refs.get(container_ref(record.container_id))
+    return None if latest is None else latest.hex()
 
 
 def _state(record: ContainerRecord, usage: dict[str, Any]) -> dict[str, Any]:

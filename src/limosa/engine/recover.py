@@ -34,6 +34,7 @@ def recover(host: Host) -> Recovered:
     lines += commit_mounts.recover(host)
     lines += schedules.recover(host)
     found = _everything(host)
+    stored = host.storage.present()
     lines += _migrations(host)
     needed = _NeededSnapshots(host)
     for record in host.containers.all():
@@ -48,7 +49,10 @@ def recover(host: Host) -> Recovered:
         if container_id not in known:
             for action in actions:
                 action(container_id)
-            lines.append(f"removed the {what} of {container_id}, which is no container any more")
+            lines.append(_stray(what, container_id))
+    for container_id in stored:
+        if container_id not in known and _stray_files(host, container_id, needed):
+            lines.append(_stray("files", container_id))
     if not known:
         host.own_view.close(lambda: bool(host.containers.all()))
         host.networks.tidy()
@@ -142,11 +146,26 @@ class _NeededSnapshots:
         return [label for label in labels if label not in self._labels]
 
 
-def _stray_snapshots(host: Host, container_id: ContainerId, needed: _NeededSnapshots) -> None:
+def _stray_snapshots(host: Host, container_id: ContainerId, needed: _NeededSnapshots) -> list[str]:
     """Drop snapshots of a container's files that belong to no commit: a checkpoint or its removal was cut off."""
-    for label in needed.strays(host.storage.snapshots(container_id)):
+    strays = needed.strays(host.storage.snapshots(container_id))
+    for label in strays:
         host.storage.drop_snapshot(container_id, label)
         host.volumes.drop_snapshots(label)
+    return strays
+
+
+def _stray_files(host: Host, container_id: ContainerId, needed: _NeededSnapshots) -> bool:
+    """Remove the files of what is no container, and say whether there were any.
+
+    A snapshot of a commit stays: a copy of the commit, or a mount, brought it back, and the next need not do so again.
+    """
+    discarded = host.storage.discard_files(container_id)
+    return bool(_stray_snapshots(host, container_id, needed)) or discarded
+
+
+def _stray(what: str, container_id: ContainerId) -> str:
+    return f"removed the {what} of {container_id}, which is no container any more"
 
 
 def _told(before: ContainerRecord, after: ContainerRecord | None) -> list[str]:
@@ -162,13 +181,12 @@ def _told(before: ContainerRecord, after: ContainerRecord | None) -> list[str]:
 
 
 def _everything(host: Host) -> list[tuple[str, ContainerId, tuple[Callable[[ContainerId], None], ...]]]:
-    """Return what is there by container, with what removes it: processes first, then what they use."""
+    """Return what is there by container but files, with what removes it: processes first, then what they use."""
     groups = (
         ("cgroup", host.cgroups.present(), (host.cgroups.kill, host.cgroups.destroy)),
         ("interface", host.networks.present(), (host.networks.disconnect, host.networks.forget)),
         ("mount", host.rootfs.present(), (host.rootfs.unmount,)),
         ("bundle", host.runtime.present(), (host.runtime.delete,)),
         ("timer", host.timers.present(), (host.timers.remove,)),
-        ("files", host.storage.present(), (lambda container_id: ending.destroy_files(host, container_id),)),
     )
     return [(what, container_id, actions) for what, ids, actions in groups for container_id in ids]

@@ -117,11 +117,17 @@ class Storage(Protocol):
     def destroy(self, container_id: ContainerId) -> None:
         """Remove a container's files and snapshots. Nothing happens if they are gone."""
 
+    def discard_files(self, container_id: ContainerId) -> bool:
+        """Remove the files of what is no container (any more), and say whether there were any; its snapshots stay.
+
+        A snapshot that another command is receiving is waited for.
+        """
+
     def snapshots(self, container_id: ContainerId) -> list[str]:
         """Return the labels of a container's snapshots."""
 
     def present(self) -> list[ContainerId]:
-        """Return the ids that have files here, for `recover` to compare with the records."""
+        """Return the ids that have files or snapshots here, for `recover` to compare with the records."""
 
     def close(self) -> None:
         """Unmount the pool; `prepare` brings it back. Nothing happens while something uses it."""

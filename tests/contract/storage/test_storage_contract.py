@@ -247,6 +247,25 @@ def test_nothing_is_left_of_what_is_destroyed(
     assert storage.present() == []
 
 
+def test_files_are_discarded_and_snapshots_stay(
+    storage: Storage, container: Container, disk_bytes: int | None, new_id: NewId
+) -> None:
+    container_id, files = container
+    copy = new_id()
+    write(f"{files.upper}/first", "one")
+    storage.take_snapshot(container_id, "a")
+    storage.locate(container_id)
+    assert storage.discard_files(container_id)
+    assert not storage.discard_files(container_id)
+    assert not storage.discard_files(new_id())
+    assert not os.path.exists(files.upper)
+    assert storage.snapshots(container_id) == ["a"]
+    assert storage.present() == [container_id]
+    assert tree(storage.clone(container_id, "a", copy, disk_bytes).upper) == {"first": "one"}
+    storage.drop_snapshot(container_id, "a")
+    assert storage.present() == [copy]
+
+
 def test_the_limit_and_what_is_used_are_told(storage: Storage, container: Container, disk_bytes: int | None) -> None:
     container_id, files = container
     before = storage.usage(container_id)

@@ -158,9 +158,22 @@ class BtrfsPool:
             _discard(self._pool.snapshot(container_id, label))
         _rmdir_if_empty(self._pool.snapshots(container_id))
         receiving = self._pool.receiving(container_id)
-        for place in (receiving, self._pool.staging(container_id), self._pool.container(container_id)):
+        for place in (receiving, *self._own(container_id)):
             _discard(place)
         _unlink_if_there(f"{receiving}.lock")
+
+    def discard_files(self, container_id: ContainerId) -> bool:
+        """See the port."""
+        _unlink_if_there(self._pool.located(container_id))
+        found = [_discard(place) for place in self._own(container_id)]
+        receiving = self._pool.receiving(container_id)
+        if os.path.exists(receiving) or os.path.exists(f"{receiving}.lock"):
+            with flock.locked_meanwhile(f"{receiving}.lock"):
+                found.append(_discard(receiving))
+        return any(found)
+
+    def _own(self, container_id: ContainerId) -> tuple[str, str]:
+        return self._pool.staging(container_id), self._pool.container(container_id)
 
     def snapshots(self, container_id: ContainerId) -> list[str]:
         """See the port."""
@@ -261,13 +274,14 @@ def _open(place: str) -> WritableFiles:
     return WritableFiles(f"{base}/upper", f"{base}/work")
 
 
-def _discard(place: str) -> None:
-    """Remove a subvolume with its mounted disk; nothing happens if it is not there."""
+def _discard(place: str) -> bool:
+    """Remove a subvolume with its mounted disk, and say whether it was there."""
     disk.close(place)
     try:
         btrfs.delete_subvolume(place)
     except FileNotFoundError:
-        pass
+        return False
+    return True
 
 
 def _empty(directory: str) -> None:
