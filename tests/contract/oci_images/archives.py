@@ -5,8 +5,16 @@ import os
 import shutil
 import stat
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+import pytest
+
+from limosa.model.errors import LimosaError
+from limosa.model.oci import RootfsConfig
+from limosa.ports.oci_images import OciImages
+
+RUN = RootfsConfig(cmd=("/bin/true",), env=(("A", "b=c"),), stop_signal="SIGINT", labels=(("k", "v"),), user="7:8")
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
@@ -62,3 +70,32 @@ def program(name: str) -> str:
 
 def quiet(what: str, done_bytes: int, total_bytes: int) -> None:
     """No progress."""
+
+
+def rootfs(tmp_path: object, name: str = "rootfs.tar", data: bytes = b"#!/bin/sh\n") -> str:
+    path = f"{tmp_path}/{name}"
+    with open(path, "wb") as file:
+        file.write(
+            tar_of(
+                [
+                    entry("bin", tarfile.DIRTYPE),
+                    entry("bin/true", data=data, mode=0o755),
+                    entry("etc", tarfile.DIRTYPE, mode=0o750, uid=3, gid=4),
+                    entry("etc/motd", data=os.urandom(3000)),
+                ]
+            )
+        )
+    return path
+
+
+def tree(images: OciImages, reference: str) -> list[dict[str, object]]:
+    """Return what the layers of an image have, lowest first."""
+    return [dict(listing(directory)) for directory in images.layer_directories(images.resolve(reference).layers)]
+
+
+def refused(code: str, action: Callable[[], object]) -> LimosaError:
+    with pytest.raises(LimosaError) as caught:
+        action()
+    assert caught.value.code == code, caught.value
+    assert caught.value.hint
+    return caught.value

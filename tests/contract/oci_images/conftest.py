@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from archives import program
+from tests.fakes.oci_images import FakeImages, FakeRegistry
 from tests.registry_process import RegistryProcess
 
 from limosa.adapters.oci_images.adapter import LayoutImages
@@ -33,28 +34,64 @@ def root(new_root: Callable[[], str]) -> str:
     return new_root()
 
 
-@pytest.fixture
-def images(root: str) -> OciImages:
-    return LayoutImages(root, program, BUILD_HOST_ID)
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.privileged), "fake"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which adapter is tested."""
+    found: str = request.param
+    return found
 
 
 @pytest.fixture
-def second(new_root: Callable[[], str]) -> OciImages:
+def new_images(kind: str, new_root: Callable[[], str], registries: list[FakeRegistry]) -> Callable[[str], OciImages]:
+    """Make the images of a root."""
+
+    def make(root: str) -> OciImages:
+        return FakeImages(root, registries) if kind == "fake" else LayoutImages(root, program, BUILD_HOST_ID)
+
+    return make
+
+
+@pytest.fixture
+def registries() -> list[FakeRegistry]:
+    """The registries that fakes reach."""
+    return []
+
+
+@pytest.fixture
+def images(root: str, new_images: Callable[[str], OciImages]) -> OciImages:
+    return new_images(root)
+
+
+@pytest.fixture
+def second(new_root: Callable[[], str], new_images: Callable[[str], OciImages]) -> OciImages:
     """The images of another root."""
-    return LayoutImages(new_root(), program, BUILD_HOST_ID)
+    return new_images(new_root())
 
 
 @pytest.fixture
-def registry(tmp_path: object) -> Iterator[RegistryProcess]:
+def registry(kind: str, registries: list[FakeRegistry], tmp_path: object) -> Iterator[RegistryProcess | FakeRegistry]:
     """A registry without passwords."""
-    running = RegistryProcess(str(tmp_path))
+    running: RegistryProcess | FakeRegistry
+    if kind == "fake":
+        running = FakeRegistry("127.0.0.1:5000")
+        registries.append(running)
+    else:
+        running = RegistryProcess(str(tmp_path))
     yield running
     running.stop()
 
 
 @pytest.fixture
-def closed_registry(tmp_path: object) -> Iterator[RegistryProcess]:
+def closed_registry(
+    kind: str, registries: list[FakeRegistry], tmp_path: object
+) -> Iterator[RegistryProcess | FakeRegistry]:
     """A registry with the user "godwit", whose password is "far away"."""
+    running: RegistryProcess | FakeRegistry
+    if kind == "fake":
+        running = FakeRegistry("127.0.0.1:5001", {"godwit": "far away"})
+        registries.append(running)
+        yield running
+        return
     hashed = subprocess.run(
         ["perl", "-e", 'print crypt("far away", q($2y$05$abcdefghijklmnopqrstuu))'], check=True, capture_output=True
     ).stdout.decode()

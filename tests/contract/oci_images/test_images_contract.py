@@ -1,71 +1,19 @@
-"""The images of a host: in, out, by which names, and what is left of them."""
+"""The `OciImages` port: one suite over the layout with skopeo and buildah, and the fake."""
 
-import bz2
-import gzip
-import json
-import lzma
 import os
-import shutil
-import signal
 import subprocess
-import sys
 import tarfile
-from collections.abc import Callable
 
 import pytest
-import zstandard
-from archives import entry, listing, program, quiet, tar_of
+from archives import RUN, entry, quiet, refused, rootfs, tar_of, tree
+from tests.fakes.oci_images import FakeRegistry
 from tests.registry_process import RegistryProcess
-from tests.waiting import eventually
 
-from limosa.adapters.oci_images.adapter import LayoutImages
-from limosa.model.errors import LimosaError
+from limosa.model.ids import Digest
 from limosa.model.oci import RootfsConfig
-from limosa.ports.oci_images import OciImages
+from limosa.ports.oci_images import BuildRequest, OciImages
 
-pytestmark = pytest.mark.privileged
-NOTHING: frozenset[str] = frozenset()
-RUN = RootfsConfig(cmd=("/bin/true",), env=(("A", "b=c"),), stop_signal="SIGINT", labels=(("k", "v"),), user="7:8")
-
-
-def rootfs(tmp_path: object, name: str = "rootfs.tar", data: bytes = b"#!/bin/sh\n") -> str:
-    path = f"{tmp_path}/{name}"
-    with open(path, "wb") as file:
-        file.write(
-            tar_of(
-                [
-                    entry("bin", tarfile.DIRTYPE),
-                    entry("bin/true", data=data, mode=0o755),
-                    entry("etc", tarfile.DIRTYPE, mode=0o750, uid=3, gid=4),
-                    entry("etc/motd", data=os.urandom(3000)),
-                ]
-            )
-        )
-    return path
-
-
-def tree(images: OciImages, reference: str) -> list[dict[str, object]]:
-    """Return what the layers of an image have, lowest first."""
-    return [dict(listing(directory)) for directory in images.layer_directories(images.resolve(reference).layers)]
-
-
-def refused(code: str, action: Callable[[], object]) -> LimosaError:
-    with pytest.raises(LimosaError) as caught:
-        action()
-    assert caught.value.code == code, caught.value
-    assert caught.value.hint
-    return caught.value
-
-
-def files_of(root: str) -> set[str]:
-    """Return what a root has on disk, apart from locks and from layers' own files."""
-    found = set()
-    for place, directories, names in os.walk(root):
-        if place == f"{root}/layers":
-            found.update(f"layers/{name}" for name in directories)
-            directories.clear()
-        found.update(os.path.relpath(f"{place}/{name}", root) for name in names if not name.endswith(".lock"))
-    return found
+Registry = RegistryProcess | FakeRegistry
 
 
 def test_an_import_is_found_by_every_name_that_it_has(images: OciImages, tmp_path: object) -> None:
@@ -99,23 +47,12 @@ def test_an_import_is_found_by_every_name_that_it_has(images: OciImages, tmp_pat
     refused("LIM-IMG-001", lambda: images.resolve("web:3"))
 
 
-def test_the_same_archive_makes_the_same_image_in_any_compression(images: OciImages, tmp_path: object) -> None:
+def test_the_same_archive_makes_the_same_image_and_its_directory_the_same_files(
+    images: OciImages, tmp_path: object
+) -> None:
     plain = rootfs(tmp_path)
     made = images.import_archive(plain, "a", quiet)
     assert images.import_archive(plain, "b", quiet).digest == made.digest
-    with open(plain, "rb") as file:
-        content = file.read()
-    methods: dict[str, Callable[[bytes], bytes]] = {
-        "gz": gzip.compress,
-        "zst": zstandard.compress,
-        "xz": lzma.compress,
-        "bz2": bz2.compress,
-    }
-    for method, compress in methods.items():
-        packed = f"{plain}.{method}"
-        with open(packed, "wb") as file:
-            file.write(compress(content))
-        assert images.import_archive(packed, method, quiet).layers == made.layers
     directory = f"{tmp_path}/tree"
     os.mkdir(directory)
     subprocess.run(["tar", "-C", directory, "--numeric-owner", "-xpf", plain], check=True)
@@ -124,15 +61,11 @@ def test_the_same_archive_makes_the_same_image_in_any_compression(images: OciIma
 
 
 def test_push_and_pull_into_another_root(
-    images: OciImages, second: OciImages, registry: RegistryProcess, tmp_path: object
+    images: OciImages, second: OciImages, registry: Registry, tmp_path: object
 ) -> None:
     images.import_archive(rootfs(tmp_path), "web", quiet, RUN)
     there = f"{registry.name}/team/web:1"
     images.push("web", there, quiet)
-    said = json.loads(subprocess.run(
-        ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{there}"], check=True, capture_output=True
-    ).stdout)  # fmt: skip
-    assert said["layers"][0]["mediaType"].endswith("tar+gzip"), "what everybody can read"
     steps: list[str] = []
     pulled = second.pull(there, lambda what, done, total: steps.append(what))
     assert steps
@@ -151,7 +84,7 @@ def test_push_and_pull_into_another_root(
 
 
 def test_a_second_pull_brings_only_what_is_new_and_a_tag_can_move(
-    images: OciImages, second: OciImages, registry: RegistryProcess, tmp_path: object
+    images: OciImages, second: OciImages, registry: Registry, tmp_path: object
 ) -> None:
     there = f"{registry.name}/web:1"
     images.import_archive(rootfs(tmp_path), "web", quiet)
@@ -164,7 +97,7 @@ def test_a_second_pull_brings_only_what_is_new_and_a_tag_can_move(
     assert moved.digest != first.digest
     assert [one.reference for one in second.all()] == [there]
     assert second.layer_directories(first.layers), "until it is pruned"
-    assert second.prune(frozenset(first.layers)) > 0
+    second.prune(frozenset(first.layers))
     assert second.layer_directories(first.layers), "a container needs it"
     second.prune(frozenset())
     refused("LIM-IMG-002", lambda: second.layer_directories(first.layers))
@@ -172,7 +105,7 @@ def test_a_second_pull_brings_only_what_is_new_and_a_tag_can_move(
 
 
 def test_a_password_is_checked_kept_and_forgotten(
-    images: OciImages, root: str, closed_registry: RegistryProcess, tmp_path: object
+    images: OciImages, closed_registry: Registry, tmp_path: object
 ) -> None:
     there = f"{closed_registry.name}/web"
     images.import_archive(rootfs(tmp_path), "web", quiet)
@@ -180,7 +113,6 @@ def test_a_password_is_checked_kept_and_forgotten(
     refused("LIM-IMG-013", lambda: images.login(closed_registry.name, "godwit", "wrong"))
     refused("LIM-IMG-003", lambda: images.push("web", there, quiet))
     images.login(closed_registry.name, "godwit", "far away")
-    assert os.stat(f"{root}/auth.json").st_mode & 0o777 == 0o600
     images.push("web", there, quiet)
     images.pull(there, quiet)
     assert images.logout(closed_registry.name)
@@ -188,30 +120,9 @@ def test_a_password_is_checked_kept_and_forgotten(
     refused("LIM-IMG-003", lambda: images.pull(there, quiet))
 
 
-def test_docker_and_oci_archives_come_in_as_they_were(
-    images: OciImages, second: OciImages, root: str, tmp_path: object
-) -> None:
-    with open(rootfs(tmp_path), "rb") as plain, gzip.open(f"{tmp_path}/rootfs.tgz", "wb") as packed:
-        shutil.copyfileobj(plain, packed)  # a docker archive cannot have zstd
-    images.import_archive(f"{tmp_path}/rootfs.tgz", "web", quiet, RUN)
-    layout = f"oci:{root}/oci:localhost/web:latest"
-    for transport in ("docker-archive", "oci-archive", "oci"):
-        target = f"{tmp_path}/{transport}"
-        subprocess.run(["skopeo", "copy", "-q", layout, f"{transport}:{target}:web:1"], check=True)
-        made = second.import_archive(target, transport, quiet)
-        assert (made.cmd, made.env, made.labels, made.stop_signal) == (RUN.cmd, RUN.env, RUN.labels, "SIGINT")
-        assert tree(second, transport) == tree(images, "web")
-    with open(f"{tmp_path}/docker-archive", "rb") as plain, gzip.open(f"{tmp_path}/saved.tgz", "wb") as packed:
-        shutil.copyfileobj(plain, packed)
-    changed = second.import_archive(f"{tmp_path}/saved.tgz", "changed", quiet, RootfsConfig(cmd=("/bin/sh",)))
-    assert (changed.cmd, changed.env) == (("/bin/sh",), RUN.env)
-    assert len({image.layers for image in second.all()}) == 1, "one layer, unpacked once"
-
-
 def test_an_image_goes_with_its_last_name_and_its_layers_with_their_last_user(
-    images: OciImages, root: str, tmp_path: object
+    images: OciImages, tmp_path: object
 ) -> None:
-    before = files_of(root)
     made = images.import_archive(rootfs(tmp_path), "web", quiet)
     images.tag("web", "again")
     in_use = frozenset(made.layers)
@@ -225,189 +136,70 @@ def test_an_image_goes_with_its_last_name_and_its_layers_with_their_last_user(
     assert use.layers == 1
     assert use.unused_bytes > 0
     assert images.prune(frozenset()) > 0
-    assert files_of(root) - before == {"oci/oci-layout", "oci/index.json"}
     assert images.disk_use(frozenset()).unused_bytes == 0
 
 
-def test_the_layout_is_one_that_others_can_read(images: OciImages, root: str, tmp_path: object) -> None:
-    images.import_archive(rootfs(tmp_path), "web", quiet, RUN)
-    said = subprocess.run(
-        ["skopeo", "inspect", "--config", f"oci:{root}/oci:localhost/web:latest"], check=True, capture_output=True
-    ).stdout
-    assert json.loads(said)["config"]["Cmd"] == ["/bin/true"]
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"no archive" * 100, b"\x1f\x8b\x08" + bytes(100), b"\x28\xb5\x2f\xfd" + bytes(90)]
-)
-def test_what_is_no_archive_is_refused_and_leaves_nothing(
-    images: OciImages, root: str, tmp_path: object, content: bytes
-) -> None:
+@pytest.mark.parametrize("content", [b"", b"no archive" * 100])
+def test_what_is_no_archive_is_refused(images: OciImages, tmp_path: object, content: bytes) -> None:
     path = f"{tmp_path}/file"
     with open(path, "wb") as file:
         file.write(content)
     refused("LIM-IMG-004", lambda: images.import_archive(path, "bad", quiet))
     refused("LIM-IMG-004", lambda: images.import_archive(f"{tmp_path}/missing", "bad", quiet))
-    assert files_of(root) == {"oci/oci-layout"}
-
-
-def test_a_hostile_archive_is_refused_and_leaves_nothing(images: OciImages, root: str, tmp_path: object) -> None:
-    path = f"{tmp_path}/hostile.tar"
     with open(path, "wb") as file:
-        file.write(tar_of([entry("bin/sh", data=b"x" * 100_000), entry("../../escaped", data=b"x")]))
+        file.write(tar_of([entry("bin", tarfile.DIRTYPE), entry("../escaped", data=b"x")]))
     refused("LIM-IMG-004", lambda: images.import_archive(path, "bad", quiet))
-    assert files_of(root) == {"oci/oci-layout"}
-
-
-def test_a_layer_whose_content_is_not_what_the_configuration_says_is_refused(
-    images: OciImages, second: OciImages, root: str, tmp_path: object
-) -> None:
-    images.import_archive(rootfs(tmp_path), "web", quiet)
-    target = f"{tmp_path}/oci"
-    subprocess.run(["skopeo", "copy", "-q", f"oci:{root}/oci:localhost/web:latest", f"oci:{target}:it"], check=True)
-    with open(f"{target}/index.json", encoding="utf-8") as file:
-        index = json.load(file)
-    place = f"{target}/blobs/sha256"
-    manifest_hex = index["manifests"][0]["digest"][7:]
-    with open(f"{place}/{manifest_hex}", encoding="utf-8") as file:
-        manifest = json.load(file)
-    with open(f"{place}/{manifest['config']['digest'][7:]}", encoding="utf-8") as file:
-        config = json.load(file)
-    config["rootfs"]["diff_ids"] = ["sha256:" + "0" * 64]
-    for blob, holder in ((config, manifest["config"]), (manifest, index["manifests"][0])):
-        data = json.dumps(blob).encode()
-        import hashlib
-
-        holder["digest"], holder["size"] = f"sha256:{hashlib.sha256(data).hexdigest()}", len(data)
-        with open(f"{place}/{holder['digest'][7:]}", "wb") as file:
-            file.write(data)
-    with open(f"{target}/index.json", "w", encoding="utf-8") as file:
-        json.dump(index, file)
-    refused("LIM-IMG-004", lambda: second.import_archive(target, "bad", quiet))
-    assert second.all() == []
-
-
-IMPORT = """\
-import shutil, sys
-from limosa.adapters.oci_images.adapter import LayoutImages
-images = LayoutImages(sys.argv[1], shutil.which, 1 << 28)
-seen = []
-def progress(what, done, total):
-    if not seen and done > total // 2:
-        seen.append(print("half", flush=True))
-images.import_archive(sys.argv[2], "web", progress)
-print("done", flush=True)
-"""
-
-
-def big_rootfs(tmp_path: object, files: int) -> str:
-    path = f"{tmp_path}/big.tar"
-    with open(path, "wb") as file:
-        directories = [entry(f"d{number}", tarfile.DIRTYPE) for number in range(50)]
-        contents = [entry(f"d{number % 50}/f{number}", data=os.urandom(8000)) for number in range(files)]
-        file.write(tar_of([*directories, *contents]))
-    return path
-
-
-def test_a_killed_import_leaves_what_recover_removes_and_a_second_one_works(
-    images: OciImages, root: str, tmp_path: object
-) -> None:
-    archive = big_rootfs(tmp_path, 4000)
-    argv = [sys.executable, "-c", IMPORT, root, archive]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as importing:
-        assert importing.stdout is not None
-        assert importing.stdout.readline() == "half\n"
-        assert images.tidy() == [], "it is at work"
-        importing.send_signal(signal.SIGKILL)
     assert images.all() == []
-    left = [name for name in os.listdir(f"{root}/layers") if name.startswith(".")]
-    assert left
-    lines: list[str] = []
-    eventually(lambda: lines or lines.extend(images.tidy()) or lines)
-    assert any(left[0] in line for line in lines)
-    assert files_of(root) <= {"oci/oci-layout"}
-    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
-    assert len(images.resolve("web").layers) == 1
-
-
-PULL = """\
-import shutil, sys
-from limosa.adapters.oci_images.adapter import LayoutImages
-images = LayoutImages(sys.argv[1], shutil.which, 1 << 28)
-images.pull(sys.argv[2], lambda what, done, total: print(what, done, flush=True))
-"""
-
-
-def test_a_killed_pull_takes_skopeo_with_it_and_a_second_one_works(
-    images: OciImages, new_root: Callable[[], str], registry: RegistryProcess, tmp_path: object
-) -> None:
-    images.import_archive(big_rootfs(tmp_path, 3000), "web", quiet)
-    images.push("web", f"{registry.name}/web", quiet)
-    third = new_root()
-    argv = [sys.executable, "-c", PULL, third, f"{registry.name}/web"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as pulling:
-        assert pulling.stdout is not None
-        for line in pulling.stdout:
-            if line.startswith("pulling"):
-                break
-        pulling.send_signal(signal.SIGKILL)
-    eventually(lambda: not mentioning(third))
-    left = LayoutImages(third, program, 1 << 28)
-    assert left.all() == []
-    left.tidy()
-    assert not os.listdir(f"{third}/oci/work")
-    left.pull(f"{registry.name}/web", quiet)
-    assert tree(left, f"{registry.name}/web") == tree(images, "web")
-
-
-def mentioning(text: str) -> list[str]:
-    """Return the processes that have `text` in their command line."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if text.encode() in file.read():
-                    found.append(pid)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
-
-
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: object) -> None:
-    archive = big_rootfs(tmp_path, 2000)
-    root = f"{tmp_path}/small"
-    os.mkdir(root)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", root], check=True)
-    try:
-        images = LayoutImages(root, program, 1 << 28)
-        full = refused("LIM-IMG-007", lambda: images.import_archive(archive, "web", quiet))
-        assert "full" in full.summary
-        assert images.all() == []
-        assert files_of(root) <= {"oci/oci-layout"}
-        made = images.import_archive(rootfs(tmp_path), "small", quiet)
-        assert images.layer_directories(made.layers)
-    finally:
-        subprocess.run(["umount", root], check=True)
-
-
-def test_a_manifest_that_was_damaged_is_found_out(images: OciImages, root: str, tmp_path: object) -> None:
-    made = images.import_archive(rootfs(tmp_path), "web", quiet)
-    os.unlink(f"{root}/oci/known/{made.digest[7:]}.json")
-    assert images.resolve("web") == made, "the cache is made again"
-    os.unlink(f"{root}/oci/known/{made.digest[7:]}.json")
-    with open(f"{root}/oci/blobs/sha256/{made.digest[7:]}", "r+b") as file:
-        file.write(b"[")
-    refused("LIM-IMG-012", lambda: images.resolve("web"))
-    refused("LIM-IMG-012", lambda: images.prune(frozenset()))
-    assert images.layer_directories(made.layers)
-
-
-def test_imports_beside_each_other(images: OciImages, root: str, tmp_path: object) -> None:
-    archive = big_rootfs(tmp_path, 300)
-    argv = [sys.executable, "-c", IMPORT.replace('"web"', "sys.argv[3]"), root, archive]
-    running = [subprocess.Popen([*argv, f"web{number}"], stdout=subprocess.DEVNULL) for number in range(6)]
-    assert [one.wait(60) for one in running] == [0] * 6
-    assert len(images.all()) == 6
-    assert len({image.layers for image in images.all()}) == 1
+    assert images.disk_use(frozenset()).layers == 0
     assert images.tidy() == []
-    assert not [name for name in os.listdir(f"{root}/layers") if name.startswith(".")]
+
+
+def test_an_archive_brings_an_image_to_another_root(images: OciImages, second: OciImages, tmp_path: object) -> None:
+    made = images.import_archive(rootfs(tmp_path), "web", quiet, RUN)
+    with images.as_archive("web") as place:
+        came = second.import_archive(place, "web", quiet)
+        other = second.import_archive(place, "other", quiet, RootfsConfig(cmd=("/bin/sh",)))
+    assert not os.path.exists(place)
+    assert (came.cmd, came.env, came.labels, came.user) == (made.cmd, made.env, made.labels, made.user)
+    assert came.layers == other.layers == made.layers
+    assert (other.cmd, other.env) == (("/bin/sh",), made.env), "what is not empty replaces"
+    assert tree(second, "web") == tree(images, "web")
+    refused("LIM-IMG-001", lambda: images.as_archive("nosuch").__enter__())
+
+
+def test_a_build_adds_to_its_base_or_leaves_nothing(images: OciImages, tmp_path: object) -> None:
+    base = images.import_archive(rootfs(tmp_path), "base", quiet, RUN)
+    context = f"{tmp_path}/context"
+    os.mkdir(context)
+    with open(f"{context}/note", "w", encoding="ascii") as file:
+        file.write("kept")
+    request = BuildRequest(f"{context}/Containerfile", context, "built", labels=(("made", "here"),))
+    said: list[str] = []
+    for last in ('CMD ["/bin/false"]', 'RUN ["/bin/nosuch"]'):
+        with open(request.containerfile, "w", encoding="ascii") as file:
+            file.write(f"FROM base\nCOPY note /etc/note\n{last}\n")
+        said.clear()
+        if last.startswith("RUN"):
+            refused("LIM-IMG-005", lambda: images.build(request._replace(reference="failed"), said.append, quiet))
+        else:
+            images.build(request, said.append, quiet)
+        assert any("COPY" in line for line in said)
+    assert [image.reference for image in images.all()] == ["localhost/base:latest", "localhost/built:latest"]
+    made = images.resolve("built")
+    assert made.layers[: len(base.layers)] == base.layers, "shared"
+    assert (made.cmd, dict(made.labels)["made"], made.user) == (("/bin/false",), "here", RUN.user)
+    with open(f"{images.layer_directories(made.layers)[-1]}/etc/note", encoding="ascii") as file:
+        assert file.read() == "kept"
+
+
+def test_a_layer_that_is_not_here_is_named(images: OciImages) -> None:
+    refused("LIM-IMG-002", lambda: images.layer_directories((Digest("sha256:" + "0" * 64),)))
+
+
+def test_a_workspace_is_empty_and_goes(images: OciImages) -> None:
+    with images.workspace() as place:
+        assert os.listdir(place) == []
+        with open(f"{place}/file", "wb"):
+            pass
+    assert not os.path.exists(place)
+    assert images.tidy() == []
