@@ -127,13 +127,19 @@ class LimosaHost(Limosa):
         """Plug it in again."""
         subprocess.run(["ip", "link", "set", f"seg{self.name}", "up"], check=True)
 
+    def clear(self) -> None:
+        """Remove containers and volumes, and end migrations, that a test which failed has left."""
+        if self.records():
+            self("recover")
+            self("rm", "--force", *self.records())
+        volumes = self("volume", "ls", "-q").split()
+        if volumes:
+            self("volume", "rm", *volumes)
+
     def close(self) -> None:
         """Take away all that is there."""
         try:
-            names = list(self.records())
-            if names:
-                self("recover")
-                self("rm", "--force", *self.records())
+            self.clear()
             for network in self("network", "ls", "-q").split():
                 if network != "default":
                     self("network", "rm", network)

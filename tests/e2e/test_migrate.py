@@ -33,11 +33,19 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def hosts(python_rootfs: str) -> Iterator[Segment]:
+def shared(python_rootfs: str) -> Iterator[Segment]:
     with segment("abc") as found:
         prepare(found, python_rootfs)
         found.rootfs = python_rootfs
         yield found
+
+
+@pytest.fixture
+def hosts(shared: Segment) -> Iterator[Segment]:
+    """The hosts without containers and volumes, whatever became of the test before."""
+    yield shared
+    for host in (shared.a, shared.b):
+        host.clear()
 
 
 def run_server(host: LimosaHost, name: str = "web", address: str = ADDRESS) -> None:
@@ -148,6 +156,7 @@ def test_evacuate_moves_what_runs_the_most_important_last(hosts: Segment) -> Non
         address = f"10.77.0.{70 + number}"
         network = ("--network", "lan", "--ip", address)
         a("run", "-d", "--name", f"c{number}", "-l", label, *network, "python", "sleep", "1000")
+    b("image", "import", hosts.rootfs, "python")
     b("run", "-d", "--name", "c2", "--network", "none", "python", "sleep", "1000")
     told = a("evacuate", "--all", "b", status=1)
     assert [line.split()[0] for line in told.splitlines() if " runs at b: " in line] == ["c3", "c1"]

@@ -14,10 +14,18 @@ ADDRESS = "10.77.0.80"
 
 
 @pytest.fixture(scope="module")
-def hosts(redis_rootfs: str) -> Iterator[Segment]:
+def shared(redis_rootfs: str) -> Iterator[Segment]:
     with segment("abc") as found:
         prepare(found, redis_rootfs, "redis")
         yield found
+
+
+@pytest.fixture
+def hosts(shared: Segment) -> Iterator[Segment]:
+    """The hosts without containers and volumes, whatever became of the test before."""
+    yield shared
+    for host in (shared.a, shared.b):
+        host.clear()
 
 
 def answer(host: LimosaHost, *command: str) -> str:

@@ -40,3 +40,27 @@ def test_a_port_that_cannot_be_published_is_warned_about(bb: Limosa, network: st
     done = subprocess.run(argv, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     assert done.stdout == "ran\n"
     assert "-p has no effect" in done.stderr
+
+
+def test_a_run_that_fails_says_what_is_left_of_it(bb: Limosa) -> None:
+    run = ("run", "--network", "none")
+    for options, status in ((("--cpuset", "4095", "bb", "true"), 125), (("bb", "nosuch"), 127)):
+        said = bb(*run, "--name", "left", *options, status=status)
+        assert 'state: "left" is created and does not run; limosa rm left removes it' in said
+        assert "hint:" in said
+        assert bb.records()["left"]["phase"] == "created"
+        bb("rm", "left")
+        assert "is created" not in bb(*run, "--rm", *options, status=status)
+        assert bb.records() == {}
+
+
+def test_a_file_that_is_not_there_is_said_in_words(bb: Limosa) -> None:
+    run = ("run", "--rm", "--network", "none")
+    for argv, status in (
+        ((*run, "-v", "/nosuch:/data", "bb", "true"), 125),
+        ((*run, "--env-file", "/nosuch", "bb", "true"), 2),
+        (("image", "import", "/nosuch", "image"), 1),
+    ):
+        said = bb(*argv, status=status)
+        assert "/nosuch: No such file or directory" in said
+        assert "Errno" not in said

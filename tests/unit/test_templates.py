@@ -63,8 +63,13 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys: pytest.Captu
         line.update("reading", 2, 10)
         line.update("unpacking", 10, 10)
         line.log("I: done")
-    shown = capsys.readouterr().err
-    assert shown.splitlines() == ["reading: 1 B of 10 B", "unpacking: 10 B of 10 B", "I: done"]
+        line.update("importing", 1, 2_000_000)
+        line.update("importing", 1_999_999, 2_000_000)  # too soon
+        line.update("importing", 2_000_000, 2_000_000)
+        line.update("importing", 2_000_000, 2_000_000)
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[:3] == ["reading: 1 B of 10 B", "unpacking: 10 B of 10 B", "I: done"]
+    assert len(shown[3:]) == len(set(shown[3:])), "no line says again what the one before it said"
 
 
 class Terminal(io.StringIO):

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from limosa.linux import device_numbers, files, mount, openat2, process, user_namespace
 from limosa.model.container import SUBORDINATE_IDS
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.ports.storage import WritableFiles
@@ -176,7 +176,7 @@ class OverlayRootfs:
             tree = mount.clone_tree(source, recursive=not alone)
         except OSError as missing:
             raise LimosaError(
-                "LIM-VOL-004", f"{source} cannot be given to a container", cause=str(missing), hint="make it first"
+                "LIM-VOL-004", f"{source} cannot be given to a container", cause=words_of(missing), hint="make it first"
             ) from missing
         try:
             if first_host_id:

@@ -17,6 +17,9 @@ examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("-u", "--username", default="", metavar="USER", help="asked for on a terminal")
+    parser.add_argument(
+        "-p", "--password", default="", metavar="PASSWORD", help="others see it in `ps`: --password-stdin is better"
+    )
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     registry_options.configure(parser)
     parser.add_argument(
@@ -34,6 +37,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _credentials(args: argparse.Namespace) -> tuple[str, str]:
+    if args.password and args.password_stdin:
+        raise LimosaError(
+            "LIM-CLI-003",
+            "--password and --password-stdin contradict each other",
+            hint="leave --password out",
+            exit_status=EXIT_USAGE,
+        )
+    if args.password and args.username:
+        return args.username, args.password
     terminal = sys.stdin.isatty()
     if (not terminal and not args.password_stdin) or (args.password_stdin and not args.username):
         raise LimosaError(
@@ -48,4 +60,4 @@ def _credentials(args: argparse.Namespace) -> tuple[str, str]:
         return user, sys.stdin.read().rstrip("\r\n")
     import getpass
 
-    return user, getpass.getpass("password: ")
+    return user, args.password or getpass.getpass("password: ")

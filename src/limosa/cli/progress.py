@@ -21,6 +21,7 @@ class ProgressLine:
         self._what = ""
         self._begun = self._shown = 0.0
         self._open = False
+        self._last = ""
 
     def __enter__(self) -> "ProgressLine":
         return self
@@ -45,7 +46,10 @@ class ProgressLine:
         if self._terminal:
             self._draw(what, done_bytes, total_bytes, now - self._begun)
         else:
-            print(f"{what}: {_amount(done_bytes, total_bytes)}" if done_bytes else what, file=self._stream, flush=True)
+            line = f"{what}: {_amount(done_bytes, total_bytes)}" if done_bytes else what
+            if line != self._last:  # the end may be told twice: when all is there, and when it is rounded to that
+                print(line, file=self._stream, flush=True)
+            self._last = line
 
     def _draw(self, what: str, done_bytes: int, total_bytes: int, seconds: float) -> None:
         parts = [what]

@@ -6,6 +6,7 @@ from limosa.cli import arguments
 from limosa.model.cgroup import WEIGHT_MAX, WEIGHT_MIN
 from limosa.model.container import HOOK_EVENTS, Mount, PublishedPort, RestartPolicy
 from limosa.model.devices import DEVICES
+from limosa.model.errors import words_of
 from limosa.model.hints import TYPE_CHECKING, Final, Literal
 from limosa.model.ids import is_name
 from limosa.model.value import NamedTuple
@@ -270,8 +271,10 @@ def env_file(text: str) -> list[tuple[str, str]]:
     try:
         with open(text, encoding="utf-8") as file:
             lines = [line.strip("\r\n") for line in file]
-    except (OSError, UnicodeError) as unreadable:
-        raise arguments.wrong(f"{text}: {unreadable}") from unreadable
+    except OSError as unreadable:
+        raise arguments.wrong(f"the file cannot be read: {words_of(unreadable)}") from unreadable
+    except UnicodeError as unreadable:
+        raise arguments.wrong(f"{text} is no text: {unreadable}") from unreadable
     return [variable(line.lstrip()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

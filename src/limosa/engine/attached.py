@@ -37,9 +37,12 @@ def start_new(host: Host, record: ContainerRecord, before_program: Callable[[], 
     """Start a new container. Raises: LimosaError: it cannot be started; with `--rm` nothing is left of it."""
     try:
         lifecycle.start(host, record.container_id, before_program)
-    except BaseException:
+    except BaseException as failed:
         if record.config.remove_when_stopped:
             _remove_if_there(host, record.container_id)
+        elif isinstance(failed, LimosaError):
+            name = record.config.name
+            failed.state = f'"{name}" is created and does not run; limosa rm {name} removes it'
         raise
 
 

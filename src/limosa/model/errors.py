@@ -12,6 +12,11 @@ EXIT_NOT_EXECUTABLE: Final = 126
 EXIT_NOT_FOUND: Final = 127
 
 
+def words_of(error: OSError) -> str:
+    """Return what the kernel says and about which file, without its number."""
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+
+
 class LimosaError(Exception):
     """Something failed, and this says what, in which state things are, why, and what to do.
 

@@ -64,6 +64,7 @@ def checked_mac(mac: str) -> str:
             "LIM-NET-008",
             f"{mac!r} cannot be the MAC address of an interface",
             cause="it takes six pairs of hexadecimal digits, the first one even, such as 02:42:ac:11:00:02",
+            hint="without --mac limosa chooses one",
             exit_status=2,
         )
     return mac.lower()
@@ -152,6 +153,7 @@ def address_in(subnet: str, address: str) -> str:
             "LIM-NET-008",
             f"{address} is no address that a container can have on this network",
             cause=f"its subnet is {subnet}",
+            hint="give another address of the subnet, or none: limosa chooses a free one",
             exit_status=2,
         )
     return str(found)

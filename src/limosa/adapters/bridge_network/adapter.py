@@ -89,7 +89,7 @@ class BridgeNetworks(RecordedNetworks):
                     "LIM-NET-002",
                     f"network {name!r} is in use",
                     cause=f"attached: {', '.join(sorted(users))}",
-                    hint="limosa rm or limosa set --network them first",
+                    hint=f"limosa rm {' '.join(sorted(users))} first",
                 )
             self._host.remove(network)
             state.drop_network(name)

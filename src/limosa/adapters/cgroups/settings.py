@@ -7,7 +7,14 @@ from limosa.linux import cgroupfs
 from limosa.model import cgroup
 from limosa.model.container import Limits
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
+
+_HINTS: Final = {
+    "memory_bytes": "limosa stats shows what is in use",
+    "swap_bytes": "limosa stats shows what is in use",
+    "cpuset": "nproc says how many processors this machine has; the first is 0",
+}
 
 
 class Setting(NamedTuple):
@@ -139,5 +146,5 @@ def refused(write: Write, cause: str) -> LimosaError:
         f"{write.limit} cannot be set",
         state="all limits are as they were",
         cause=f"{os.path.basename(write.path)} = {write.value}: {cause}",
-        hint="limosa stats shows what is in use" if write.limit in ("memory_bytes", "swap_bytes") else "",
+        hint=_HINTS.get(write.limit, ""),
     )

@@ -186,7 +186,8 @@ class _Box:
         def on_line(line: str) -> None:
             said.append(line)
             del said[:-_LAST_LINES]
-            log(line)
+            if _RESULT not in line:  # a name of our own, which is gone when the image has the one that was asked for
+                log(line)
 
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:

@@ -12,7 +12,7 @@ from limosa.adapters.oci_images.layers import LayerStore
 from limosa.adapters.oci_images.layout import Layout, Named, only_manifest
 from limosa.adapters.oci_images.tar_stream import MalformedTar
 from limosa.model import oci
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.ids import Digest
 from limosa.model.oci import CONFIG, MANIFEST, PLAIN_ROOTFS, Descriptor, RootfsConfig
 from limosa.ports.oci_images import OciImage, Progress
@@ -138,6 +138,6 @@ def translated(summary: str, hint: str) -> Iterator[None]:
                 cause=str(refused),
                 hint="limosa system prune, or make room",
             ) from refused
-        raise LimosaError("LIM-IMG-004", summary, cause=str(refused), hint=hint) from refused
+        raise LimosaError("LIM-IMG-004", summary, cause=words_of(refused), hint=hint) from refused
     except (MalformedTar, ValueError, RecursionError) as bad:
         raise LimosaError("LIM-IMG-004", summary, cause=str(bad) or type(bad).__name__, hint=hint) from bad

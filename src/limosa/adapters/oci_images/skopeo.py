@@ -60,7 +60,7 @@ def failure(what: str, reference: Reference, lines: list[str]) -> LimosaError:
     cause = _message(lines)
     lower = cause.lower()
     answer = next((one for one in _ANSWERS if any(word in lower for word in one.words)), None)
-    summary = f"{what} {reference}: {answer.summary}" if answer else f"{what} {reference} failed"
+    summary = f"{what} {reference}" + (f": {answer.summary}" if answer else "")
     return LimosaError(
         "LIM-IMG-007" if answer is _ANSWERS[0] else "LIM-IMG-003",
         f"cannot {summary}",
