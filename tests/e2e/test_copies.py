@@ -212,11 +212,13 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Answer).serve_forever()
 HOOK = "sh -c 'echo -n $LIMOSA_NAME of $LIMOSA_COPY_OF >/tmp/name; cat /proc/1/stat >/tmp/stat; echo said'"
 
 
+@pytest.mark.parametrize("disk", [(), ("--disk", "300m")], ids=["no limit", "a disk"])
 def test_what_a_copy_of_a_removed_container_brought_back_stays_for_the_next(
-    limosa: Limosa, busybox_rootfs: str
+    limosa: Limosa, busybox_rootfs: str, disk: tuple[str, ...]
 ) -> None:
     limosa.has_image("bb", busybox_rootfs)
-    container_id = limosa("run", "-d", "--name", "one", "--network", "none", "bb", "sleep", "1000").strip()
+    run = ("run", "-d", "--name", "one", "--network", "none", *disk)
+    container_id = limosa(*run, "bb", "sleep", "1000").strip()
     limosa("exec", "one", "sh", "-c", "echo kept >/root/note")
     limosa("checkpoint", "--tag", "good", "one")
     limosa("rm", "-f", "one")
@@ -227,6 +229,8 @@ def test_what_a_copy_of_a_removed_container_brought_back_stays_for_the_next(
         assert limosa("exec", name, "cat", "/root/note") == "kept\n"
         assert len(os.listdir(brought_back)) == 1
         assert limosa("recover").strip() == "nothing to recover", "it is no leftover of a dead command"
+        with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+            assert brought_back not in mounts.read()
     assert len(os.listdir(brought_back)) == 1
     limosa("untag", "good")
     limosa("forget", "two")

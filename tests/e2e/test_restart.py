@@ -116,6 +116,7 @@ def test_a_kill_by_the_user_is_no_failure_and_one_by_others_is(box: Limosa) -> N
     assert record(box, "db")["restarts"] == 0
     assert record(box, "db")["phase"] == "running"
     box("kill", "db")
+    assert record(box, "db")["phase"] == "stopped", "it has ended when the command has"
     assert box("wait", "db") == "137\n"
     time.sleep(0.5)
     assert record(box, "db")["phase"] == "stopped"

@@ -239,7 +239,7 @@ def signal(host: Host, container_id: ContainerId, signal_name: str) -> None:
     """Signal the first process. Raises: LimosaError LIM-CONT-002.
 
     The signals that end it for certain count as the user's wish that it be stopped. A paused container gets its signal
-    when it goes on; SIGKILL makes it go on.
+    when it goes on; SIGKILL makes it go on, and is over when the container has ended, as in docker.
     """
     record = host.containers.load(container_id)
     _require_live(record)
@@ -253,8 +253,15 @@ def signal(host: Host, container_id: ContainerId, signal_name: str) -> None:
         host.runtime.signal(container_id, number)
     except ProcessLookupError:
         return
-    if number == _SIGKILL and record.phase == "paused":
+    if number != _SIGKILL:
+        return
+    if record.phase == "paused":
         host.cgroups.thaw(container_id)
+    if host.runtime.wait(container_id, process_of(record), _KILL_SECONDS) is not None:
+        try:
+            ending.on_exit(host, container_id)
+        except LimosaError as error:
+            ending.unless_gone(error)
 
 
 def _require_live(record: ContainerRecord) -> None:

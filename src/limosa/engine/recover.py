@@ -161,6 +161,7 @@ def _stray_files(host: Host, container_id: ContainerId, needed: _NeededSnapshots
     A snapshot of a commit stays: a copy of the commit, or a mount, brought it back, and the next need not do so again.
     """
     discarded = host.storage.discard_files(container_id)
+    host.storage.release(container_id)  # a disk that a copy of the commit was made from
     return bool(_stray_snapshots(host, container_id, needed)) or discarded
 
 
