@@ -23,7 +23,6 @@ _ENTER: Final = os.path.join(os.path.dirname(__file__), "enter.pl")
 _EXEC: Final = os.path.join(os.path.dirname(__file__), "exec.sh")
 _EXITED: Final = os.path.join(os.path.dirname(__file__), "exited.sh")
 
-_CONSOLE: Final = "console-socket"  # where conmon takes a restored terminal's master: written by exec.sh
 _STATUS_STEPS: Final = 200
 _STATUS_STEP_SECONDS: Final = 0.01
 _KILLED: Final = 137
@@ -120,9 +119,7 @@ class CrunRuntime:
 
         self._write_bundle(plan)
         restored.keep_filter(self._run, self._session(plan.container_id, ()))
-        console = f"{self.bundle(plan.container_id)}/{_CONSOLE}" if plan.config.terminal else ""
-        if os.path.exists(console):
-            os.unlink(console)
+        console = restored.console(self.bundle(plan.container_id)) if plan.config.terminal else ""
         env = {"LIMOSA_ARGV": "\n".join(criu_argv), "LIMOSA_CONSOLE": console}
         self._make_places(plan.container_id)
         monitoring = self._monitor_plan(plan.container_id, plan.config, _EXEC, (), env)
@@ -141,16 +138,9 @@ class CrunRuntime:
 
     def give_terminal(self, seat: RestoreSeat, master: int) -> None:
         """See the port."""
-        from limosa.adapters.crun_runtime import attach
+        from limosa.adapters.crun_runtime import restored
 
-        try:
-            with open(f"{self.bundle(seat.container_id)}/{_CONSOLE}", encoding="utf-8") as file:
-                path = file.read().strip()
-            attach.hand_over(path, master)
-        except OSError as refused:
-            raise LimosaError(
-                "LIM-RUN-008", "the terminal cannot be handed to the monitor", cause=str(refused)
-            ) from refused
+        restored.give_terminal(self.bundle(seat.container_id), master)
 
     def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
         """See the port."""
@@ -253,30 +243,15 @@ class CrunRuntime:
 
     def standard_streams(self, container_id: ContainerId) -> tuple[str, str, str]:
         """See the port."""
-        with open(f"{self.bundle(container_id)}/pidfile", encoding="utf-8") as file:
-            pid = int(file.read())
-        _await_program(pid, self._crun)
-        names = [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
-        return names[0], names[1], names[2]
+        from limosa.adapters.crun_runtime import first_process
+
+        return first_process.streams(self.bundle(container_id), self._crun)
 
     def signal(self, container_id: ContainerId, signal_number: int) -> None:
         """See the port."""
-        pid_file = f"{self.bundle(container_id)}/pidfile"
-        try:
-            with open(pid_file, encoding="utf-8") as file:
-                pid = int(file.read())
-        except FileNotFoundError as never:
-            raise ProcessLookupError(f"{container_id} has no first process") from never
-        import signal
+        from limosa.adapters.crun_runtime import first_process
 
-        # The pidfd keeps the number from meaning another process between the look and the signal.
-        descriptor = os.pidfd_open(pid)
-        try:
-            if self.exit_status(container_id) is not None:
-                raise ProcessLookupError(f"the first process of {container_id} has ended")
-            signal.pidfd_send_signal(descriptor, signal_number)
-        finally:
-            os.close(descriptor)
+        first_process.send(self.bundle(container_id), signal_number, lambda: self.exit_status(container_id) is not None)
 
     def wait(self, container_id: ContainerId, started: Started, timeout_s: float | None) -> int | None:
         """See the port."""
@@ -398,17 +373,3 @@ class CrunRuntime:
             if os.path.isdir(directory):
                 found.update(os.listdir(directory))
         return [ContainerId(name) for name in sorted(found) if looks_like_id(name)]  # crun has a .cache there
-
-
-def _await_program(pid: int, crun: str) -> None:
-    """Return once the first process has executed its program: a moment after `start` it may still be crun.
-
-    Between its change of user and the program, nobody may look into it (proc(5), dumpable), so no dump would succeed.
-    """
-    for _ in range(_STATUS_STEPS):
-        try:
-            if os.path.basename(crun) not in os.path.basename(os.readlink(f"/proc/{pid}/exe")):
-                return
-        except PermissionError:
-            pass
-        process.ended(pid, 0, _STATUS_STEP_SECONDS)

@@ -2,14 +2,40 @@
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from limosa.model.container import ContainerConfig
+from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import Started
 
 if TYPE_CHECKING:
     from limosa.adapters.crun_runtime import session
+
+
+_CONSOLE: Final = "console-socket"  # where conmon takes a restored terminal's master: written by exec.sh
+
+
+def console(bundle: str) -> str:
+    """Return where exec.sh is to write that; what an earlier restore wrote there is gone."""
+    path = f"{bundle}/{_CONSOLE}"
+    if os.path.exists(path):
+        os.unlink(path)
+    return path
+
+
+def give_terminal(bundle: str, master: int) -> None:
+    """Hand a terminal's master to the monitor. Raises: LimosaError LIM-RUN-008."""
+    from limosa.adapters.crun_runtime import attach
+
+    try:
+        with open(f"{bundle}/{_CONSOLE}", encoding="utf-8") as file:
+            path = file.read().strip()
+        attach.hand_over(path, master)
+    except OSError as refused:
+        raise LimosaError(
+            "LIM-RUN-008", "the terminal cannot be handed to the monitor", cause=str(refused)
+        ) from refused
 
 
 def keep_filter(run_directory: str, place: "session.Place") -> None:
