@@ -123,6 +123,18 @@ def test_a_second_commit_stores_what_changed_and_gc_frees_what_is_forgotten(one:
     assert stored() < 1_000_000
 
 
+def test_a_program_that_ends_as_soon_as_it_comes_back(limosa: Limosa, python_rootfs: str) -> None:
+    limosa.has_image("python", python_rootfs)
+    # A sleep that asks for nothing of what is left of it is over when a commit interrupts it.
+    sleeps = 'my $whole = pack("qq", 1000, 0); syscall(35, $whole, 0); exit 5'
+    limosa("run", "-d", "--name", "brief", "--network", "none", "python", "perl", "-e", sleeps)
+    commit = limosa("checkpoint", "--stop", "brief").strip()
+    for _ in range(3):
+        assert limosa("restore", commit) == "brief\n"
+        assert limosa("wait", "brief") == "5\n"
+        assert limosa.records()["brief"]["phase"] == "stopped"
+
+
 def test_damage_is_found_and_said(one: Limosa) -> None:
     limosa = one
     limosa("checkpoint", "one")

@@ -1,9 +1,11 @@
 """What limosa says where it cannot work: who may not, no room, a kernel without what it needs. Nothing is left."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,38 @@ def test_a_kernel_facility_that_is_missing(limosa: Limosa) -> None:
     assert "hint:" in refused
     limosa("recover")
     assert limosa.records() == {}
+
+
+@pytest.fixture
+def closed(no_residue: None) -> Iterator[Limosa]:
+    """A host below a directory that lets only its owner in, as /root does."""
+    del no_residue
+    place = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
+    host = Limosa(f"{place}/root")
+    try:
+        yield host
+        host("recover")
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_root_that_a_containers_root_cannot_enter(closed: Limosa, tmp_path: Path) -> None:
+    closed("template", "build", "-q", "busybox")
+    run = ("run", "--rm", "--network", "none")
+    place = os.path.dirname(closed.root)
+    for argv, status, code in (
+        ((*run, "busybox", "true"), 125, "LIM-RUN-010"),
+        (("image", "build", "-t", "built", str(tmp_path)), 1, "LIM-IMG-005"),
+    ):
+        (tmp_path / "Containerfile").write_text("FROM busybox\nRUN true\n")
+        said = closed(*argv, status=status)
+        assert code in said
+        assert f"cause: {place} lets only its owner in" in said
+        assert f"chmod o+x {place}" in said
+    assert closed.records() == {}
+    assert closed(*run, "--privileged", "busybox", "echo", "ran") == "ran\n", "its root is the host's"
+    os.chmod(place, 0o711)
+    assert closed(*run, "busybox", "echo", "ran") == "ran\n"
 
 
 @pytest.fixture

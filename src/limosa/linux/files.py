@@ -126,6 +126,16 @@ def allocated_bytes(directory: str) -> int:
     return total
 
 
+def closed_to_others(path: str) -> str:
+    """Return the first directory on the way to `path`, or `path`, that users who do not own it cannot enter, or ""."""
+    way = ""
+    for part in os.path.abspath(path).split("/"):
+        way = f"{way}{part}/"
+        if not os.stat(way).st_mode & 0o001:
+            return way.rstrip("/")
+    return ""
+
+
 @contextmanager
 def working_directory(path: str) -> Iterator[None]:
     """Let `path` be the process's working directory for the time of a `with` block. Raises: OSError as chdir(2)."""

@@ -1,7 +1,9 @@
 """Roots with images, and a registry on loopback."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,17 +18,18 @@ BUILD_HOST_ID = (1 << 29) - 65536
 
 
 @pytest.fixture
-def new_root(tmp_path: object) -> Callable[[], str]:
-    """Make a root directory."""
+def new_root() -> Iterator[Callable[[], str]]:
+    """Make a root directory, which the users of builds can enter."""
     made: list[str] = []
 
     def make() -> str:
-        root = f"{tmp_path}/root{len(made)}"
-        os.mkdir(root, 0o711)
-        made.append(root)
-        return root
+        made.append(tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp"))
+        os.chmod(made[-1], 0o711)
+        return made[-1]
 
-    return make
+    yield make
+    for root in made:
+        shutil.rmtree(root)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from limosa.adapters.crun_runtime import monitor, refusals, waiting
-from limosa.linux import process, syscalls
+from limosa.linux import files, process, syscalls
 from limosa.model import json_text
 from limosa.model.confinement import Allowance
 from limosa.model.container import ContainerConfig
@@ -26,6 +26,7 @@ _EXITED: Final = os.path.join(os.path.dirname(__file__), "exited.sh")
 _STATUS_STEPS: Final = 200
 _STATUS_STEP_SECONDS: Final = 0.01
 _KILLED: Final = 137
+_OF_NOBODY: Final = 1  # clock ticks after boot: no process of a container is so old
 
 
 class CrunRuntime:
@@ -75,7 +76,7 @@ class CrunRuntime:
             "LIMOSA_PRIVATE": "yes",
             "LIMOSA_STDIN": "" if config.terminal or config.stdin_open else "none",
         }
-        self._make_places(container_id)
+        self._make_places(container_id, config)
         plan = self._monitor_plan(container_id, config, _ENTER, self._arguments(), env)
         self._waiting[container_id] = waiting.start(self._conmon, plan)
 
@@ -121,7 +122,7 @@ class CrunRuntime:
         restored.keep_filter(self._run, self._session(plan.container_id, ()))
         console = restored.console(self.bundle(plan.container_id)) if plan.config.terminal else ""
         env = {"LIMOSA_ARGV": "\n".join(criu_argv), "LIMOSA_CONSOLE": console}
-        self._make_places(plan.container_id)
+        self._make_places(plan.container_id, plan.config)
         monitoring = self._monitor_plan(plan.container_id, plan.config, _EXEC, (), env)
         starting = monitor.start(self._conmon, monitoring._replace(passed_fd=connection))
         monitor.launched(starting)
@@ -145,7 +146,7 @@ class CrunRuntime:
     def finish_restore(self, plan: BundlePlan, seat: RestoreSeat) -> Started:
         """See the port."""
         monitoring = self._monitor_plan(plan.container_id, plan.config, _EXEC, (), {})
-        started = self._started(monitor.Starting(seat.sync_fd, monitoring))
+        started = self._started(monitor.Starting(seat.sync_fd, monitoring), goes_on=True)
         self.adopt(plan.container_id, started)
         return started
 
@@ -186,14 +187,24 @@ class CrunRuntime:
             exit_command=exit_command if self._exit_command else (),
         )
 
-    def _make_places(self, container_id: ContainerId) -> None:
+    def _make_places(self, container_id: ContainerId, config: ContainerConfig) -> None:
+        closed = "" if config.security.privileged else files.closed_to_others(self._run)
+        if closed:
+            raise refusals.closed_root(closed)
         os.makedirs(f"{self._run}/crun", mode=0o700, exist_ok=True)
         os.makedirs(os.path.dirname(self.log_path(container_id)), mode=0o700, exist_ok=True)
         os.makedirs(self.bundle(container_id), mode=0o700, exist_ok=True)
 
-    def _started(self, starting: monitor.Starting) -> Started:
+    def _started(self, starting: monitor.Starting, *, goes_on: bool = False) -> Started:
+        """A first process that `goes_on` without us may have ended by now; its monitor knows how."""
         init_pid = monitor.first_pid(starting)
-        return Started(init_pid, process.start_ticks(init_pid), monitor.pid(starting.plan.bundle))
+        try:
+            ticks = process.start_ticks(init_pid)
+        except ProcessLookupError:
+            if not goes_on:
+                raise
+            ticks = _OF_NOBODY
+        return Started(init_pid, ticks, monitor.pid(starting.plan.bundle))
 
     def start(self, container_id: ContainerId) -> None:
         """See the port."""

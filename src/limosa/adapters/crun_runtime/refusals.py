@@ -6,6 +6,16 @@ from limosa.model.hints import Final
 _NOT_EXECUTABLE: Final = ("Permission denied", "Exec format error", "is not executable", "Is a directory")
 
 
+def closed_root(directory: str) -> LimosaError:
+    """Return the error for a root in which a container's own root finds nothing."""
+    return LimosaError(
+        "LIM-RUN-010",
+        "no container can run in this root",
+        cause=f"{directory} lets only its owner in, and the root of a container is somebody else",
+        hint=f"choose another --root, or chmod o+x {directory}",
+    )
+
+
 def not_executed(words: str) -> LimosaError:
     """Return LIM-RUN-001 for an `execute`."""
     return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words)

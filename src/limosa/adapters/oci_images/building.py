@@ -72,6 +72,14 @@ class Buildah:
         text = _containerfile(request)
         if not os.path.isdir(request.context):
             raise _unusable(f"the context {request.context} is not a directory", request)
+        closed = files.closed_to_others(os.path.dirname(self._directory))
+        if closed:
+            raise LimosaError(
+                "LIM-IMG-005",
+                "nothing can be built in this root",
+                cause=f"{closed} lets only its owner in, and the root of a build is somebody else",
+                hint=f"choose another --root, or chmod o+x {closed}",
+            )
         bases = {wanted: base(wanted)[0] for wanted in containerfile.base_images(text, dict(request.build_args))}
         work = f"{self._directory}/{os.getpid()}-{os.urandom(4).hex()}"
         try:
