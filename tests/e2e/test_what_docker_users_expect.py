@@ -64,3 +64,12 @@ def test_a_file_that_is_not_there_is_said_in_words(bb: Limosa) -> None:
         said = bb(*argv, status=status)
         assert "/nosuch: No such file or directory" in said
         assert "Errno" not in said
+
+
+def test_flags_that_docker_calls_differently_and_that_mean_the_same(bb: Limosa) -> None:
+    options = ("--net", "default", "--mac-address", "02:00:00:00:00:11", "--cpuset-cpus", "0", "--pids-limit", "50")
+    said = bb("run", "--name", "box", *options, "bb", "sh", "-c", "nproc; cat /sys/class/net/eth0/address")
+    assert said == "1\n02:00:00:00:00:11\n"
+    bb("set", "--pids-limit", "60", "box")
+    limits = bb.records()["box"]["config"]["limits"]
+    assert (limits["cpuset"], limits["pids"]) == ("0", 60)

@@ -38,10 +38,10 @@ def configure(parser: arguments.Parser) -> None:
     memory = "a file system in memory: size=64m,mode=1777,…"
     add("--tmpfs", **many, type=values.tmpfs, metavar="DIR[:OPTIONS]", help=memory)
     network = "no network, the host's own, or one of `network create`"
-    add("--network", default="default", metavar="none|host|NAME", help=network)
+    add("--network", "--net", default="default", metavar="none|host|NAME", help=network)
     add("--ip", default="", metavar="ADDRESS", help="a fixed address")
     add("--ip6", default="", metavar="ADDRESS", help="a fixed IPv6 address")
-    add("--mac", default="", metavar="MAC", help="a fixed MAC address")
+    add("--mac", "--mac-address", default="", metavar="MAC", help="a fixed MAC address")
     add(
         "--hostname",
         default="",

@@ -23,8 +23,21 @@ def configure(parser: arguments.Parser) -> None:
     add("--swap", default=no, type=values.bytes_or_unlimited, metavar="SIZE", help="on top of --memory, or unlimited")
     add("--cpus", default=no, type=values.cpus, metavar="N", help="so much of the processors' time, such as 1.5")
     add("--cpu-weight", default=no, type=values.weight, metavar="1..10000", help="share of busy processors; 100")
-    add("--cpuset", default=no, type=values.cpuset, metavar="0-1,3", help="the processors it may run on; all")
-    add("--pids", default=no, type=values.pids, metavar="N", help="processes and threads; 4096 unless set")
+    add(
+        *("--cpuset", "--cpuset-cpus"),
+        default=no,
+        type=values.cpuset,
+        metavar="0-1,3",
+        help="the processors it may run on; all",
+    )
+    add(
+        "--pids",
+        "--pids-limit",
+        default=no,
+        type=values.pids,
+        metavar="N",
+        help="processes and threads; 4096 unless set",
+    )
     add("--io-weight", default=no, type=values.weight, metavar="1..10000", help="share of a busy disk; 100")
     add("--disk", default=no, type=values.size_bytes, metavar="SIZE", help="its own files take no more; 64m at least")
     add(
