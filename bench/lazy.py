@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """How soon a restored container answers, with its memory on demand and with all of it there (docs/performance.md).
 
-    bench/lazy.py [--mib N…] [--copies N] [--depth N] [--runs N] [--json FILE]
+    bench/lazy.py [--mib N…] [--copies N] [--depth N] [--warm N] [--runs N] [--json FILE]
 
 A container with the safe defaults and no network has a heap. In turns, each from the engine's call to the first answer,
 which reads a page: restore and rewind with --lazy=demand and with off; of off also criu's own part, from its request to
 its answer. Copies: how long each takes, and the memory of all of them with their servers (Pss) beside one that has
-everything. Depth: a restore of the first commit and of one with --depth ancestors. Needs root and gcc.
+everything. Depth: a restore of the first commit and of one with --depth ancestors. Warm: a fork that takes a copy which
+was made ahead, --warm times. Needs root and gcc.
 """
 
 import argparse
@@ -25,11 +26,11 @@ from typing import Any
 import places
 
 from limosa import wiring
-from limosa.engine import checkpoint, commits, lifecycle, restore, rewind
+from limosa.engine import checkpoint, commits, copies, lifecycle, restore, rewind
 from limosa.engine.host import Host
 from limosa.linux import process
 from limosa.model.commit import CommitRecord
-from limosa.model.container import ContainerRecord
+from limosa.model.container import ContainerRecord, CopyRequest
 from limosa.ports.page_servers import Laziness
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -74,16 +75,13 @@ class Bench:
         while not os.path.exists(f"{self.shared}/answers"):
             time.sleep(0.01)
 
-    def answer(self, record: ContainerRecord) -> None:
-        """Have one question answered."""
-        before = self._answers()
+    def answer(self, record: ContainerRecord, directory: str = "") -> None:
+        """Have one question answered; the answer comes in the directory that is shared, or another one."""
+        path = f"{directory or self.shared}/answers"
+        before = os.stat(path).st_mtime_ns  # not its content, which is the same after each restore
         os.kill(record.init_pid, signal.SIGUSR1)
-        while self._answers() == before:
+        while os.stat(path).st_mtime_ns == before:
             time.sleep(0.0002)
-
-    def _answers(self) -> int:
-        # Not its content, which is the same after each restore.
-        return os.stat(f"{self.shared}/answers").st_mtime_ns
 
     def record(self) -> ContainerRecord:
         """Return the container's record."""
@@ -206,12 +204,32 @@ def depth(bench: Bench, mib: int, ancestors: int, runs: int) -> dict[str, Any]:
     }
 
 
+def warm(bench: Bench, mib: int, number: int) -> dict[str, Any]:
+    """Measure forks that take a copy which was made ahead, from the engine's call to the first answer."""
+    bench.limosa("run", "-d", "--name", "one", "answer", "/bin/answer", str(mib))  # on the default network
+    place = bench.host.rootfs.path(bench.record().container_id)
+    while not os.path.exists(f"{place}/shared/answers"):
+        time.sleep(0.01)
+    commit = bench.commit()
+    bench.limosa("fork", "--warm", str(number), commit.commit_id)
+    took_ms = []
+    for _ in range(number):
+        start = time.perf_counter()
+        (record,) = copies.fork(bench.host, commit, [CopyRequest()])
+        bench.answer(record, f"{bench.host.rootfs.path(record.container_id)}/shared")
+        took_ms.append((time.perf_counter() - start) * 1000)
+        bench.limosa("rm", "--force", record.config.name)
+    bench.limosa("rm", "--force", "one")
+    return {"mib": mib, "warm_ms": statistics.median(took_ms), "all": took_ms}
+
+
 def main() -> int:
     """Print what was measured and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mib", type=int, nargs="*", default=[256, 1024, 4096])
     parser.add_argument("--copies", type=int, default=20)
     parser.add_argument("--depth", type=int, default=100)
+    parser.add_argument("--warm", type=int, default=20)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", default=f"{HERE}/bench/out/lazy.json")
     args = parser.parse_args()
@@ -242,6 +260,9 @@ def main() -> int:
         if args.depth:
             results["depth"] = one = depth(bench, 64, args.depth, args.runs)
             print(f"first commit {one['first_ms']:.0f} ms, after {args.depth} more {one['last_ms']:.0f} ms")
+        if args.warm:
+            results["warm"] = one = warm(bench, 512, args.warm)
+            print(f"a warm fork of 512 MiB: {one['warm_ms']:.1f} ms, at most {max(one['all']):.1f}")
         results["load"] = os.getloadavg()[0]
     finally:
         for argv in (("rm", "--force", "one"), ("recover",)):  # a run that failed may have left it

@@ -73,6 +73,20 @@ def test_connections_inside_stay_and_others_live_on_in_the_original(limosa: Limo
     assert len(addresses) == 3
 
 
+def test_a_renamed_copy_goes_on_being_translated(limosa: Limosa, busybox_rootfs: str) -> None:
+    limosa.has_image("box", busybox_rootfs)
+    limosa("run", "-d", "--name", "one", "box", "sleep", "1000")
+    (name,) = limosa("fork", "one").split()
+    limosa("rename", name, "two")
+    limosa("restart", "-t", "0", "two")
+    address = limosa.records()["two"]["addresses"]["ipv4"].partition("/")[0]
+    limosa("run", "--rm", "box", "ping", "-c", "1", "-W", "20", address)
+    limosa("run", "--rm", "box", "ping", "-c", "1", "-W", "20", "two")
+    limosa("rm", "--force", "two")
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        assert [line for line in mounts if f"{limosa.root}/networks/translators/" in line] == []
+
+
 # Random state of a program's own in a page that fork(2) wipes, and ordinary memory beside it.
 WIPED = """
 import ctypes, mmap, os, time

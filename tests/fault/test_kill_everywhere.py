@@ -170,6 +170,19 @@ def copies(site: Site) -> None:
         site.inside("copy")
 
 
+def warmed(site: Site) -> None:
+    committed(site)
+    site("fork", "--warm", "1", "it")
+
+
+def taken_or_waits(site: Site) -> None:
+    """A copy that was made ahead waits, and can be taken under that name, or it runs, or there is none."""
+    if "copy" not in site.records() or site.records()["copy"]["warm_of"]:
+        site("fork", "--name", "copy", json.loads(site("log", "--json"))[-1]["commit_id"])
+    site.inside("copy")
+    assert site("pool", "rm", "--all") == "", "it was taken"
+
+
 def tried(site: Site) -> None:
     """The container was not touched, and of what was tried beside it nothing is left."""
     assert set(site.records()) == {"base", "it"}
@@ -264,6 +277,9 @@ SCENARIOS = {
     "mount": Scenario(("mount", "COMMIT", "DIR"), committed_running, unmounted),
     "umount": Scenario(("umount", "DIR"), mounted, unmounted),
     "fork": Scenario(("fork", "--name", "copy", "COMMIT"), committed, copies),
+    "fork-warm": Scenario(("fork", "--warm", "1", "COMMIT"), committed, taken_or_waits),
+    "fork-take": Scenario(("fork", "--name", "copy", "COMMIT"), warmed, taken_or_waits),
+    "pool-rm": Scenario(("pool", "rm", "COMMIT"), warmed, taken_or_waits),
     "verify-trial": Scenario(
         ("verify", "--trial", "--run", "0.1", "--probe", "true", "COMMIT"), committed_running, tried
     ),

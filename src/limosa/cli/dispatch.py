@@ -46,6 +46,7 @@ VERBS: Final = {
     "diff": ("diff", "show in what two commits differ: files, processes, memory, settings"),
     "restore": ("restore", "bring a commit back as the container that it was"),
     "fork": ("fork", "start running copies of a commit or a container"),
+    "pool": ("pool", "list and remove copies that were made ahead, for forks"),
     "rewind": ("rewind", "take a container back to an earlier commit, in place"),
     "tag": ("tag", "name a commit"),
     "untag": ("untag", "take a commit's name away"),

@@ -17,9 +17,13 @@ examples:
   limosa fork -n 3 5f2c9a
   limosa fork --name trial good
   limosa fork -n 3 -p 8081-8083:80 web          each publishes the next port
+  limosa fork --warm 5 good                     five that stand still, for the next forks of good
   limosa fork --hook "sh -c 'rm -f /etc/ssh/ssh_host_*; ssh-keygen -A'" box
 The hook has LIMOSA_NAME, LIMOSA_ID, LIMOSA_COMMIT and LIMOSA_COPY_OF in its environment, and is executed as the copy's
-root while every other process of the copy stands still; if it fails, there is no copy."""
+root while every other process of the copy stands still; if it fails, there is no copy.
+
+A fork that asks for no ports, hook or shared volumes takes a warm copy of the commit where there is one, which is a
+matter of milliseconds. limosa pool lists and removes them; with --warm the commit's id is printed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="it may write to volumes and directories that its original writes to",
     )
     parser.add_argument("--hook", default="", metavar="COMMAND", help="execute it inside before the copy goes on")
+    parser.add_argument(
+        "--warm", type=values.count, metavar="N", help="make N copies ahead, which stand still until a fork takes them"
+    )
     lazy_option.add(parser)
     parser.add_argument("source", metavar="CONTAINER|COMMIT")
 
@@ -48,20 +55,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    requests = _requests(args)
+    requests = [_ahead(args)] * args.warm if args.warm else _requests(args)
     commit = _commit(host, args.source, requests)
+    if args.warm:
+        copies.make_ahead(host, commit, requests, laziness=args.lazy)
+        print(commit.commit_id)
+        return 0
     copies.fork(host, commit, requests, lambda record: print(record.config.name, flush=True), args.lazy)
     return 0
+
+
+def _ahead(args: argparse.Namespace) -> CopyRequest:
+    """Return what a copy is to be of which nothing is known yet. Raises: LimosaError LIM-CLI-003: something is said."""
+    said = {"--number": args.number > 1, "--name": args.name, "--publish": args.publish, "--share": args.share_volumes}
+    for option in (option for option, value in said.items() if value):
+        raise LimosaError(
+            "LIM-CLI-003",
+            f"{option} cannot be said of copies that are made ahead",
+            hint="say it to the fork that takes one" if option in ("--name", "--number") else "leave it out",
+            exit_status=EXIT_USAGE,
+        )
+    return CopyRequest(hook=_hook(args))
+
+
+def _hook(args: argparse.Namespace) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(args.hook))
+    except ValueError as unclosed:
+        raise LimosaError("LIM-CLI-003", f"--hook {args.hook}: {unclosed}", exit_status=EXIT_USAGE) from unclosed
 
 
 def _requests(args: argparse.Namespace) -> list[CopyRequest]:
     """Return what each copy is to be. Raises: LimosaError LIM-CLI-003: there are fewer ports than copies."""
     several = args.number > 1 and args.name
     names = [f"{args.name}-{index + 1}" if several else args.name for index in range(args.number)]
-    try:
-        hook = tuple(shlex.split(args.hook))
-    except ValueError as unclosed:
-        raise LimosaError("LIM-CLI-003", f"--hook {args.hook}: {unclosed}", exit_status=EXIT_USAGE) from unclosed
+    hook = _hook(args)
     return [CopyRequest(name, _ports(args, index), args.share_volumes, hook=hook) for index, name in enumerate(names)]
 
 

@@ -33,7 +33,7 @@ def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     idle = ("created", "stopped")
-    records = [record for record in host.containers.all() if args.all or record.phase not in idle]
+    records = [record for record in host.containers.all() if args.all or not (record.phase in idle or record.warm_of)]
     if any(kind == "status" for kind, _ in args.filter) or args.last is not None:
         records = host.containers.all()
     records = [record for record in records if filters.fits(record, args.filter)]
@@ -60,6 +60,8 @@ def status(record: ContainerRecord) -> str:
     """Return how things stand, in words."""
     if record.phase == "running":
         return f"up {table.duration((time.time_ns() - record.started_ns) / 1e9)}"
+    if record.warm_of:
+        return f"warm, of {record.warm_of[:SHORT_ID_DIGITS]}"
     if record.moved_to:
         return f"moved to {record.moved_to}"
     if record.phase == "stopped" and record.exit is not None:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from limosa.engine import commits, creation, ending, hooks, inspection, journal, restore, reviving, volume_commits
+from limosa.engine import commits, creation, ending, hooks, inspection, journal, restore, reviving, volume_commits, warm
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import container_ref
-from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest, PublishedPort
+from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest, Phase, PublishedPort
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, checked_name
 from limosa.ports.page_servers import Laziness
@@ -22,19 +22,57 @@ def fork(
 ) -> list[ContainerRecord]:
     """Start a running copy of a commit per request; `laziness` says whether all their memory is there then.
 
-    `started` is called with each. Raises: LimosaError LIM-HOOK-002: the hook of one failed; …; the copies made before
-    the one that failed run on, of the failed one nothing is left.
+    Those that were made ahead are taken first. `started` is called with each.
+    Raises: LimosaError LIM-HOOK-002: the hook of one failed; …; the copies made before the one that failed run on, of
+    the failed one nothing is left.
     """
     made: list[ContainerRecord] = []
+    missing: list[CopyRequest] = []
+    waiting = warm.ready(host, commit.commit_id) if any(map(warm.suits, requests)) else []
+    for wanted in requests:
+        taken = warm.take(host, commit, waiting, wanted.name) if warm.suits(wanted) else None
+        if taken is None:
+            missing.append(wanted)
+        else:
+            made.append(taken)
+            started(taken)
+    return made + _made(host, commit, missing, started, laziness, "running")
+
+
+def make_ahead(
+    host: Host,
+    commit: CommitRecord,
+    requests: list[CopyRequest],
+    made: Callable[[ContainerRecord], None] = lambda _: None,
+    laziness: Laziness = "off",
+) -> list[ContainerRecord]:
+    """Make a copy of a commit per request which stands still until a fork takes it, and call `made` with each.
+
+    Raises: as `fork`.
+    """
+    return _made(host, commit, requests, made, laziness, "paused")
+
+
+def _made(
+    host: Host,
+    commit: CommitRecord,
+    requests: list[CopyRequest],
+    made: Callable[[ContainerRecord], None],
+    laziness: Laziness,
+    phase: Phase,
+) -> list[ContainerRecord]:
+    found: list[ContainerRecord] = []
+    if not requests:
+        return found
     with restore.brought(host, commit, laziness) as images:
         for wanted in requests:
-            made.append(_fork_one(host, commit, images, wanted, examined=bool(made)))
-            started(made[-1])
-    return made
+            found.append(_fork_one(host, commit, images, wanted, phase, examined=bool(found)))
+            made(found[-1])
+    return found
 
 
 def _fork_one(
-    host: Host, commit: CommitRecord, images: reviving.Brought, wanted: CopyRequest, *, examined: bool
+    host: Host, commit: CommitRecord, images: reviving.Brought, wanted: CopyRequest, phase: Phase, *, examined: bool
 ) -> ContainerRecord:
     source = commit.container
     container_id = host.new_id()
@@ -48,11 +86,12 @@ def _fork_one(
         record = prepare(host, commit, container_id, config, wanted, undo)
         record = reviving.revive(
             host,
-            record,
+            record if phase == "running" else record._replace(warm_of=commit.commit_id),
             commit,
             images,
             undo,
             keep_connections=False,
+            phase=phase,
             examined=examined,
             before_it_goes_on=hook if wanted.hook else None,
         )
@@ -62,7 +101,7 @@ def _fork_one(
         when_ns=host.now_ns(),
         why=f"fork of {source.config.name}",
     )
-    journal.note(host, "fork", record, commit.commit_id)
+    journal.note(host, "fork" if phase == "running" else "warm", record, commit.commit_id)
     return record
 
 

@@ -73,17 +73,20 @@ def refuse_moved(record: ContainerRecord, although_moved: bool = False) -> None:
 def in_order(host: Host, record: ContainerRecord) -> ContainerRecord | None:
     """Finish or take back what dead commands left of a container, and note a program that has ended unseen.
 
-    Returns: the record as it is then; None: the container was half made or half removed, and is gone now.
+    Returns: the record as it is then; None: it is gone, since it was half made or half removed, or made ahead and has
+    ended.
     """
     if record.phase in LIVE:
-        if not this_boot(host, record):
-            return settle(host, record, KILLED)
-        status = host.runtime.wait(record.container_id, process_of(record), 0)
+        there = this_boot(host, record)
+        status = host.runtime.wait(record.container_id, process_of(record), 0) if there else KILLED
+        if status is not None and record.warm_of:  # nobody has it yet
+            erase(host, record, status)
+            return None
         if status is not None:
             return settle(host, record, status)
         if record.phase == "paused" and not host.cgroups.frozen(record.container_id):  # `pause` or `unpause` was killed
             host.cgroups.thaw(record.container_id)
-            record = record._replace(phase="running", held=False)
+            record = record._replace(phase="running", held=False, warm_of="")
             host.containers.save(record)
         return record
     if record.phase in ("creating", "removing"):

@@ -132,6 +132,7 @@ def running(host: Host, record: ContainerRecord, started: Started, *, phase: Pha
         phase=phase,
         device_number=host.rootfs.device_number(record.container_id),
         held=phase == "paused",
+        warm_of=record.warm_of if phase == "paused" else "",
         started_ns=host.now_ns(),
         boot_id=host.boot_id(),
         keeper=ProcessName(),
@@ -173,7 +174,7 @@ def _stop_locked(host: Host, record: ContainerRecord, timeout_s: float | None) -
     container_id = record.container_id
     if record.phase not in ("running", "paused", "restarting"):
         return record
-    record = record._replace(stopped_by_user=True)
+    record = record._replace(stopped_by_user=True, warm_of="")
     if record.phase == "restarting":
         if record.keeper.pid:
             host.keepers.end(record.keeper)

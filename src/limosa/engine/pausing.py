@@ -56,7 +56,7 @@ def freeze(host: Host, record: ContainerRecord) -> None:
 def let_go(host: Host, record: ContainerRecord) -> ContainerRecord:
     """Let a paused container go on, whose lock the caller holds, and return its record."""
     host.cgroups.thaw(record.container_id)
-    record = record._replace(phase="running", held=False)
+    record = record._replace(phase="running", held=False, warm_of="")
     host.containers.save(record)
     journal.note(host, "unpause", record)
     return record

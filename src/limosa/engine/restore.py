@@ -197,6 +197,7 @@ def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) ->
         exit=None,
         restart_at_ns=0,
         schedule=None,
+        warm_of="",
         first_host_id=0,
         hook_failure="",
     )

@@ -216,4 +216,5 @@ class ContainerRecord(NamedTuple):
     held: bool = False  # `paused` since it was restored with --no-start: none of its processes has run yet
     schedule: Schedule | None = None
     moved_to: str = ""  # the host that it was moved to; what is here was kept, and may not run beside it
+    warm_of: str = ""  # the commit that it is a copy of, made ahead: `paused` until a fork takes it
     hook_failure: str = ""  # what the last hook that failed said; a failed prestart is an error instead
