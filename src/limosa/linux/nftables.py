@@ -5,6 +5,7 @@ need no rule. Source: libnftables(3), libnftables-json(5).
 """
 
 import ctypes
+import os
 
 from limosa.model import json_text
 from limosa.model.hints import Any, Final
@@ -12,6 +13,7 @@ from limosa.model.hints import Any, Final
 LIBRARY: Final = "libnftables.so.1"
 _OUTPUT_JSON: Final = 1 << 4
 _OUTPUT_NUMERIC_PROTOCOL: Final = 1 << 7
+_FD_SETSIZE: Final = 1024
 
 
 class NftError(Exception):
@@ -24,7 +26,7 @@ class NftError(Exception):
 
 
 class NftUnavailable(Exception):
-    """The library is not installed."""
+    """The library is not installed, or cannot be used in this process."""
 
 
 class Nft:
@@ -57,6 +59,7 @@ class Nft:
         ):
             function = getattr(library, name)
             function.argtypes, function.restype = arguments, result
+        _require_a_low_number()
         context = library.nft_ctx_new(0)
         if not context:
             raise NftUnavailable("libnftables could not connect to the kernel")
@@ -72,7 +75,6 @@ class Nft:
         self._library = self._context = None
 
     def __del__(self) -> None:
-        # The library waits with select(2): in a process with 1024 of these open it aborts.
         self.close()
 
     def run(self, commands: str) -> list[dict[str, Any]]:
@@ -90,3 +92,13 @@ class Nft:
             return []
         found: list[dict[str, Any]] = json_text.loads(output)["nftables"]
         return found
+
+
+def _require_a_low_number() -> None:
+    """Raise NftUnavailable if the next descriptor is none for select(2), by which the library waits: it would abort."""
+    descriptor = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    os.close(descriptor)
+    if descriptor >= _FD_SETSIZE:
+        raise NftUnavailable(
+            f"this process has {descriptor} files open; libnftables can wait for the first {_FD_SETSIZE}"
+        )
