@@ -20,6 +20,6 @@ def test_a_process_with_too_many_files_is_told_so() -> None:
     with ExitStack() as opened:
         for _ in range(1030):
             opened.callback(os.close, os.open("/dev/null", os.O_RDONLY))
-        with pytest.raises(NftUnavailable, match="files are open"):
+        with pytest.raises(NftUnavailable, match="files open"):
             Nft().run("list tables")
     assert Nft().run("list tables")
