@@ -140,11 +140,15 @@ class FakeNetworks:
         self._reserved(container_id)
         self.calls.append(("prepare", container_id))
 
-    def connect(self, container_id: ContainerId, init_pid: int, *, names_later: bool = False) -> None:
+    def connect(
+        self, container_id: ContainerId, init_pid: int, *, names_later: bool = False, silent: bool = False
+    ) -> None:
         attachment = self._reserved(container_id)
         self.calls.append(("connect", container_id))
         if attachment.network not in NO_NETWORK:
             self.connected[container_id] = init_pid
+            if silent:
+                self.silenced.add(container_id)
         if not names_later:
             self.refresh_names(container_id)
 
@@ -180,9 +184,22 @@ class FakeNetworks:
             self.refresh_names(container_id)
 
     def silence(self, container_id: ContainerId) -> None:
-        self._reserved(container_id)
         if container_id in self.connected:
             self.silenced.add(container_id)
+
+    def settle_newcomers(self, container_id: ContainerId, init_pid: int, wait_s: float) -> bool:
+        self._reserved(container_id)
+        return True
+
+    def hold(self, container_id: ContainerId) -> None:
+        self._reserved(container_id)
+        self.calls.append(("hold", container_id))
+
+    def attract(self, container_id: ContainerId) -> None:
+        self.calls.append(("attract", container_id))
+
+    def forward_held(self, container_id: ContainerId) -> None:
+        self.calls.append(("forward", container_id))
 
     def unsilence(self, container_id: ContainerId, init_pid: int) -> None:
         self._reserved(container_id)

@@ -38,11 +38,15 @@ def announce(frames: socket.socket, interface: str, mac: bytes, address: str) ->
     Both an ARP request and a reply are sent, since some neighbours only learn from one of them.
     Raises: OSError: no such interface, or it is down.
     """
+    for frame in announcements(mac, address):
+        frames.sendto(frame, (interface, 0))
+
+
+def announcements(mac: bytes, address: str) -> list[bytes]:
+    """Return the frames of `announce`."""
     if ":" in address:
-        frames.sendto(neighbour_advertisement(mac, address), (interface, 0))
-        return
-    for operation in (_ARP_REQUEST, _ARP_REPLY):
-        frames.sendto(gratuitous_arp(mac, address, operation), (interface, 0))
+        return [neighbour_advertisement(mac, address)]
+    return [gratuitous_arp(mac, address, operation) for operation in (_ARP_REQUEST, _ARP_REPLY)]
 
 
 def answered(interface: str, mac: bytes, address: str, wait_s: float) -> bool:

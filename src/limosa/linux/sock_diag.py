@@ -13,7 +13,7 @@ from limosa.model.value import NamedTuple
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _SOCK_DESTROY: Final = 21
-_LISTEN, _CLOSE, _TIME_WAIT, _NEW_SYN_RECV = 10, 7, 6, 12
+_SYN_RECV, _LISTEN, _CLOSE, _TIME_WAIT, _NEW_SYN_RECV = 3, 10, 7, 6, 12
 _CONNECTED: Final = 0xFFFF & ~sum(1 << state for state in (_LISTEN, _CLOSE, _TIME_WAIT, _NEW_SYN_RECV))
 _HEAD: Final = struct.Struct(
     "=BBBBI"
@@ -21,6 +21,8 @@ _HEAD: Final = struct.Struct(
 _SOCKID: Final = struct.Struct("!HH16s16s")  # ports and addresses in network byte order; interface and cookie follow
 _SOCKID_BYTES: Final = 48
 _MESSAGE_SOCKID: Final = 4  # offset of inet_diag_sockid in inet_diag_msg
+_MESSAGE_STATE: Final = 1
+_MESSAGE_RQUEUE: Final = 56  # of a listening socket: how many wait to be accepted
 
 
 class Connection(NamedTuple):
@@ -41,6 +43,21 @@ def connections(diag: NetlinkSocket) -> list[Connection]:
             key = message.body[_MESSAGE_SOCKID : _MESSAGE_SOCKID + _SOCKID_BYTES]
             source_port, target_port, source, target = _SOCKID.unpack_from(key)
             found.append(Connection(message.body[0], (source, source_port), (target, target_port), key))
+    return found
+
+
+def unaccepted(diag: NetlinkSocket) -> int:
+    """Return how many TCP connections of the socket's network namespace no program has accepted yet.
+
+    Counted is what the kernel makes a connection of by itself, and what only lacks the last packet of a handshake.
+    """
+    found = 0
+    for family in (socket.AF_INET, socket.AF_INET6):
+        states = 1 << _LISTEN | 1 << _SYN_RECV
+        request = _HEAD.pack(family, socket.IPPROTO_TCP, 0, 0, states) + bytes(_SOCKID_BYTES)
+        for message in diag.dump(_SOCK_DIAG_BY_FAMILY, request):
+            listens = message.body[_MESSAGE_STATE] == _LISTEN
+            found += as_u32(message.body[_MESSAGE_RQUEUE : _MESSAGE_RQUEUE + 4]) if listens else 1
     return found
 
 

@@ -117,10 +117,14 @@ class Networks(NetworkRecords, Protocol):
         Raises: LimosaError LIM-NET-009: the uplink is not there; LIM-NET-010: the host cannot do it (its reason).
         """
 
-    def connect(self, container_id: ContainerId, init_pid: int, *, names_later: bool = False) -> None:
+    def connect(
+        self, container_id: ContainerId, init_pid: int, *, names_later: bool = False, silent: bool = False
+    ) -> None:
         """Build the container's interface (eth0, lo up, routes) in the namespace of `init_pid`, publish its ports,
         and tell the segment where its addresses are now.
 
+        With `silent` all is there but a carrier, as after `silence`: not one frame goes in or out before `unsilence`.
+        For a restore, until all sockets are there: to what comes for one that is not, the kernel answers by a reset.
         This is inside the frozen time of a restore: a few milliseconds. With `names_later` the hosts files, whose
         number grows with the containers, wait for `refresh_names`. Nothing is left of a failed attempt.
         Raises: LimosaError as `prepare`; LIM-NET-003: nothing was reserved; ProcessLookupError: no such process.
@@ -141,11 +145,39 @@ class Networks(NetworkRecords, Protocol):
     def silence(self, container_id: ContainerId) -> None:
         """Cut the container off without taking anything from it: its interface only loses its carrier.
 
-        For a migration: from before the freeze on, its sockets must neither send nor acknowledge here.
+        For a migration: once its processes stand still its sockets must neither send nor acknowledge here, and when
+        they end nobody may hear of it. Nothing happens if it is not connected.
         """
 
+    def settle_newcomers(self, container_id: ContainerId, init_pid: int, wait_s: float) -> bool:
+        """Let no new TCP connection in from outside, and wait until its programs have accepted those that came.
+
+        Returns: whether they have; False, too, where the kernel cannot do that.
+        Others get in again after `unsilence` or `forget`, or the end of this process; attempts that come by its network
+        meanwhile are held.
+        Raises: LimosaError as `hold`; ProcessLookupError: no such process.
+        """
+
+    def hold(self, container_id: ContainerId) -> None:
+        """Keep what its network sends to a silent container from now on.
+
+        `unsilence` gives it all of that, `forget` drops it. It waits in this process and is lost with it, as without
+        this: who sent it sends it again, later. Where it was held already, what came so far has arrived by itself but
+        for attempts to connect. Nothing happens where that cannot be: on a routed network, or on none of limosa's.
+        Raises: LimosaError as `prepare`; LIM-NET-003: nothing was reserved.
+        """
+
+    def attract(self, container_id: ContainerId) -> None:
+        """Tell its segment that what is held here is to come here: before its addresses are on any interface."""
+
+    def forward_held(self, container_id: ContainerId) -> None:
+        """Send what is held to where the segment has the container now; it is held here, too."""
+
     def unsilence(self, container_id: ContainerId, init_pid: int) -> None:
-        """Undo `silence` and announce the addresses again. Nothing happens if it was not silenced."""
+        """Undo `silence`, announce the addresses again, and hand out what is held.
+
+        Where it was not silenced, it gets who was not let in by `settle_newcomers`, and nothing else happens.
+        """
 
     def set_ports(self, container_id: ContainerId, ports: tuple[PublishedPort, ...]) -> tuple[PublishedPort, ...]:
         """Publish exactly `ports` from now on (`limosa set -p`, `port`), and return them with host ports chosen.

@@ -3,10 +3,9 @@
 import os
 
 from limosa.adapters.bridge_network import endpoint, fabric, host_ports, name_files, reservation
-from limosa.adapters.bridge_network.host_side import HostSide, guarded, impossible
-from limosa.adapters.bridge_network.recorded import RecordedNetworks
+from limosa.adapters.bridge_network.host_side import guarded, impossible
+from limosa.adapters.bridge_network.silencing import ALIAS, SilencingNetworks, needs_rules, reserved
 from limosa.adapters.bridge_network.state import Lease, State
-from limosa.adapters.bridge_network.translator import Translators
 from limosa.linux import namespaces, sock_diag
 from limosa.linux import netlink_address as addr
 from limosa.linux import netlink_link as link
@@ -15,14 +14,11 @@ from limosa.linux.netlink import NetlinkSocket
 from limosa.model import network as names
 from limosa.model.container import NO_NETWORK, Addresses, NetworkRequest, PublishedPort
 from limosa.model.errors import LimosaError
-from limosa.model.hints import Final
 from limosa.model.ids import ContainerId, checked_name
 from limosa.ports.network import DEFAULT_NETWORK, Attachment, Network
 
-_ALIAS: Final = "limosa:"
 
-
-class BridgeNetworks(RecordedNetworks):
+class BridgeNetworks(SilencingNetworks):
     """The networks of the limosa host whose state is under `root`.
 
     The host is the network namespace in which an object is first used. `default_root` is the one whose table is
@@ -30,12 +26,8 @@ class BridgeNetworks(RecordedNetworks):
     """
 
     def __init__(self, root: str, *, default_root: bool = False) -> None:
-        self._tag = names.host_tag(os.path.realpath(root))
+        super().__init__(root, "limosa" if default_root else "")
         self._default_root = default_root
-        table = "limosa" if default_root else f"limosa_{self._tag}"
-        super().__init__(root)
-        self._host = HostSide(self._book, self._tag, table)
-        self._translators = Translators(self._book.directory)
 
     # -- networks
 
@@ -160,7 +152,7 @@ class BridgeNetworks(RecordedNetworks):
     def set_ports(self, container_id: ContainerId, ports: tuple[PublishedPort, ...]) -> tuple[PublishedPort, ...]:
         """See the port."""
         with self._book.changing() as state:
-            lease = _reserved(state, container_id)
+            lease = reserved(state, container_id)
             attachment = lease.attachment
             network = None if attachment.network in NO_NETWORK else state.network(attachment.network)
             if ports:
@@ -182,6 +174,8 @@ class BridgeNetworks(RecordedNetworks):
 
     def forget(self, container_id: ContainerId) -> None:
         """See the port."""
+        self._admit(container_id)
+        self._holding.drop(container_id)
         self.disconnect(container_id)
         with self._book.changing() as state:
             state.drop_lease(container_id)
@@ -189,18 +183,12 @@ class BridgeNetworks(RecordedNetworks):
 
     # -- interfaces
 
-    def prepare(self, container_id: ContainerId) -> None:
+    def connect(
+        self, container_id: ContainerId, init_pid: int, *, names_later: bool = False, silent: bool = False
+    ) -> None:
         """See the port."""
         state = self._book.read()
-        attachment = _reserved(state, container_id).attachment
-        if attachment.network not in NO_NETWORK:
-            network = state.network(attachment.network)
-            self._host.prepare(network, rules_needed=_needs_rules(network, attachment))
-
-    def connect(self, container_id: ContainerId, init_pid: int, *, names_later: bool = False) -> None:
-        """See the port."""
-        state = self._book.read()
-        lease = _reserved(state, container_id)
+        lease = reserved(state, container_id)
         attachment = lease.attachment
         if attachment.network == "host":
             return
@@ -209,7 +197,7 @@ class BridgeNetworks(RecordedNetworks):
             if attachment.network == "none":
                 endpoint.raise_loopback(namespace)
                 return
-            self._connect(state, lease, namespace)
+            self._connect(state, lease, namespace, silent)
         finally:
             os.close(namespace)
         if not names_later:
@@ -228,19 +216,19 @@ class BridgeNetworks(RecordedNetworks):
         finally:
             os.close(namespace)
 
-    def _connect(self, state: State, lease: Lease, namespace: int) -> None:
+    def _connect(self, state: State, lease: Lease, namespace: int, silent: bool) -> None:
         network = state.network(lease.attachment.network)
         try:
             with locked(f"{self._book.directory}/use.lock", exclusive=False):
                 prepared_before = self._host.is_prepared(network)
                 try:
-                    self._build(network, lease, namespace)
+                    self._build(network, lease, namespace, silent)
                 except OSError:
                     if not prepared_before:
                         raise
                     # The bridge may be gone since then: whoever disconnected last took it away.
                     self._host.forget_prepared()
-                    self._build(network, lease, namespace)
+                    self._build(network, lease, namespace, silent)
         except BaseException as failure:
             self._take_down(state, lease)
             self._host.leave_idle(network)
@@ -248,34 +236,18 @@ class BridgeNetworks(RecordedNetworks):
                 raise impossible(failure) from failure
             raise
 
-    def _build(self, network: Network, lease: Lease, namespace: int) -> None:
+    def _build(self, network: Network, lease: Lease, namespace: int, silent: bool) -> None:
         attachment = lease.attachment
-        bridge_ifindex = self._host.prepared(network, rules_needed=_needs_rules(network, attachment))
+        bridge_ifindex = self._host.prepared(network, rules_needed=needs_rules(network, attachment))
         plan = self._plan(network, attachment, bridge_ifindex)
         if attachment.translated:
-            self._translators.build(self._host.route, plan, attachment.inner, attachment.container_id, namespace)
+            self._translators.build(
+                self._host.route, plan, attachment.inner, attachment.container_id, namespace, silent=silent
+            )
         else:
-            endpoint.build(self._host.route, plan, namespace)
+            endpoint.build(self._host.route, plan, namespace, silent=silent)
         if lease.every_port:
             self._host.publish(lease, network)
-
-    def _plan(self, network: Network, attachment: Attachment, bridge_ifindex: int) -> endpoint.Plan:
-        container_id = attachment.container_id
-        name = self._host.bridge(network) or network.uplink
-        segment = link.find_link(self._host.route, name)
-        return endpoint.Plan(
-            host_name=names.veth_name(self._tag, container_id),
-            host_mac=names.veth_mac(container_id),
-            mtu=segment.mtu if segment else fabric.DEFAULT_MTU,
-            group=fabric.group_of(self._tag),
-            alias=_ALIAS + container_id,
-            addresses=attachment.addresses,
-            gateway4=network.ipv4_gateway,
-            gateway6=network.ipv6_gateway,
-            bridge_ifindex=bridge_ifindex,
-            uplink=network.uplink,
-            hairpin=bool(attachment.ports),
-        )
 
     def disconnect(self, container_id: ContainerId) -> None:
         """See the port."""
@@ -304,40 +276,6 @@ class BridgeNetworks(RecordedNetworks):
         if attachment.translated:
             self._translators.remove(attachment.container_id)
 
-    def silence(self, container_id: ContainerId) -> None:
-        """See the port."""
-        state = self._book.read()
-        lease = _reserved(state, container_id)
-        found = self._host.veth(container_id)
-        if found is None:
-            return
-        link.set_link(self._host.route, found.ifindex, up=False)
-        network = state.network(lease.attachment.network)
-        if network.kind == "routed":
-            endpoint.stop_answering(self._host.route, network.uplink, lease.attachment.addresses)
-
-    def unsilence(self, container_id: ContainerId, init_pid: int) -> None:
-        """See the port."""
-        state = self._book.read()
-        lease = _reserved(state, container_id)
-        found = self._host.veth(container_id)
-        if found is None or found.up:
-            return
-        network = state.network(lease.attachment.network)
-        plan = self._plan(network, lease.attachment, found.master)
-        link.set_link(self._host.route, found.ifindex, up=True)
-        if network.kind == "routed":
-            endpoint.raise_routed(self._host.route, plan, found.ifindex)
-            return
-        if lease.attachment.translated:
-            namespace = self._translators.open(container_id)
-        else:
-            namespace = namespaces.open_network(init_pid)
-        try:
-            endpoint.announce_inner(plan, namespace)
-        finally:
-            os.close(namespace)
-
     def abort_outside(self, init_pid: int) -> int:
         """See the port."""
         namespace = namespaces.open_network(init_pid)
@@ -357,7 +295,7 @@ class BridgeNetworks(RecordedNetworks):
 
     def refresh_names(self, container_id: ContainerId) -> None:
         """See the port."""
-        self._write_hosts(_reserved(self._book.read(), container_id).attachment.network, container_id)
+        self._write_hosts(reserved(self._book.read(), container_id).attachment.network, container_id)
 
     def _write_hosts(self, network: str, own: ContainerId, *, neighbours: bool = True) -> None:
         """Bring the hosts file of `own`, and of its running neighbours, in line with who runs now.
@@ -374,7 +312,7 @@ class BridgeNetworks(RecordedNetworks):
 
     def resolv_conf(self, container_id: ContainerId) -> str:
         """See the port."""
-        lease = _reserved(self._book.read(), container_id)
+        lease = reserved(self._book.read(), container_id)
         return name_files.write_resolv(self._book.directory, lease.attachment)
 
     # -- recovery
@@ -383,7 +321,7 @@ class BridgeNetworks(RecordedNetworks):
         """See the port."""
         interfaces = link.links(self._host.route)
         marked = [one for one in interfaces if one.group == fabric.group_of(self._tag) and one.kind == "veth"]
-        found = {one.alias.removeprefix(_ALIAS) for one in marked if one.alias.startswith(_ALIAS)}
+        found = {one.alias.removeprefix(ALIAS) for one in marked if one.alias.startswith(ALIAS)}
         state = self._book.read()
         there = {one.name for one in interfaces}
         found |= {one for one in state.raw_leases() if names.veth_name(self._tag, ContainerId(one)) in there}
@@ -406,17 +344,6 @@ def _aborted(diag: NetlinkSocket) -> int:
     for connection in found:
         sock_diag.abort(diag, connection)
     return len(found)
-
-
-def _needs_rules(network: Network, attachment: Attachment) -> bool:
-    return network.kind == "bridge" or bool(attachment.ports)
-
-
-def _reserved(state: State, container_id: ContainerId) -> Lease:
-    lease = state.lease(container_id)
-    if lease is None:
-        raise LimosaError("LIM-NET-003", f"container {container_id[:12]} has no reservation on any network")
-    return lease
 
 
 def _refuse_unpublishable(network: Network | None, name: str) -> None:

@@ -61,9 +61,10 @@ def set_parameters(namespace: int, parameters: list[tuple[str, str]]) -> None:
             sysctl.write(name.replace(".", "/"), value)
 
 
-def build(route: RouteSocket, plan: Plan, namespace: int) -> None:
+def build(route: RouteSocket, plan: Plan, namespace: int, *, silent: bool = False) -> None:
     """Make the interface of `plan` in `namespace`, with everything that it needs on the host, and announce it.
 
+    A `silent` one has no carrier once it is on its network: not one frame goes in or out.
     Raises: OSError. State: what was made before the failure is there; `remove` takes it away.
     """
     host_ifindex = _make_pair(route, plan, namespace)
@@ -77,19 +78,24 @@ def build(route: RouteSocket, plan: Plan, namespace: int) -> None:
         master = plan.bridge_ifindex or None
         if plan.bridge_ifindex:  # a port of a bridge needs no addresses of its own
             sysctl.write(f"net/ipv6/conf/{plan.host_name}/disable_ipv6", "1")
-        link.set_link(route, host_ifindex, up=True, master=master, alias=plan.alias)
-        if not plan.bridge_ifindex:
-            _route_to(route, plan, host_ifindex)
-        elif plan.hairpin:
+        if silent:
+            # A carrier for a moment, beside its network: what hangs on one, as its link-local address, is there then.
+            link.set_link(route, host_ifindex, up=True)
+            link.sync_carrier(control, INNER_NAME)
+            link.set_link(route, host_ifindex, up=False)
+        link.set_link(route, host_ifindex, up=not silent, master=master, alias=plan.alias)
+        if plan.bridge_ifindex and plan.hairpin:
             reach_itself(route, host_ifindex)
+        if not plan.bridge_ifindex and not silent:
+            _route_to(route, plan, host_ifindex)
         link.sync_carrier(control, INNER_NAME)
         _add_default_routes(inner, plan, ifindex)
-        if plan.bridge_ifindex:
+        if plan.bridge_ifindex and not silent:
             # The bridge forwards from a port whose carrier it has seen; before that it drops the announcement.
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as outside:
                 link.sync_carrier(outside, plan.host_name)
             _announce_inner(inner, plan, ifindex)
-    if not plan.bridge_ifindex:
+    if not plan.bridge_ifindex and not silent:
         announce_routed(route, plan)
 
 
@@ -194,7 +200,9 @@ def raise_routed(route: RouteSocket, plan: Plan, host_ifindex: int) -> None:
 
 
 def announce_inner(plan: Plan, namespace: int) -> None:
-    """Tell the bridge's segment, from inside, where the container's addresses are."""
+    """Tell the bridge's segment, from inside, where the container's addresses are, once its bridge forwards."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as outside:
+        link.sync_carrier(outside, plan.host_name)
     with namespaces.entered(namespace):
         inner = RouteSocket()
         control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)

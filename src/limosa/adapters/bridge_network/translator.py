@@ -32,8 +32,10 @@ class Translators:
         return f"{self._directory}/{container_id}"
 
     def build(self, route: RouteSocket, outer: endpoint.Plan, inner: Addresses, container_id: ContainerId,
-              namespace: int) -> None:  # fmt: skip
+              namespace: int, *, silent: bool = False) -> None:  # fmt: skip
         """Connect the container in `namespace` as `inner` by way of a translation to what `outer` plans.
+
+        A `silent` one can be reached from nowhere yet.
 
         Raises: OSError: `remove` takes away what was made.
         """
@@ -50,7 +52,7 @@ class Translators:
                 with RouteSocket() as inside:
                     endpoint.build(inside, _inner_plan(outer, inner), namespace)
                 _translate(outer.addresses, inner)
-            endpoint.build(route, outer, between)
+            endpoint.build(route, outer, between, silent=silent)
         finally:
             os.close(between)
 
