@@ -293,6 +293,9 @@ class Arriving:
         record = ending.idle(host.containers.load(container_id))
         connections = self.entry.keep_connections
         begun_ns = host.now_ns()
+        if ending.networked(record.config) and connections:
+            host.networks.hold(container_id)
+            host.networks.attract(container_id)
         with restore.brought(host, commit) as images:
             self._brought_ns = host.now_ns()
             self._took = (Took("images", self._brought_ns - begun_ns),)
@@ -309,6 +312,8 @@ class Arriving:
         # What was held before `taken` was written has never run, and criu is ending it.
         if self._found == "taken" and record.init_pid and ending.this_boot(host, record) and self._lives(record):
             host.runtime.adopt(record.container_id, ending.process_of(record))
+            if ending.networked(record.config):
+                host.networks.unsilence(record.container_id, record.init_pid)
             lifecycle.running(host, record, ending.process_of(record))
         else:
             self._restore(lambda record: None)
@@ -338,6 +343,7 @@ class Arriving:
             return
         if record.phase not in ("migrating", "creating", "removing"):
             return
+        host.networks.silence(container_id)  # its connections are the source's
         ending.erase(host, record)
         ref = container_ref(container_id)
         before = object_id(self.entry.head_before) if self.entry.head_before else None

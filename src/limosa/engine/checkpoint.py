@@ -16,7 +16,7 @@ from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
-from limosa.ports.checkpointer import DumpMoment, DumpPlan
+from limosa.ports.checkpointer import DumpMoment, DumpPlan, OnDumpMoment
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.dumps import Dump
 from limosa.ports.written_pages import Following, ProcessMemory
@@ -55,15 +55,15 @@ def of_locked(host: Host, record: ContainerRecord, wanted: Wanted) -> CommitReco
 
 
 def held(
-    host: Host, record: ContainerRecord, message: str, hold: Hold, before: Callable[[], None] = lambda: None
+    host: Host, record: ContainerRecord, message: str, hold: Hold, on_moment: OnDumpMoment = lambda _: None
 ) -> CommitRecord:
     """Commit a container and end its processes, once `hold` has returned: it gets the commit while all stand still.
 
-    `before` is called right before anything is stopped.
+    `on_moment` is told what criu is about to do.
     If `hold` raises, the processes go on as if nothing had happened, the commit stays, and that is raised. The caller
     holds the container's lock and takes back what the container held. Raises: as `checkpoint`.
     """
-    return _taken(host, record, Wanted(message, stop=True), hold, before)
+    return _taken(host, record, Wanted(message, stop=True), hold, on_moment)
 
 
 def _taken(
@@ -71,7 +71,7 @@ def _taken(
     record: ContainerRecord,
     wanted: Wanted,
     hold: Hold = lambda commit: None,
-    before: Callable[[], None] = lambda: None,
+    on_moment: OnDumpMoment = lambda _: None,
 ) -> CommitRecord:
     begun_ns = host.now_ns()
     container_id = record.container_id
@@ -97,7 +97,7 @@ def _taken(
                     directory,
                 )
             )
-            taking = _Taking(host, record, dump, directory, wanted, base, following, hold, before)
+            taking = _Taking(host, record, dump, directory, wanted, base, following, hold, on_moment)
             try:
                 commit = taking.commit()
             except LimosaError as failed:
@@ -121,11 +121,11 @@ class _Taking:
         base: CommitReader | None,
         following: Following,
         hold: Hold,
-        before: Callable[[], None],
+        on_moment: OnDumpMoment,
     ) -> None:
         self._host, self._record, self._dump, self._directory = host, record, dump, directory
         self._wanted, self._base, self._following = wanted, base, following
-        self._hold, self._before = hold, before
+        self._hold, self._told = hold, on_moment
         self._streams = host.runtime.standard_streams(record.container_id)
         self._volumes = volume_commits.of(host, record.config)
         self._moments: dict[str, int] = {}
@@ -164,8 +164,7 @@ class _Taking:
     def _on_moment(self, moment: DumpMoment) -> None:
         host, container_id = self._host, self._record.container_id
         self._moments[moment] = host.now_ns()
-        if moment == "pre-dump":
-            self._before()
+        self._told(moment)
         if moment == "post-dump":
             host.storage.take_snapshot(container_id, self._dump.label)
             for volume in self._volumes:

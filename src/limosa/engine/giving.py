@@ -21,11 +21,13 @@ from limosa.model.handover import FAILED, LOST, OK, Ask, Do, Outcome, SourceProg
 from limosa.model.hints import Final
 from limosa.model.migration import MigrationEntry, Part, Took
 from limosa.model.peer_protocol import Failure, Question, Reply
+from limosa.ports.checkpointer import DumpMoment
 
 _ANSWER_S: Final = {"offer": 60.0, "prepare": 900.0, "go": 300.0, "abort": 60.0, "done": 60.0}
 _AGAIN: Final = ("go", "abort", "done")  # what may be asked again over a new connection
 _CRIU_S: Final = 60.0
 _END_S: Final = 10.0
+_ACCEPTED_S: Final = 0.5  # in which programs accept who has connected; those whom they never accept are lost
 
 
 class _GoOn(Exception):
@@ -91,6 +93,8 @@ class Giving:
             except LimosaError as failed:
                 self.failure = failed
                 return LOST
+        if question == "go":  # it is held there, too
+            self.host.networks.forward_held(self.entry.container_id)
         if self.peer is not None:
             answer = self._asked(self.peer, question)
             if answer != LOST or question not in _AGAIN:
@@ -169,12 +173,17 @@ class Giving:
             record = ending.loaded(host, container_id)
             host.containers.save(record._replace(phase="migrating"))
 
-            def silence() -> None:
-                self.frozen_at_ns = self._marked_ns = host.now_ns()
-                if ending.networked(record.config):
+            def on_moment(moment: DumpMoment) -> None:
+                if moment == "pre-dump":
+                    if ending.networked(record.config):
+                        host.networks.settle_newcomers(container_id, record.init_pid, _ACCEPTED_S)
+                    self.frozen_at_ns = self._marked_ns = host.now_ns()
+                # They stand still: what they have said is out, and what they were told will be in the dump.
+                if moment == "network-lock" and ending.networked(record.config):
+                    host.networks.hold(container_id)
                     host.networks.silence(container_id)
 
-            checkpoint.held(host, record, f"migration to {self.entry.peer_name}", hold, silence)
+            checkpoint.held(host, record, f"migration to {self.entry.peer_name}", hold, on_moment)
         except _GoOn:
             return program.send(self._wake())
         except LimosaError as failed:
@@ -269,6 +278,7 @@ class Giving:
         if record is None:
             return OK
         journal.note(host, "migrate", record, f"to {self.entry.peer_name}")
+        host.networks.silence(record.container_id)  # whatever there still is of it: its connections are there now
         if self.entry.keep:
             kept = record._replace(phase="running", stopped_by_user=True, moved_to=self.entry.peer_name)
             ending.settle(host, kept, 0)

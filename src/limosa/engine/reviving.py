@@ -64,6 +64,9 @@ def revive(
     groups = _with_own_ids(host, record, commit, directory)
     undo.callback(host.runtime.delete, container_id)
     undo.callback(host.cgroups.kill, container_id)
+    if ending.networked(record.config):
+        # Before they are killed: their connections are still to be had from the commit, and must not be closed.
+        undo.callback(host.networks.silence, container_id)
     wanted = _Wanted(keep_connections, phase == "paused", isolated, hold, before_it_goes_on)
     lazily = bool(images.memories)
     with ExitStack() as restoring:
@@ -148,7 +151,8 @@ class _Moments:
         if moment == "setup-namespaces" and self.own_network:
             host.networks.furnish(init_pid, self._record.config.sysctls)
             if self._networked:
-                self._connect(init_pid)
+                # Silent until nothing can fail any more: now no socket is there, and its peers would be told that.
+                host.networks.connect(container_id, init_pid, silent=True)
         if moment == "post-setup-namespaces" and any(node.path for node in self._groups):
             # Not earlier: v2 lets nobody into a group that has controllers for groups below. Not later: files of these
             # groups are watched.
@@ -160,14 +164,14 @@ class _Moments:
             host.checkpointer.require_locks(self._criu_images, host.cgroups.processes(container_id))
         if moment == "post-restore" and self._wanted.hold is not None:
             self._wanted.hold(self._seated(init_pid))
-            if self._networked and self._wanted.once:
-                host.networks.unsilence(container_id, init_pid)
         if moment == "pre-resume":
             try:
                 # Before anybody is let in: a hook may open the files.
                 host.checkpointer.take_locks(self._criu_images, host.cgroups.processes(container_id))
                 if not self._wanted.once:
                     self._tell_apart(init_pid)
+                elif self._networked:
+                    host.networks.unsilence(container_id, init_pid)
             except BaseException:
                 # criu lets them go all the same: into the freezer, in which the undo kills them. Killed now they would
                 # hang it: it waits for the first thread of each, which ends after the others, which it has to reap.
@@ -176,13 +180,6 @@ class _Moments:
             if self._wanted.paused:
                 # criu still holds them all: what it lets go of now stands in the freezer.
                 pausing.freeze(host, self._record)
-
-    def _connect(self, init_pid: int) -> None:
-        container_id = self._record.container_id
-        self._host.networks.connect(container_id, init_pid)
-        if self._wanted.hold is not None or not self._wanted.once:
-            # criu probes the peers of what it restores, and they are somebody else's now
-            self._host.networks.silence(container_id)
 
     def _seated(self, init_pid: int) -> ContainerRecord:
         return lifecycle.with_processes(self._record, self._host.runtime.seated(self._record.container_id, init_pid))

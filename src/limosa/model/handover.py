@@ -64,9 +64,9 @@ class Write(NamedTuple):
 class Do(NamedTuple):
     """A deed; it is answered by OK or FAILED. One that is repeated after a crash finds what is done already.
 
-    Source: `send` commits the running container and sends what the target lacks, in rounds. `freeze` silences its
-    network, stops its processes, has the last commit on disk; it failed if they run as before. `end` ends the stopped
-    processes, so that there is only the commit. `wake` lets stopped processes go on, or brings ended ones back from
+    Source: `send` commits the running container and sends what the target lacks, in rounds. `freeze` stops its
+    processes, silences its network, has the last commit on disk; it failed if they run as before. `end` ends what is
+    stopped, so that there is only the commit. `wake` lets stopped processes go on, or brings ended ones back from
     the last commit, whatever there is. `remove` takes away what is left of it.
     Target: `reserve`, `hold` (bring it back, but let no process of it run and no packet out), `let_go` (end what is
     held; nothing of it has run), `run` (let what is held go on, or bring it back from the commit; nothing happens if

@@ -214,7 +214,7 @@ class Criu:
             "manage_cgroups_mode": rpc.CGROUPS_SOFT,
             # By a field: every criu up to 4.2 dies of network-lock in a configuration file that is named by RPC.
             "network_lock": rpc.NFTABLES,
-            "tcp_skip_in_flight": True,  # a connection that nobody has accepted yet; its client asks again
+            "tcp_skip_in_flight": True,  # a connection that nobody has accepted yet: Networks.settle_newcomers
         }
         yard = cgroup_yard.yard()
         if yard:
