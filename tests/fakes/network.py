@@ -220,6 +220,9 @@ class FakeNetworks:
         if self._attachments.pop(container_id, None) is not None:
             os.unlink(self.hosts_file(container_id))
 
+    def retransmitted(self, init_pid: int) -> int:
+        return 0
+
     def traffic(self, init_pid: int) -> tuple[int, int]:
         del init_pid
         return 0, 0

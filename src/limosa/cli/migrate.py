@@ -106,6 +106,8 @@ def told(done: Summary, host: str) -> str:
     parts.append(f"rounds: {rounds}; while frozen: {human(done.frozen_bytes)}; in all {human(done.sent_bytes)}")
     took = ", ".join(f"{one.part} {one.ns / 1e6:.0f}" for one in done.took)
     parts.append(f"of the frozen time, in ms: {took}")
+    if done.retransmitted:
+        parts.append(f"TCP segments sent once more, for want of an answer: {done.retransmitted}")
     if done.images:
         parts.append(f"image: {', '.join(done.images)}")
     return "\n".join(parts)

@@ -53,7 +53,7 @@ class Arriving:
         self._took: tuple[Took, ...] = ()
         self._held = ExitStack()
         self._container: ContainerId | None = None
-        self._brought_ns = 0
+        self._brought_ns = self._retransmitted = 0
 
     # From the source
 
@@ -116,7 +116,7 @@ class Arriving:
         assert self.peer is not None
         failure = None if self.failure is None else peer_protocol.failure(self.failure)
         self.failure = None
-        self.peer.connection.send(Reply(answer, failure, self._took))
+        self.peer.connection.send(Reply(answer, failure, self._took, self._retransmitted))
         self._took = ()
 
     # Performing
@@ -294,7 +294,6 @@ class Arriving:
         connections = self.entry.keep_connections
         begun_ns = host.now_ns()
         if ending.networked(record.config) and connections:
-            host.networks.hold(container_id)
             host.networks.attract(container_id)
         with restore.brought(host, commit) as images:
             self._brought_ns = host.now_ns()
@@ -328,6 +327,7 @@ class Arriving:
     def _arrived(self) -> None:
         assert self.entry is not None
         record = self.host.containers.load(self.entry.container_id)
+        self._retransmitted = self.host.networks.retransmitted(record.init_pid)
         schedules.renew(self.host, record)  # without timers here there is none: `recover` says so
         journal.note(self.host, "migrate", record, f"from {self.entry.peer_name}")
 

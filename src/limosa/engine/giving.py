@@ -53,7 +53,7 @@ class Giving:
         self.failure: LimosaError | None = None  # why it is not there
         self.frozen_at_ns = self.up_at_ns = self._marked_ns = 0
         self.took: tuple[Took, ...] = ()  # of the time in which it stood still
-        self.sent_frozen_bytes = 0
+        self.sent_frozen_bytes = self.retransmitted = 0
 
     def run(self, program: SourceProgram) -> Outcome:
         """Perform a program to its end and return its value.
@@ -130,6 +130,7 @@ class Giving:
         if reply.answer == "up":
             self._mark("go")
             self.up_at_ns = self._marked_ns
+            self.retransmitted = reply.retransmitted
         return reply.answer
 
     def _mark(self, part: Part) -> None:

@@ -53,6 +53,7 @@ class Summary(NamedTuple):
     sent_bytes: int  # everything that went through the connection
     images: tuple[str, ...]
     reconnections: int
+    retransmitted: int  # TCP segments that clients or it sent once more, until the other host said that it runs
 
 
 OnProgress = Callable[[Progress], None]
@@ -141,6 +142,7 @@ def migrate(
         sent_bytes=traffic,
         images=tuple(sender.images),
         reconnections=sender.reconnections,
+        retransmitted=giving.retransmitted,
     )
 
 

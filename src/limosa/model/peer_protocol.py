@@ -157,6 +157,7 @@ class Reply(NamedTuple):
     answer: str
     failure: Failure | None = None
     took: tuple[Took, ...] = ()  # prepare: what it took there
+    retransmitted: int = 0  # up: TCP segments that were sent or came once more there so far
 
 
 class Settle(NamedTuple):

@@ -60,6 +60,12 @@ class NetworkRecords(Protocol):
         Both are 0 if the process is gone.
         """
 
+    def retransmitted(self, init_pid: int) -> int:
+        """Return how many TCP segments the network namespace of `init_pid` has sent again, or got once more.
+
+        0 if the process is gone.
+        """
+
     def attachment(self, container_id: ContainerId) -> Attachment | None:
         """Return what is reserved for a container, None if nothing is."""
 
@@ -168,7 +174,7 @@ class Networks(NetworkRecords, Protocol):
         """
 
     def attract(self, container_id: ContainerId) -> None:
-        """Tell its segment that what is held here is to come here: before its addresses are on any interface."""
+        """Hold as `hold`, and tell its segment that it is here: before its addresses are on any interface."""
 
     def forward_held(self, container_id: ContainerId) -> None:
         """Send what is held to where the segment has the container now; it is held here, too."""

@@ -145,7 +145,6 @@ def test_what_both_hosts_hold_of_a_container_that_moves_arrives_there(site, tmp_
             site.networks.silence(container_id)
             client.sendto(b"first", (where, 7000))
             with second:
-                target.hold(container_id)
                 target.attract(container_id)
             client.sendto(b"second", (where, 7000))
             site.networks.forward_held(container_id)
@@ -192,3 +191,24 @@ def test_who_has_connected_is_accepted_and_who_comes_later_waits_until_it_speaks
         assert retransmissions(late) == 0
     assert not until(lambda: datagrams.seen != 1, 0.3), "what was let in is not given again"
     assert "newcomers" not in laboratory.sh("nft list tables")
+
+
+def test_what_was_sent_again_is_counted(site) -> None:
+    site.networks.create(LAN)
+    container_id, one, addresses = site.guest("one", REQUEST)
+    with namespaces.entered(one.namespace):
+        server = socket.create_server(("0.0.0.0", 80))
+    with site.outside:
+        client = socket.create_connection((plain(addresses.ipv4), 80))
+    with server, client, server.accept()[0] as accepted:
+        client.sendall(b"first")
+        assert accepted.recv(100) == b"first"
+        assert site.networks.retransmitted(one.pid) == 0
+        site.networks.hold(container_id)
+        site.networks.silence(container_id)
+        client.sendall(b"second")
+        assert until(lambda: retransmissions(client) > 0, 10)
+        site.networks.unsilence(container_id, one.pid)
+        assert accepted.recv(100) == b"second"
+        assert until(lambda: site.networks.retransmitted(one.pid) > 0)
+    assert site.networks.retransmitted(one.pid) > 0

@@ -29,3 +29,7 @@ class RecordedNetworks:
     def traffic(self, init_pid: int) -> tuple[int, int]:
         """See the port."""
         return net_counters.traffic(init_pid)
+
+    def retransmitted(self, init_pid: int) -> int:
+        """See the port."""
+        return net_counters.retransmitted(init_pid)

@@ -93,6 +93,7 @@ class SilencingNetworks(RecordedNetworks):
 
     def attract(self, container_id: ContainerId) -> None:
         """See the port."""
+        self.hold(container_id)
         self._holding.announce(container_id, reserved(self._book.read(), container_id).attachment.addresses)
 
     def forward_held(self, container_id: ContainerId) -> None:
