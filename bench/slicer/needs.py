@@ -5,7 +5,8 @@ other: a name must be defined before it is used, and its last use must be gone b
 
 - the name is defined once in the files of the change, on one side of it, and the whole tree of the other side does not have
   the word at all: so the definition is what the use needs, and nothing else can stand in for it;
-- the use is code, not a comment, a string or a document;
+- the use is code, not a comment, a string or a document, and can mean that definition (`engine/reach.py`): a static variable of
+  one file is not what another file calls a parameter;
 - the person had the two in different commits.
 
 Nothing here asks the slicer's own edges. When the person defined the name is when a commit's files first define it, not
@@ -23,7 +24,9 @@ from corpus import Series, Truth
 
 from limosa_slice.adapters.git import GitRepository, decode
 from limosa_slice.engine.facts import DOCUMENT, file_kind
+from limosa_slice.engine.reach import Reach
 from limosa_slice.model.change import Atom, Change, Role, split_lines
+from limosa_slice.model.outline import file_scoped
 from limosa_slice.ports.syntax import Syntax
 
 _LITERAL = re.compile(rb"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*|/\*.*?\*/")
@@ -55,12 +58,18 @@ def needs(repository: GitRepository, syntax: Syntax, series: Series, change: Cha
 
 
 def _defined(repository: GitRepository, syntax: Syntax, change: Change, commits: Sequence[str]) -> list[set[bytes]]:
-    """Return the names that the files of the change define at each commit."""
-    paths = sorted({p for delta in change.files for p in (delta.old_path, delta.new_path) if p})
+    """Return the names that files which the change, or any of its commits, touches define at each commit.
+
+    A file that a later commit moves or takes apart is not in the change by the path that its definitions first had.
+    """
+    paths = {p for delta in change.files for p in (delta.old_path, delta.new_path) if p}
+    span = f"{commits[0]}..{commits[-1]}"
+    touched = repository.must("log", "--format=", "--no-renames", "--name-only", "-z", span)
+    paths.update(decode(path) for path in touched.split(b"\0") if path)
     known: dict[tuple[str, str], set[bytes]] = {}
     found = []
     for commit in commits:
-        listing = repository.must("ls-tree", "-r", "-z", "--full-tree", commit, "--", *paths)
+        listing = repository.must("ls-tree", "-r", "-z", "--full-tree", commit, "--", *sorted(paths))
         names: set[bytes] = set()
         for record in listing.split(b"\0")[:-1]:
             kind, _, name = record.partition(b"\t")
@@ -74,20 +83,23 @@ def _defined(repository: GitRepository, syntax: Syntax, change: Change, commits:
     return found
 
 
-def _definers(syntax: Syntax, change: Change, new: bool) -> dict[bytes, int]:
-    """Return the atom that has the only definition of each name on one side of the change."""
+def _definers(syntax: Syntax, change: Change, new: bool) -> dict[bytes, tuple[int, bool]]:
+    """Return the atom that has the only definition of each name on one side, and whether only its file can mean it."""
     found: dict[bytes, set[int]] = defaultdict(set)
     often: dict[bytes, int] = defaultdict(int)
+    kept: set[bytes] = set()
     for number, delta in enumerate(change.files):
         lines = change.texts[number].new if new else change.texts[number].old
-        for item in syntax.outline(delta.path, lines) if lines else ():
+        outline = syntax.outline(delta.path, lines) if lines else []
+        kept |= file_scoped(delta.path, lines, outline)
+        for item in outline:
             often[item.name.encode()] += 1
             for atom in (change.atoms[a] for a in change.by_file[number]):
                 start = atom.hunk.new_start if new else atom.hunk.old_start
                 count = atom.hunk.new_count if new else atom.hunk.old_count
                 if atom.role is Role.EDIT and start <= item.start < start + count:
                     found[item.name.encode()].add(atom.id)
-    return {name: min(atoms) for name, atoms in found.items() if often[name] == 1}
+    return {name: (min(atoms), name in kept) for name, atoms in found.items() if often[name] == 1}
 
 
 def _absent(repository: GitRepository, commit: str, names: set[bytes]) -> set[bytes]:
@@ -121,13 +133,19 @@ def _additions(
     definers = _definers(syntax, change, new=True)
     fresh = _absent(repository, series.base, set(definers))
     since = {w: next(k for k, names in enumerate(history) if w in names) - 1 for w in fresh if w in history[-1]}
-    found = []
+    found, reach = [], Reach(change)
     for atom in _code(change):
         for word, lines in _uses(change, atom, new=True).items():
-            if word in since and definers[word] != atom.id:
+            first, kept = definers.get(word, (atom.id, True))
+            home = change.atoms[first].file
+            if (
+                word in since
+                and first != atom.id
+                and reach.can_mean(word, home, kept, atom.file, change.added(atom), new=True)
+            ):
                 owners = [o for line in lines if (o := truth.writer(atom.file, line)) is not None]
                 if owners and min(owners) != since[word]:
-                    found.append(Need(definers[word], atom.id, word.decode(), since[word], min(owners)))
+                    found.append(Need(first, atom.id, word.decode(), since[word], min(owners)))
     return found
 
 
@@ -137,11 +155,17 @@ def _removals(
     definers = _definers(syntax, change, new=False)
     gone = _absent(repository, series.head, set(definers))
     until = {w: max(k for k, names in enumerate(history) if w in names) for w in gone if w in history[0]}
-    found = []
+    found, reach = [], Reach(change)
     for atom in _code(change):
         for word, lines in _uses(change, atom, new=False).items():
-            if word in until and definers[word] != atom.id:
+            last, kept = definers.get(word, (atom.id, True))
+            home = change.atoms[last].file
+            if (
+                word in until
+                and last != atom.id
+                and reach.can_mean(word, home, kept, atom.file, change.removed(atom), new=False)
+            ):
                 owners = [o for line in lines if (o := truth.deleter(atom.file, line)) is not None]
                 if owners and max(owners) != until[word]:
-                    found.append(Need(atom.id, definers[word], word.decode(), max(owners), until[word]))
+                    found.append(Need(atom.id, last, word.decode(), max(owners), until[word]))
     return found

@@ -4,13 +4,19 @@
                                        [--jobs N] [--mail] [--build N] [--build-command NAME=CMD ...]
 
 Beside `limosa slice`: one slice per file, one per hunk, one for all, plain affinity clustering, and the person's own series.
+Two more rows say where an order goes wrong: the person's groups in our order, and our groups in the person's.
 Nothing is built unless --build names how many series of each repository to build. With --mail each series is also written
-as mails and read back. Needs tree-sitter (`uv sync --group slice`). --jobs series are measured at once. Mode-only changes are not hunks. bench/slicer/table.py makes the
-tables of the JSON.
+as mails and read back. Needs tree-sitter (`uv sync --group slice`). --jobs series are measured at once. Mode-only changes
+are not hunks. What was found of a series is kept in WORK_FOLDER/figures under the digest of the code and of what was asked
+for, so an interrupted run goes on where it was. bench/slicer/table.py makes the tables of the JSON.
 """  # noqa: E501
 
 import argparse
+import glob
+import hashlib
 import json
+import os
+import pickle
 import statistics
 import sys
 import tempfile
@@ -31,13 +37,15 @@ import tree_sitter  # noqa: F401  without it definitions are read from plain tex
 
 from limosa_slice.adapters.git import GitRepository
 from limosa_slice.adapters.treesitter import TreeSitterSyntax
-from limosa_slice.engine import writing
+from limosa_slice.engine import order, writing
 from limosa_slice.engine.atomize import read_change
 from limosa_slice.engine.compose import Composer
 from limosa_slice.engine.planning import Planner
 from limosa_slice.model.change import Change
 
 OURS = "limosa slice"
+THEIR_GROUPS, THEIR_ORDER = "person's groups, our order", "our groups, person's order"
+CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 HISTORY = 2000
 SIZE_LINES = 150
 MOST_FOR_BASELINE = 500
@@ -136,10 +144,38 @@ class Measured:
             OURS: home,
             "one per file": file_of,
             "one for all": dict.fromkeys(file_of, 0),
+            "person": dict(enumerate(self._writers())),
+            THEIR_GROUPS: self._person_in_our_order(),
+            THEIR_ORDER: self._ours_in_the_persons_order(),
         }
         if len(self.change.atoms) <= MOST_FOR_BASELINE:
             found["affinity"] = dict(enumerate(baselines.affinity(self.change, self.planner.graph.facts)))
         return found
+
+    def _writers(self) -> list[int]:
+        """Return the person's commit of each atom; that of the atom before it where git blame knows none."""
+        found: list[int] = []
+        for votes in self._votes:
+            found.append(max(votes, key=votes.__getitem__) if votes else found[-1] if found else 0)
+        return found
+
+    def _person_in_our_order(self) -> dict[int, int]:
+        """Return what our order would make of the person's commits as groups."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for atom, commit in enumerate(self._writers()):
+            groups[commit].append(atom)
+        graph = self.planner.graph
+        ranks = order.Ranks(self.change, graph.facts, graph.edges)
+        alone = [[atom.id] for atom in self.change.atoms]  # a person separates what we weld
+        made = order.ordered(ranks, [groups[commit] for commit in sorted(groups)], graph.edges, alone)
+        return {atom: number for number, group in enumerate(made) for atom in group}
+
+    def _ours_in_the_persons_order(self) -> dict[int, int]:
+        """Return our slices in the order in which the person's commits have their atoms on average."""
+        writers = self._writers()
+        means = [statistics.fmean(writers[atom] for atom in item.atoms) for item in self.slices]
+        ranked = sorted(range(len(means)), key=means.__getitem__)
+        return {atom: place for place, number in enumerate(ranked) for atom in self.slices[number].atoms}
 
     def methods(self) -> dict[str, list[int]]:
         """Return each method's labels of the hunks."""
@@ -214,7 +250,35 @@ def repository_at(git_dir: str) -> GitRepository:
     return GitRepository(git_dir)
 
 
+@cache
+def code_digest() -> str:
+    """Return the digest of the slicer and of what measures it."""
+    digest = hashlib.sha256()
+    for path in sorted(
+        glob.glob(f"{CODE}/src/limosa_slice/**/*.py", recursive=True) + glob.glob(f"{CODE}/bench/slicer/*.py")
+    ):
+        with open(path, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
 def figures(git_dir: str, series: corpus.Series, command: str | None, options: argparse.Namespace) -> Figures:
+    """Return what is kept about one series, or measure it and keep that."""
+    asked = hashlib.sha256(repr((code_digest(), command, options.mail)).encode()).hexdigest()[:16]
+    place = os.path.join(options.work, "figures", asked, f"{series.key}.pickle")
+    if os.path.exists(place):
+        with open(place, "rb") as file:
+            kept: Figures = pickle.load(file)
+        return kept
+    found = measure_series(git_dir, series, command, options)
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    with open(f"{place}.new", "wb") as file:
+        pickle.dump(found, file)
+    os.replace(f"{place}.new", place)
+    return found
+
+
+def measure_series(git_dir: str, series: corpus.Series, command: str | None, options: argparse.Namespace) -> Figures:
     """Measure one series; its prefixes are built by `command`, if there is one."""
     measured = Measured(repository_at(git_dir), series)
     tallies: dict[str, Tally] = defaultdict(Tally)

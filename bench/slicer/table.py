@@ -66,7 +66,7 @@ def methods(repositories: dict[str, Any]) -> list[str]:
         for method, row in report["methods"].items():
             pairs = row["order_pairs"]
             counts = " / ".join(str(pairs.get(key, 0)) for key in ("same", "reversed", "tied"))
-            order = f"{row['order_tau_b']} ({counts})" if pairs and method != "person" else NONE
+            order = f"{row['order_tau_b']} ({counts})" if pairs else NONE
             parse = f"{row['prefixes_parsing']:.1%}" if row["prefixes_parsing"] else NONE
             rows.append(
                 f"| {first} | {method} | {row['ari']:.3f} | {row['pairwise_f1']:.2f} | {row['nmi']:.2f}"

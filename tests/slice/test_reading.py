@@ -153,6 +153,32 @@ def test_an_explanation_names_its_evidence(repository) -> None:
     assert edges.order_edges(made.change, made.graph.facts) == made.graph.edges
 
 
+def test_a_name_means_only_a_definition_that_its_file_can_see(repository) -> None:
+    """What one file keeps to itself is not what others call a parameter, a method or a function of their own."""
+    old = dict.fromkeys(("a.c", "b.c", "b.h", "c.c", "d.py", "e.py", "f.py", "tests/test_g.py", "notes.md"), b"\n")
+    new = {
+        "a.c": b"static char *schema = 0;\n\nint shown (void)\n{\n  return !schema;\n}\n",
+        "b.c": b"int use (const char *schema)\n{\n  return shown () && schema;\n}\n",
+        "b.h": b"int use (const char *schema);\n",
+        "c.c": b"struct hidden\n{\n  int x;\n};\n",
+        "d.py": b"def outer():\n    def inner():\n        return 1\n    return inner\n\n\ndef frob(x):\n    return x\n",
+        "e.py": b"from d import (\n    frob,\n)\n\nprint(frob(1), outer.x, inner)\n",
+        "f.py": b"frob = hidden = shown = None\n",
+        "tests/test_g.py": b"def fake():\n    return frob\n\n\nclass Other:\n    pass\n",
+        "notes.md": b"schema and inner are new\n",
+    }
+    new["f.py"] += b"print(d.fake)\n"
+    made = planner(repository, old, new)
+    names = {
+        (made.change.path(made.change.atoms[a]), made.change.path(made.change.atoms[b]), why.split()[1].rstrip(","))
+        for (a, b), why in made.graph.edges.items()
+    }
+    assert names == {
+        ("a.c", "a.c", "schema"), ("a.c", "b.c", "shown"), ("d.py", "e.py", "frob"),
+        ("a.c", "notes.md", "schema"), ("d.py", "notes.md", "inner"),
+    }  # fmt: skip
+
+
 def test_every_feature_has_its_name_and_the_trees_were_learnt_from_as_many(repository) -> None:
     made = planner(repository, {"a.c": b"int a;\n", "b.c": b"int b;\n"}, {"a.c": b"int aa;\n", "b.c": b"int bb;\n"})
     values = dict(zip(NAMES, made.evidence.features(0, 1), strict=True))

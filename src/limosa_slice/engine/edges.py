@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from limosa_slice.engine.facts import BUILD, HEADER, Facts, file_kind
+from limosa_slice.engine.reach import Reach
 from limosa_slice.model.change import Change, Role
 
 _LITERAL = re.compile(rb"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*|/\*.*?\*/", re.S)
@@ -26,18 +27,30 @@ def order_edges(change: Change, facts: list[Facts]) -> Edges:
             definers[word].append(index)
         for word in fact.drops - fact.added:
             droppers[word].append(index)
+    reach = Reach(change)
+
+    def meant(word: bytes, user: int, makers: list[int], *, new: bool) -> int | None:
+        """Return the only one of `makers` whose `word` atom `user` can mean."""
+        atom = change.atoms[user]
+        lines = change.added(atom) if new else change.removed(atom)
+        able = [
+            maker for maker in makers
+            if reach.can_mean(word, change.atoms[maker].file, word in facts[maker].kept, atom.file, lines, new=new)
+        ]  # fmt: skip
+        return able[0] if len(able) == 1 and able[0] != user else None
+
     for index, fact in enumerate(facts):
         prototype = file_kind(change.path(change.atoms[index])) == HEADER
-        for word in fact.added:
-            if prototype and word in definers and _only_declares(word, change, index):
+        for word in sorted(fact.added & definers.keys()):
+            if prototype and _only_declares(word, change, index):
                 continue
-            for first in definers.get(word, ()) if len(definers.get(word, ())) == 1 else ():
-                if first != index:
-                    edges[(first, index)] = f"defines {word.decode()}, which this uses"
-        for word in fact.removed - fact.added:
-            for last in droppers.get(word, ()) if len(droppers.get(word, ())) == 1 else ():
-                if last != index:
-                    edges[(index, last)] = f"takes a use of {word.decode()} away before its definition goes"
+            first = meant(word, index, definers[word], new=True)
+            if first is not None:
+                edges[(first, index)] = f"defines {word.decode()}, which this uses"
+        for word in sorted((fact.removed - fact.added) & droppers.keys()):
+            last = meant(word, index, droppers[word], new=False)
+            if last is not None:
+                edges[(index, last)] = f"takes a use of {word.decode()} away before its definition goes"
     edges.update(kconfig_edges(change, facts))
     edges.update(file_edges(change, facts))
     edges.update(path_edges(change))

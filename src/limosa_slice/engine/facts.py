@@ -5,9 +5,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from limosa_slice.model.change import Change, FileText
-from limosa_slice.model.outline import Definition
+from limosa_slice.model.outline import Definition, file_scoped
 from limosa_slice.ports.syntax import Syntax
 
 _WORD = re.compile(rb"[A-Za-z_]\w{2,}")
@@ -27,7 +28,8 @@ class Facts:
     """`fresh` and `stale` are the words that the atom adds or takes away on balance; `novel` are those that no changed
     file had before, `gone` those that none has after; `fresh_here` those that its own file did not have, `stale_here`
     those that its own file does not have any more. `parts` are what the names are made of,
-    `novel_parts` those in no name that was there before. `edit` is the same for equal edits anywhere."""
+    `novel_parts` those in no name that was there before. `kept` are those of `defines` and `drops` that only their own
+    file can mean. `edit` is the same for equal edits anywhere."""
 
     added: frozenset[bytes]
     removed: frozenset[bytes]
@@ -47,6 +49,7 @@ class Facts:
     outer: str
     defines: frozenset[bytes]
     drops: frozenset[bytes]
+    kept: frozenset[bytes]
     edit: tuple[tuple[bytes, ...], tuple[bytes, ...]]
     imports: bool
     comments: bool
@@ -84,7 +87,7 @@ def read_facts(change: Change, syntax: Syntax) -> tuple[list[Facts], Counter[byt
     """Return the facts of every atom, in order, and how often each word occurs in the changed files on either side."""
     before: Counter[bytes] = Counter()
     after: Counter[bytes] = Counter()
-    outlines: dict[int, tuple[list[Definition], list[Definition]]] = {}
+    outlines: dict[int, tuple[_Outline, _Outline]] = {}
     words: list[tuple[Counter[bytes], Counter[bytes]]] = []
     for number, text in enumerate(change.texts):
         path = change.files[number].path
@@ -92,8 +95,7 @@ def read_facts(change: Change, syntax: Syntax) -> tuple[list[Facts], Counter[byt
         words.append((old_words, new_words))
         before.update(old_words)
         after.update(new_words)
-        old = syntax.outline(path, text.old) if text.old else []
-        outlines[number] = (old, syntax.outline(path, text.new) if text.new else [])
+        outlines[number] = (_Outline.of(path, text.old, syntax), _Outline.of(path, text.new, syntax))
     for index, atom in enumerate(change.atoms):
         if not change.texts[atom.file].old and not change.texts[atom.file].new:
             before.update(_WORD.findall(b"".join(change.removed(change.atoms[index]))))
@@ -105,16 +107,30 @@ def read_facts(change: Change, syntax: Syntax) -> tuple[list[Facts], Counter[byt
     return facts, before | after
 
 
+class _Outline(NamedTuple):
+    """The definitions of one side of a file, and the names of those that no other file can mean."""
+
+    definitions: list[Definition]
+    scoped: frozenset[bytes]
+
+    @classmethod
+    def of(cls, path: str, lines: Sequence[bytes], syntax: Syntax) -> Self:
+        """Read `lines` as a file at `path`; there are none where the side is not text or absent."""
+        definitions = syntax.outline(path, lines) if lines else []
+        return cls(definitions, file_scoped(path, lines, definitions))
+
+
 def _facts(
     change: Change,
     index: int,
-    old: list[Definition],
-    new: list[Definition],
+    old_side: _Outline,
+    new_side: _Outline,
     everywhere: tuple[Counter[bytes], Counter[bytes]],
     here: tuple[Counter[bytes], Counter[bytes]],
     known: frozenset[bytes],
 ) -> Facts:
     before, after = everywhere
+    old, new = old_side.definitions, new_side.definitions
     atom = change.atoms[index]
     added, removed, hunk = change.added(atom), change.removed(atom), atom.hunk
     plus, minus = Counter(_WORD.findall(b"".join(added))), Counter(_WORD.findall(b"".join(removed)))
@@ -128,6 +144,7 @@ def _facts(
     changed = [line for line in (*added, *removed) if line.strip()]
     parts = frozenset(p.lower() for w in (*more, *less) for p in PART.findall(w))
     dashed = set(_DASHED.findall(b"".join(added))) ^ set(_DASHED.findall(b"".join(removed)))
+    defines, drops = _names(new, hunk.new_start, hunk.new_count), _names(old, hunk.old_start, hunk.old_count)
     return Facts(
         frozenset(plus), frozenset(minus), frozenset(more), frozenset(less),
         frozenset(w for w in more if w not in before), frozenset(w for w in less if w not in after),
@@ -136,7 +153,7 @@ def _facts(
         frozenset(p for w in (*more, *less, *dashed) for p in _pieces(w)),
         frozenset(_WORD.findall(b"".join(nearby))), _telling(added), _telling(removed),
         around[-1].name if around else "", around[0].name if around else "",
-        _names(new, hunk.new_start, hunk.new_count), _names(old, hunk.old_start, hunk.old_count),
+        defines, drops, (defines & new_side.scoped) | (drops & old_side.scoped),
         (tuple(sorted(less.elements())), tuple(sorted(more.elements()))),
         bool(changed) and all(_IMPORT.match(line) for line in changed),
         bool(changed) and all(_COMMENT.match(line) for line in changed),

@@ -38,6 +38,7 @@ C_LIKE = {
     ".cs",
 }
 PYTHON = {".py", ".pyi", ".pyx"}
+C_SOURCES = {".c", ".cc", ".cpp", ".cxx"}
 _PYTHON_DEF = re.compile(rb"^([ \t]*)(?:async[ \t]+)?(def|class)[ \t]+([A-Za-z_]\w*)")
 _BRACED = [
     ("function", re.compile(rb"^(?:func)\s+(?:\([^)]*\)\s*)?(\w+)")),
@@ -159,3 +160,49 @@ def _body_end(lines: Sequence[bytes], start: int) -> int:
         if opened and number == start and line.count(b"{") == line.count(b"}"):
             return number + 1
     return len(lines)
+
+
+_COMMENTS = re.compile(rb"//[^\n]*|/\*.*?\*/", re.S)
+_IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.M)
+_NAME = re.compile(rb"[A-Za-z_]\w*|\*")
+
+
+def file_scoped(path: str, lines: Sequence[bytes], definitions: Sequence[Definition]) -> frozenset[bytes]:
+    """Return the names of `definitions` that code in no other file can mean.
+
+    In C and C++ these are what a source, not a header, declares static, and its types and macros; in Python what is
+    defined inside a function. Source: C17, 6.2.2; Python's language reference, 4.2.
+    """
+    suffix = extension(path)
+    if suffix in PYTHON:
+        scoped = _inside_functions(definitions)
+    elif suffix in C_SOURCES:
+        scoped = [d.kind in ("type", "macro") or _is_static(d, lines) for d in definitions]
+    else:
+        return frozenset()
+    seen = {d.name for d, own in zip(definitions, scoped, strict=True) if not own}
+    return frozenset(d.name.encode() for d in definitions if d.name not in seen)
+
+
+def _inside_functions(definitions: Sequence[Definition]) -> list[bool]:
+    """Return for each definition, sorted by first line, whether the one right around it is a function."""
+    found: list[bool] = []
+    open_: list[Definition] = []
+    for item in definitions:
+        while open_ and (open_[-1].end <= item.start or open_[-1].depth >= item.depth):
+            open_.pop()
+        found.append(bool(open_) and open_[-1].kind == "function")
+        open_.append(item)
+    return found
+
+
+def _is_static(item: Definition, lines: Sequence[bytes]) -> bool:
+    text = _COMMENTS.sub(b"", b"".join(lines[item.start : item.end]))
+    before = re.split(rb"\b" + re.escape(item.name.encode()) + rb"\b", text, maxsplit=1)[0]
+    return re.search(rb"\bstatic\b", before) is not None
+
+
+def python_imports(lines: Sequence[bytes]) -> frozenset[bytes]:
+    """Return the names in the import statements of a Python file; b"*" is among them where one brings in all names."""
+    found = (m[1] or m[2] or b"" for m in _IMPORTS.finditer(b"".join(lines)))
+    return frozenset(name for names in found for name in _NAME.findall(names))
