@@ -66,9 +66,11 @@ def bare_clone(source: str, name: str, into: str) -> str:
     return place
 
 
-def mined(git_dir: str, limit: int = 70, least_hunks: int = 6, most_hunks: int = 400) -> list[Series]:
-    """Return series that the merges of a repository brought, chosen by hash, in the manner of the listed ones."""
-    text = _git(git_dir, "log", "--merges", "--format=%H %P").decode()
+def mined(
+    git_dir: str, name: str, tip: str, limit: int = 70, least_hunks: int = 6, most_hunks: int = 400
+) -> list[Series]:
+    """Return series that the merges before `tip` brought, chosen by hash, in the manner of the listed ones."""
+    text = _git(git_dir, "log", "--merges", "--format=%H %P", tip).decode()
     merges = sorted((line.split() for line in text.splitlines()), key=lambda m: hashlib.sha256(m[0].encode()).digest())
     found: list[Series] = []
     seen: set[str] = set()
@@ -85,7 +87,7 @@ def mined(git_dir: str, limit: int = 70, least_hunks: int = 6, most_hunks: int =
         hunks = _git(git_dir, "diff", "-U0", base, others[0]).count(b"\n@@ ")
         if least_hunks <= hunks <= most_hunks:
             seen.update(commits)
-            found.append(Series(os.path.basename(os.path.dirname(git_dir)), base, others[0], tuple(commits)))
+            found.append(Series(name, base, others[0], tuple(commits)))
     return found
 
 
