@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limosa.cli import values
+from limosa.cli import image_change
 from limosa.cli.image_import import changed
 from limosa.model import oci
 from limosa.model.errors import LimosaError
@@ -94,7 +94,7 @@ def test_a_configuration_reads_back() -> None:
 def test_changes_of_an_import() -> None:
     said = ['CMD ["a", "b c"]', "ENTRYPOINT=run it", "ENV A=1", "ENV B='x y'", "LABEL k=v", "USER web"]
     said += ["EXPOSE 80 53/udp", "VOLUME /data", "WORKDIR /w", "STOPSIGNAL=SIGINT"]
-    assert changed([values.image_change(text) for text in said]) == RootfsConfig(
+    assert changed([image_change.instruction(text) for text in said]) == RootfsConfig(
         entrypoint=("/bin/sh", "-c", "run it"),
         cmd=("a", "b c"),
         env=(("A", "1"), ("B", "x y")),
@@ -108,7 +108,7 @@ def test_changes_of_an_import() -> None:
     assert changed([]) == RootfsConfig()
     for bad in ("RUN x", "CMD", 'CMD ["a"', "CMD [1]", "ENV 'a"):
         with pytest.raises(argparse.ArgumentTypeError):
-            values.image_change(bad)
+            image_change.instruction(bad)
 
 
 @given(st.text(alphabet="abZ09._-:/[]é\n ", max_size=10))

@@ -3,7 +3,7 @@
 import argparse
 
 from limosa import wiring
-from limosa.cli import values
+from limosa.cli import image_change
 from limosa.cli.progress import ProgressLine
 from limosa.model.oci import RootfsConfig
 
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--change",
         action="append",
         default=[],
-        type=values.image_change,
+        type=image_change.instruction,
         metavar="INSTRUCTION",
         help="CMD, ENTRYPOINT, ENV, LABEL, USER, WORKDIR, EXPOSE, VOLUME or STOPSIGNAL",
     )
