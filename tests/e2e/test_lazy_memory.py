@@ -147,7 +147,6 @@ def test_the_server_ends_with_its_container(limosa: Limosa, original: Inside) ->
     eventually(lambda: not Path(f"/proc/{server}").exists())
 
 
-@pytest.mark.slow  # one run in ten it goes on for a minute: whether the damage misses what it looks at is not known yet
 def test_pages_that_cannot_be_read_end_it(limosa: Limosa, original: Inside) -> None:
     commit = limosa("checkpoint", "one").strip()
     limosa("fork", "--lazy=demand", "--name", "two", commit)

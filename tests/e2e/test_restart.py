@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,25 @@ def test_a_kill_by_the_user_is_no_failure_and_one_by_others_is(box: Limosa) -> N
     time.sleep(0.5)
     assert record(box, "db")["phase"] == "stopped"
     assert record(box, "db")["stopped_by_user"]
+
+
+def test_an_exec_in_the_moment_of_the_end_does_not_keep_it(box: Limosa) -> None:
+    """It got into the groups once all in them had been killed: nobody could remove them, and the end was not noted."""
+    again = 'while [ -e "$1/again" ]; do "$0" --root "$1" exec brief true; done'
+    flag = Path(f"{box.root}/again")
+    for _ in range(4):
+        box("run", "-d", "--name", "brief", "pg", "sleep", "1000")
+        flag.touch()
+        argv = ["/bin/sh", "-c", again, LIMOSA, box.root]
+        silent = subprocess.DEVNULL
+        loops = [subprocess.Popen(argv, stdin=silent, stdout=silent, stderr=silent) for _ in range(4)]
+        time.sleep(1)
+        os.kill(record(box, "brief")["init_pid"], signal.SIGKILL)
+        eventually(lambda: record(box, "brief")["phase"] == "stopped", 20)
+        flag.unlink()
+        for loop in loops:
+            loop.wait(60)
+        box("rm", "brief")
 
 
 def test_rm_is_honoured_when_the_command_that_ran_it_is_dead(box: Limosa) -> None:

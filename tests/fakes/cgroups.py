@@ -108,6 +108,9 @@ class FakeCgroups:
             raise LimosaError("LIM-CGRP-003", "the container's cgroups cannot be removed")
         self._groups.pop(container_id, None)
 
+    def end(self, container_id: ContainerId) -> None:
+        self._groups.pop(container_id, None)
+
     def present(self) -> list[ContainerId]:
         return sorted(self._groups)
 

@@ -155,7 +155,7 @@ def _release_all_but_runtime(
         # Forgetting disconnects too; both, one after the other, would be the dearest part of a removal.
         host.networks.forget(container_id) if forget else host.networks.disconnect(container_id)
     host.rootfs.unmount(container_id)
-    host.cgroups.destroy(container_id)
+    host.cgroups.end(container_id)  # an exec may have come in since
     host.storage.release(container_id)
 
 

@@ -184,7 +184,7 @@ def _told(before: ContainerRecord, after: ContainerRecord | None) -> list[str]:
 def _everything(host: Host) -> list[tuple[str, ContainerId, tuple[Callable[[ContainerId], None], ...]]]:
     """Return what is there by container but files, with what removes it: processes first, then what they use."""
     groups = (
-        ("cgroup", host.cgroups.present(), (host.cgroups.kill, host.cgroups.destroy)),
+        ("cgroup", host.cgroups.present(), (host.cgroups.end,)),
         ("interface", host.networks.present(), (host.networks.disconnect, host.networks.forget)),
         ("mount", host.rootfs.present(), (host.rootfs.unmount,)),
         ("bundle", host.runtime.present(), (host.runtime.delete,)),

@@ -94,6 +94,13 @@ class Cgroups(Protocol):
         Raises: LimosaError LIM-CGRP-003: a process is still in them.
         """
 
+    def end(self, container_id: ContainerId) -> None:
+        """Kill and remove, again and again until nothing is left: who comes in between is killed, too.
+
+        An exec does, which looked for the groups while the container still ran. Each group that is removed lets nobody
+        in any more, so this comes to an end. Raises: as `kill` and `destroy`.
+        """
+
     def present(self) -> list[ContainerId]:
         """Return the ids that have a group here, for `recover`."""
 

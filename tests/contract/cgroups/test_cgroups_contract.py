@@ -80,6 +80,18 @@ def test_groups_with_a_process_stay(laboratory: Laboratory) -> None:
     assert cgroups.present() == [container_id]
 
 
+def test_an_end_takes_what_is_there(laboratory: Laboratory) -> None:
+    cgroups = laboratory.cgroups
+    one, other = laboratory.created(), laboratory.created()
+    theirs = laboratory.member(other)
+    laboratory.member(one)
+    cgroups.end(one)
+    assert cgroups.processes(one) == []
+    assert cgroups.present() == [other]
+    assert cgroups.processes(other) == [theirs]
+    cgroups.end(one)
+
+
 def test_containers_do_not_meet(laboratory: Laboratory) -> None:
     cgroups = laboratory.cgroups
     one, other = laboratory.created(), laboratory.created()

@@ -32,6 +32,25 @@ def holder(machine: Laboratory, container_id: Any, size_bytes: int) -> "subproce
     return child
 
 
+def test_who_gets_in_after_the_kill_is_ended_too(machine: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exec in the moment in which the container's program ends: the end failed, and the record said that it runs."""
+    container_id = machine.created()
+    kill = machine.cgroups.kill
+    late: list[subprocess.Popen[str]] = []
+
+    def kill_and_let_in(one: Any) -> None:
+        kill(one)
+        if len(late) < 3:
+            late.append(machine.start(one, "/bin/sleep", "600"))
+            eventually(lambda: comm(late[-1].pid) == "sleep")
+
+    monkeypatch.setattr(machine.cgroups, "kill", kill_and_let_in)
+    machine.cgroups.end(container_id)
+    assert len(late) == 3
+    assert all(dead(child) for child in late)
+    assert machine.cgroups.present() == []
+
+
 def test_too_much_memory_is_killed_and_counted(machine: Laboratory) -> None:
     container_id = machine.created(Limits(memory_bytes=48 * MIB, swap_bytes=0))
     child = machine.start(container_id, sys.executable, "-c", HOLD, str(128 * MIB), stdout=subprocess.PIPE)

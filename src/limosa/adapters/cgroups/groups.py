@@ -162,6 +162,17 @@ class ContainerGroups:
             for directory in reversed(list(cgroupfs.groups(place.directory(container_id)))):
                 self._remove(directory)
 
+    def end(self, container_id: ContainerId) -> None:
+        """See the port."""
+        deadline = time.monotonic() + _KILL_SECONDS
+        while True:
+            self.kill(container_id)
+            try:
+                return self.destroy(container_id)
+            except LimosaError:
+                if time.monotonic() > deadline:
+                    raise
+
     def _remove(self, directory: str) -> None:
         """Remove one group; a process that is dying keeps it busy for a moment."""
         deadline = time.monotonic() + _BUSY_SECONDS
