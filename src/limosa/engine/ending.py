@@ -136,22 +136,16 @@ def settle(host: Host, record: ContainerRecord, status: int | None) -> Container
     return hooks.notify(host, record, "poststop")
 
 
-def release(host: Host, record: ContainerRecord, *, connected: bool = False) -> None:
-    """Take processes, network, mounts, cgroups and the runtime's state away; files and reservations stay.
-
-    `connected`: what its network has on the host stays, for one that comes back at once. Without its published ports
-    the host would answer their clients itself, by a reset.
-    """
-    _release_all_but_runtime(host, record, connected=connected)
+def release(host: Host, record: ContainerRecord) -> None:
+    """Take processes, network, mounts, cgroups and the runtime's state away; files and reservations stay."""
+    _release_all_but_runtime(host, record)
     host.runtime.delete(record.container_id)
 
 
-def _release_all_but_runtime(
-    host: Host, record: ContainerRecord, *, forget: bool = False, connected: bool = False
-) -> None:
+def _release_all_but_runtime(host: Host, record: ContainerRecord, *, forget: bool = False) -> None:
     container_id = record.container_id
     host.cgroups.kill(container_id)
-    if networked(record.config) and not connected:
+    if networked(record.config):
         # Forgetting disconnects too; both, one after the other, would be the dearest part of a removal.
         host.networks.forget(container_id) if forget else host.networks.disconnect(container_id)
     host.rootfs.unmount(container_id)

@@ -159,11 +159,9 @@ def in_place(
 
     Raises: LimosaError: it cannot be restored; the record is `record` again then, and what it held is released.
     """
-    ending.release(host, record, connected=record.phase == "migrating")
+    ending.release(host, record)
     with ExitStack() as undo:
         undo.callback(host.containers.save, record)
-        if ending.networked(record.config):
-            undo.callback(host.networks.disconnect, record.container_id)
         if record.phase != "migrating":
             host.containers.save(record._replace(phase="starting"))
         host.storage.revert(record.container_id, commit.snapshot)
