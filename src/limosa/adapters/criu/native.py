@@ -1,9 +1,9 @@
 """What criu is given in C: compiled once per machine, where there is a compiler.
 
-    TOOLS/native/<digest of the source>/for_dumps.so    leaves out followed memory and needless questions; ends no sleep
-    TOOLS/native/<digest of the source>/own_namespaces.so  lets it dump again what gave up root and came back once
-    TOOLS/native/<digest of the source>/for_restores.so  gets it userfaultfds that tell faults in the kernel, too
-    TOOLS/native/<digest of the source>/tar             saves a small tmpfs without three programs, see little_tar.c
+    TOOLS/native/<digest of its source>/for_dumps.so    leaves out followed memory and needless questions; ends no sleep
+    TOOLS/native/<digest of its source>/own_namespaces.so  lets it dump again what gave up root and came back once
+    TOOLS/native/<digest of its source>/for_restores.so  gets it userfaultfds that tell faults in the kernel, too
+    TOOLS/native/<digest of its source>/tar             saves a small tmpfs without three programs, see little_tar.c
 
 Without a compiler criu dumps all memory, which limosa reads from the images then, executes tar, refuses the process
 that gave up root, and restores all memory before anything goes on.
@@ -12,10 +12,9 @@ that gave up root, and restores all memory before anything goes on.
 import os
 from typing import Final
 
-from limosa.linux import process
+from limosa.linux import c_source
 
-_STRICT: Final = ("-O2", "-Wall", "-Wextra", "-Werror")
-_LIBRARY: Final = ("-shared", "-fPIC", "-nostdlib", "-fno-stack-protector")
+_LIBRARY: Final = ("-O2", "-shared", "-fPIC", "-nostdlib", "-fno-stack-protector")
 
 
 def library(directory: str, compiler: str) -> str:
@@ -44,25 +43,8 @@ def restores(directory: str, compiler: str) -> str:
 
 def programs(directory: str, compiler: str) -> str:
     """Return a directory with programs for the beginning of criu's PATH, as `library` does."""
-    return os.path.dirname(_made(directory, compiler, "little_tar.c", "tar", ("-static",)))
+    return os.path.dirname(_made(directory, compiler, "little_tar.c", "tar", ("-O2", "-static")))
 
 
 def _made(directory: str, compiler: str, source: str, name: str, options: tuple[str, ...]) -> str:
-    import zlib
-
-    text_path = os.path.join(os.path.dirname(__file__), source)
-    with open(text_path, "rb") as file:
-        text = file.read()
-    place = f"{directory}/{zlib.crc32(text):08x}"
-    if os.path.exists(f"{place}/{name}"):
-        return f"{place}/{name}"
-    if not compiler:
-        return ""
-    making = f"{place}/{name}.{os.getpid()}"
-    try:
-        os.makedirs(place, mode=0o755, exist_ok=True)
-        process.run([compiler, *_STRICT, *options, "-o", making, text_path])
-        os.replace(making, f"{place}/{name}")
-    except (process.CommandFailed, OSError):
-        return ""
-    return f"{place}/{name}"
+    return c_source.made(directory, compiler, [os.path.join(os.path.dirname(__file__), source)], name, options)
