@@ -87,17 +87,37 @@ def _update(
 def _update_leaf(
     load: Load, save: Save, node: ObjectId | None, base: int, changes: Sequence[Change]
 ) -> ObjectId | None:
-    slots: codec.Slots = codec.decode_leaf(load(node)) if node is not None else [None] * LEAF_PAGES
-    before = list(slots)
+    before = codec.joined_runs(codec.decode_leaf_runs(load(node))) if node is not None else []
+    here = []
     for first_page, n_pages, frame, slot in changes:
         low, high = max(first_page, base), min(first_page + n_pages, base + LEAF_PAGES)
-        if frame is None:
-            slots[low - base : high - base] = [None] * (high - low)
-        else:
-            slots[low - base : high - base] = [(frame, slot + page - first_page) for page in range(low, high)]
-    if slots == before:
+        here.append((low - base, high - low, frame, slot + low - first_page))
+    placed = [(low, n_pages, frame, slot) for low, n_pages, frame, slot in here if frame is not None]
+    if before:
+        placed = sorted([*_left_beside(before, [(low, low + n_pages) for low, n_pages, _, _ in here]), *placed])
+    now = codec.joined_runs(placed)
+    if now == before:
         return node
-    return save(codec.encode_leaf(slots)) if any(slots) else None
+    return save(codec.encode_leaf(now)) if now else None
+
+
+def _left_beside(runs: Sequence[codec.LeafRun], taken: Sequence[tuple[int, int]]) -> Iterator[codec.LeafRun]:
+    """Yield what is left of sorted runs beside what is `taken`: (first page, end), sorted."""
+    at = 0
+    for first, n_pages, frame, slot in runs:
+        end = first + n_pages
+        while at < len(taken) and taken[at][1] <= first:
+            at += 1
+        low = first
+        for number in range(at, len(taken)):
+            taken_first, taken_end = taken[number]
+            if taken_first >= end:
+                break
+            if taken_first > low:
+                yield low, taken_first - low, frame, slot + low - first
+            low = taken_end
+        if low < end:
+            yield low, end - low, frame, slot + low - first
 
 
 def runs(load: Load, pages: PageMap, first_page: int = 0, end_page: int = MAX_PAGE) -> Iterator[PageRun]:

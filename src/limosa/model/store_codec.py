@@ -1,6 +1,6 @@
 """Nodes, entries and commits as bytes, and back with every bound checked: a stranger may have written them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from limosa.model.commit_store import (
     ID_BYTES,
@@ -119,36 +119,41 @@ def text(data: bytes) -> bytes:
     return number(len(data)) + data
 
 
-def encode_leaf(slots: Slots) -> bytes:
-    """Return the leaf of a page map that has these LEAF_PAGES pages."""
-    frames: dict[ObjectId, int] = {}
-    runs: list[tuple[int, int, int, int]] = []  # gap, pages, frame, slot
-    end = 0
-    page = 0
-    while page < LEAF_PAGES:
-        place = slots[page]
-        if place is None:
-            page += 1
-            continue
-        frame, slot = place
-        first = page
-        page += 1
-        while page < LEAF_PAGES and slots[page] == (frame, slot + page - first):
-            page += 1
-        runs.append((first - end, page - first, frames.setdefault(frame, len(frames)), slot))
-        end = page
-    values = bytearray()
+LeafRun = tuple[int, int, ObjectId, int]
+"""Pages of a leaf that lie beside each other in a frame: first page within the leaf, pages, frame, slot."""
+
+
+def joined_runs(runs: Iterable[LeafRun]) -> list[LeafRun]:
+    """Return sorted runs with those made one that go on in the same frame."""
+    found: list[LeafRun] = []
     for run in runs:
-        for value in run:
+        if found:
+            first, n_pages, frame, slot = found[-1]
+            if run[0] == first + n_pages and run[3] == slot + n_pages and run[2] == frame:
+                found[-1] = (first, n_pages + run[1], frame, slot)
+                continue
+        found.append(run)
+    return found
+
+
+def encode_leaf(runs: Iterable[LeafRun]) -> bytes:
+    """Return the leaf of a page map that has these runs, sorted and joined."""
+    frames: dict[ObjectId, int] = {}
+    values = bytearray()
+    end = n_runs = 0
+    for first, n_pages, frame, slot in runs:
+        for value in (first - end, n_pages, frames.setdefault(frame, len(frames)), slot):
             if value < 0x80:
                 values.append(value)
             else:
                 values += number(value)
-    return b"".join((_LEAF, number(len(frames)), *frames, number(len(runs)), values))
+        end = first + n_pages
+        n_runs += 1
+    return b"".join((_LEAF, number(len(frames)), *frames, number(n_runs), values))
 
 
-def decode_leaf_runs(data: bytes) -> list[tuple[int, int, ObjectId, int]]:
-    """Return the runs of a leaf, sorted: first page within the leaf, pages, frame, slot. Raises: Malformed."""
+def decode_leaf_runs(data: bytes) -> list[LeafRun]:
+    """Return the runs of a leaf, sorted. Raises: Malformed."""
     reader = Reader(data)
     reader.expect(_LEAF, "a leaf of a page map")
     frames = [reader.identifier() for _ in range(reader.number(LEAF_PAGES))]
