@@ -214,7 +214,7 @@ def _commit_builders(root: str, run: str) -> dict[str, Callable[[], object]]:
         from limosa.adapters.commit_store.store import DirectoryStore
 
         parts.create(f"{root}/commits")
-        return DirectoryStore(f"{root}/commits")
+        return DirectoryStore(f"{root}/commits", library=_pages)
 
     def commit_refs() -> object:
         from limosa.adapters.commit_store.refs import Refs
@@ -304,6 +304,12 @@ def _restores() -> str:
     from limosa.adapters.criu import native
 
     return native.restores(_NATIVE, _program_if_there("cc"))
+
+
+def _pages() -> str:
+    from limosa.adapters.commit_store import native
+
+    return native.library(_NATIVE, _program_if_there("cc"))
 
 
 def _programs() -> str:

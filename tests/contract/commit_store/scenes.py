@@ -4,10 +4,18 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from limosa.adapters.commit_store.store import DirectoryStore
 from limosa.model.commit_store import PAGE_BYTES, Blob, Commit, Entry, Inline, Manifest, ObjectId, Paged, PageMap
 
 ZERO = bytes(PAGE_BYTES)
 Make = Callable[..., Any]
+library = ""  # of pages.c, for stores that are opened from now on
+
+
+def opened(root: str) -> DirectoryStore:
+    """Open a store that sorts pages as the test wants it."""
+    path = library
+    return DirectoryStore(root, library=lambda: path)
 
 
 def remote_of(store: Any) -> Any:

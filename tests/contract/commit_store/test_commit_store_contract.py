@@ -4,12 +4,13 @@ import os
 from typing import Any
 
 import pytest
-from scenes import ZERO, Make, commit, content, page, pages, remote_of
+from scenes import ZERO, Make, commit, content, opened, page, pages, remote_of
 
 from limosa.adapters.commit_store.parts import adopt_key, create
-from limosa.adapters.commit_store.store import DirectoryStore
 from limosa.model.commit_store import Commit, Entry, Inline, Manifest, ObjectId, Paged, PageMap
 from limosa.model.errors import LimosaError
+
+pytestmark = pytest.mark.usefixtures("pages_in")
 
 NOBODY = ObjectId(b"n" * 32)
 
@@ -314,11 +315,11 @@ def test_a_key_is_adopted_by_a_store_without_commits_only(tmp_path: Any) -> None
     for name in ("two", "new"):
         adopt_key(f"{tmp_path}/{name}", f"{tmp_path}/one")
         adopt_key(f"{tmp_path}/{name}", f"{tmp_path}/one")
-    one, two = DirectoryStore(f"{tmp_path}/one"), DirectoryStore(f"{tmp_path}/two")
+    one, two = opened(f"{tmp_path}/one"), opened(f"{tmp_path}/two")
     made = commit(one, {0: page(1)}, {})
     assert one.push([made], two.as_remote(), {"containers/web": made}, when_ns=1) > 0
     create(f"{tmp_path}/three", b"3" * 32)
     with pytest.raises(LimosaError) as refused:
         adopt_key(f"{tmp_path}/two", f"{tmp_path}/three")
     assert refused.value.code == "LIM-CSTORE-003"
-    assert content(DirectoryStore(f"{tmp_path}/two"), made)[0][:4096] == page(1)
+    assert content(opened(f"{tmp_path}/two"), made)[0][:4096] == page(1)

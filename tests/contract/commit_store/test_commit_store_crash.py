@@ -8,12 +8,13 @@ from typing import Any
 
 import faults
 import pytest
-from scenes import commit, content, pages
+from scenes import commit, content, opened, pages
 
 from limosa.adapters.commit_store.parts import create
-from limosa.adapters.commit_store.store import DirectoryStore
 from limosa.adapters.commit_store.transfer import DirectoryRemote
 from limosa.model.commit_store import ObjectId
+
+pytestmark = pytest.mark.usefixtures("pages_in")
 
 KEY = b"k" * 32
 # At each file operation, or (in the tier of each change) at some of them.
@@ -26,7 +27,7 @@ FILES = {b"small": b"s" * 40, b"large": b"l" * 50_000}
 def lived_in(root: str) -> tuple[ObjectId, ObjectId]:
     """Make a store with two commits of a container and something to collect; return the commits."""
     create(root, KEY)
-    store = DirectoryStore(root)
+    store = opened(root)
     first = commit(store, {0: pages(0, 150)}, FILES)
     commit(store, {0: pages(5000, 200)}, {b"waste": b"w" * 30_000}, ref=None)
     second = commit(store, {20: pages(300, 70)}, {b"small": b"t" * 41}, parent=first, when_ns=2)
@@ -36,7 +37,7 @@ def lived_in(root: str) -> tuple[ObjectId, ObjectId]:
 
 def write_one(root: str, parent: ObjectId) -> Callable[[Callable[[str], None]], None]:
     def work(announce: Callable[[str], None]) -> None:
-        store = DirectoryStore(root)
+        store = opened(root)
         third = commit(store, {100: pages(700, 90)}, {b"large": b"m" * 40_000}, parent=parent, when_ns=3)
         announce(f"third {third.hex()}")
         store.set_ref("tags/third", third, when_ns=4, why="tag")
@@ -48,7 +49,7 @@ def write_one(root: str, parent: ObjectId) -> Callable[[Callable[[str], None]], 
 
 def collect_it(root: str, first: ObjectId) -> Callable[[Callable[[str], None]], None]:
     def work(announce: Callable[[str], None]) -> None:
-        store = DirectoryStore(root)
+        store = opened(root)
         store.forget([first])
         announce("forgotten")
         store.collect(log_before_ns=10)
@@ -73,7 +74,7 @@ def expected_third() -> tuple[bytes, dict[bytes, bytes]]:
 
 def check_survivor(root: str, second: ObjectId, outcome: faults.Outcome) -> None:
     """What was announced is there, nothing is damaged, and the store works and can be collected."""
-    store = DirectoryStore(root)
+    store = opened(root)
     assert content(store, second) == expected_second()
     refs = store.refs()
     said = dict(line.split(" ", 1) for line in outcome.said if " " in line)
@@ -149,7 +150,7 @@ def test_the_disk_is_full_while_collecting(tmp_path: Any, step: int) -> None:
 def test_killed_while_receiving(tmp_path: Any, step: int) -> None:
     source = f"{tmp_path}/source"
     lived_in(source)
-    here = DirectoryStore(source)
+    here = opened(source)
     (made,) = set(here.refs().values())
     expected = content(here, made)
     fail_at = step
@@ -158,13 +159,13 @@ def test_killed_while_receiving(tmp_path: Any, step: int) -> None:
         create(target, KEY)
 
         def work(announce: Callable[[str], None], target: str = target) -> None:
-            there = DirectoryStore(target)
-            mine = DirectoryStore(source)
+            there = opened(target)
+            mine = opened(source)
             mine.push([made], DirectoryRemote(there.parts), {"containers/web": made}, when_ns=1)
             announce("pushed")
 
         outcome = faults.run(work, fail_at=fail_at, how="kill")
-        there = DirectoryStore(target)
+        there = opened(target)
         if "pushed" in outcome.said:
             assert there.refs() == {"containers/web": made}
         if there.refs():
@@ -184,7 +185,7 @@ def test_killed_while_receiving(tmp_path: Any, step: int) -> None:
 def test_a_lost_index_is_made_again(tmp_path: Any) -> None:
     root = f"{tmp_path}/store"
     first, second = lived_in(root)
-    store = DirectoryStore(root)
+    store = opened(root)
     store.forget([first])
     store.collect(log_before_ns=10)
     known = store.usage()
@@ -208,7 +209,7 @@ def test_a_lost_index_is_made_again(tmp_path: Any) -> None:
                     with open(f"{root}/index/pages/{name}", "r+b") as file:
                         file.seek(40)
                         file.write(os.urandom(200))
-        store = DirectoryStore(root)
+        store = opened(root)
         assert content(store, second) == expected_second()
         assert store.usage() == known
         with store.writing() as writer:
@@ -227,7 +228,7 @@ def test_a_pack_that_vanished_is_told_and_the_rest_goes_on(tmp_path: Any) -> Non
     _, second = lived_in(root)
     (name,) = os.listdir(f"{root}/packs")
     os.unlink(f"{root}/packs/{name}")
-    store = DirectoryStore(root)
+    store = opened(root)
     third = commit(store, {0: pages(0, 10)}, {}, ref="tags/new")
     assert content(store, third)[0][: 10 * 4096] == pages(0, 10)
     assert second not in {found for found, _ in store.history([third])}
@@ -243,7 +244,7 @@ def test_a_disk_that_is_really_full(tmp_path: Any) -> None:
     mount.mount("tmpfs", root, "tmpfs", data="size=3m")
     try:
         create(root, KEY)
-        store = DirectoryStore(root)
+        store = opened(root)
         first = commit(store, {0: pages(0, 100)}, FILES)
         used = os.statvfs(root).f_bfree
         for _ in range(3):
@@ -279,6 +280,6 @@ def test_what_a_dead_writer_left_is_synced_before_others_rely_on_it(tmp_path: An
         real_fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    store = DirectoryStore(root)
+    store = opened(root)
     assert f"{root}/packs/{'d' * 32}.pack" in synced
     store.close()

@@ -11,16 +11,19 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scenes import commit, content, page, pages
+from scenes import commit, content, opened, page, pages
 
 from limosa.adapters.commit_store import pack, record
 from limosa.adapters.commit_store.hashing import Hasher, checksum
+from limosa.adapters.commit_store.page_rows import FramePages
 from limosa.adapters.commit_store.parts import create
 from limosa.adapters.commit_store.store import DirectoryStore
 from limosa.adapters.commit_store.transfer import DirectoryRemote
 from limosa.model import store_codec
 from limosa.model.commit_store import Blob, Commit, Entry, Malformed, Manifest, ObjectId, Paged, PageMap
 from limosa.model.errors import LimosaError
+
+pytestmark = pytest.mark.usefixtures("pages_in")
 
 KEY = b"k" * 32
 
@@ -44,7 +47,7 @@ def test_any_damaged_byte_of_a_record_is_found(real: DirectoryStore) -> None:
     size = os.path.getsize(path)
     for at in random.Random(1).sample(range(pack.HEAD_BYTES, size), 60):
         flip(path, at)
-        fresh = DirectoryStore(real.parts.root)
+        fresh = opened(real.parts.root)
         damages = fresh.verify().damages
         assert damages, f"byte {at}"
         assert any(part.commit == made for damage in damages for part in damage.affects)
@@ -63,7 +66,7 @@ def test_a_commit_that_is_gone_with_its_pack_is_told(real: DirectoryStore, left:
     path = only_pack(real)
     real.close()
     os.truncate(path, int(os.path.getsize(path) * left)) if left else os.unlink(path)
-    damages = DirectoryStore(real.parts.root).verify().damages
+    damages = opened(real.parts.root).verify().damages
     assert [(one.object_id, one.what) for one in damages if one.object_id == made] == [(made, "commit")]
     assert any(part.commit == made for damage in damages for part in damage.affects)
 
@@ -77,7 +80,7 @@ def test_damage_is_told_by_commit_path_and_pages(real: DirectoryStore) -> None:
         (run,) = reader.page_runs(paged.pages, 0x7F0000000)
     where = real.parts.index.place(run.frame)
     flip(f"{real.parts.packs}/{where.pack}", where.offset + where.record_bytes - 9)
-    (damage,) = DirectoryStore(real.parts.root).verify().damages
+    (damage,) = opened(real.parts.root).verify().damages
     assert (damage.object_id, damage.what) == (run.frame, "frame")
     assert {(part.commit, part.key, part.page_runs) for part in damage.affects} == {
         (made, b"memory/1", ((0x7F0000000, 64),)) for made in (first, second)
@@ -85,7 +88,7 @@ def test_damage_is_told_by_commit_path_and_pages(real: DirectoryStore) -> None:
     flip(f"{real.parts.packs}/{where.pack}", where.offset + where.record_bytes - 9)
     where = real.parts.index.place(blob.blob)
     flip(f"{real.parts.packs}/{where.pack}", where.offset + where.record_bytes - 9)
-    report = DirectoryStore(real.parts.root).verify()
+    report = opened(real.parts.root).verify()
     hurt = {damage.object_id: damage for damage in report.damages}[blob.blob]
     assert [(part.commit, part.key) for part in hurt.affects] == [(first, b"files/etc/a")]
     assert not [damage for damage in report.damages if damage.what == "frame"]
@@ -95,7 +98,7 @@ def test_what_a_damaged_commit_needs_is_not_collected(real: DirectoryStore) -> N
     made = commit(real, {0: pages(0, 64)}, {})
     where = real.parts.index.place(real.commit(made).manifest.root)
     flip(only_pack(real), where.offset + where.record_bytes - 3)
-    fresh = DirectoryStore(real.parts.root)
+    fresh = opened(real.parts.root)
     with pytest.raises(LimosaError) as raised:
         fresh.collect()
     assert raised.value.code == "LIM-CSTORE-001"
@@ -111,7 +114,7 @@ def test_a_damaged_record_does_not_hide_those_after_it(real: DirectoryStore) -> 
     for name in os.listdir(f"{real.parts.root}/index"):
         if name.startswith("objects"):
             os.unlink(f"{real.parts.root}/index/{name}")
-    fresh = DirectoryStore(real.parts.root)
+    fresh = opened(real.parts.root)
     assert content(fresh, second)[0][: 64 * 4096] == pages(100, 64)
     (damage,) = fresh.verify().damages
     assert damage.why == "no pack has it" and {part.commit for part in damage.affects} == {first}
@@ -129,7 +132,7 @@ def runs_of(store: DirectoryStore, made: ObjectId) -> list[Any]:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     place = tmp_path_factory.mktemp("exported")
     create(f"{place}/store", KEY)
-    store = DirectoryStore(f"{place}/store")
+    store = opened(f"{place}/store")
     made = commit(store, {0: pages(0, 70)}, {b"f": b"x" * 20_000, b"g": b"small"})
     store.export([made], f"{place}/file")
     with open(f"{place}/file", "rb") as file:
@@ -140,7 +143,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def target(tmp_path_factory: pytest.TempPathFactory) -> DirectoryStore:
     place = tmp_path_factory.mktemp("target")
     create(f"{place}/store", KEY)
-    return DirectoryStore(f"{place}/store")
+    return opened(f"{place}/store")
 
 
 def refused(store: DirectoryStore, data: bytes) -> bool:
@@ -258,7 +261,7 @@ def put(store: DirectoryStore, *members: tuple[str, bytes]) -> list[ObjectId]:
 
 
 NOWHERE = ObjectId(b"n" * 32)
-LEAF = store_codec.encode_leaf([(NOWHERE, 0)] * 1 + [None] * 255)
+LEAF = store_codec.encode_leaf([(0, 1, NOWHERE, 0)])
 EMPTY = store_codec.encode_commit(Commit((), Manifest(), 1))
 
 
@@ -268,7 +271,7 @@ EMPTY = store_codec.encode_commit(Commit((), Manifest(), 1))
         [("node", b"")],
         [("node", b"L\x00\x01")],
         [("node", LEAF)],
-        [("node", store_codec.encode_leaf([None] * 256))],
+        [("node", store_codec.encode_leaf([]))],
         [("node", store_codec.encode_branch(1, [None] * 32))],
         [("node", store_codec.encode_map_leaf([]))],
         [("node", store_codec.encode_branch(3, [NOWHERE] * 32))],
@@ -317,7 +320,7 @@ def test_a_malicious_tree_cannot_be_walked_for_ever(target: DirectoryStore) -> N
     digests = [hasher.page(page(1))]
     frame = hasher.frame(digests)
     commit(target, {0: page(1)}, {}, ref="tags/page")
-    members = [("node", store_codec.encode_leaf([(frame, 0)] * 256))]
+    members = [("node", store_codec.encode_leaf([(at, 1, frame, 0) for at in range(256)]))]
     for level in range(1, 10):
         members.append(("node", store_codec.encode_branch(level, [hasher.of("node", members[-1][1])] * 32)))
     pages_root = PageMap(9, hasher.of("node", members[-1][1]))
@@ -331,7 +334,7 @@ def test_a_malicious_tree_cannot_be_walked_for_ever(target: DirectoryStore) -> N
     target.collect()
     there = f"{target.parts.root}/there"
     create(there, KEY)
-    target.push([made], DirectoryRemote(DirectoryStore(there).parts), {"tags/evil": made}, when_ns=1)
+    target.push([made], DirectoryRemote(opened(there).parts), {"tags/evil": made}, when_ns=1)
     assert time.process_time() - began < 5
     with target.reading(made) as reader:
         assert reader.read_pages(pages_root, 1 << 40, 5) == page(1) * 5
@@ -358,14 +361,16 @@ def test_an_index_that_lies_about_pages_costs_no_data(real: DirectoryStore) -> N
         (run,) = reader.page_runs(reader.entry(b"memory/1").content.pages)
     row = real.parts.index.place(run.frame).record
     hasher = real.parts.hasher
-    real.parts.page_index.add({hasher.page(page(500)): (row, 7), hasher.page(page(501)): (row + 1000, 0)})
+    seven_before = bytes(range(7 * 16))
+    lies = (seven_before + hasher.page(page(500))[:16], hasher.page(page(501))[:16])
+    real.parts.page_index.add([(row, FramePages(lies[0])), (row + 1000, FramePages(lies[1]))])
     made = commit(real, {0: page(500) + page(501)}, {}, ref="tags/second")
     assert content(real, made)[0][: 2 * 4096] == page(500) + page(501)
 
 
 def test_a_damaged_file_for_strangers_leaves_nothing(real: DirectoryStore, tmp_path: Any) -> None:
     create(f"{tmp_path}/there", b"t" * 32)
-    there = DirectoryStore(f"{tmp_path}/there")
+    there = opened(f"{tmp_path}/there")
     made = commit(real, {0: pages(0, 70)}, {b"f": b"x" * 20_000})
     real.export([made], f"{tmp_path}/file", for_strangers=True)
     for at in (30, pack.HEAD_BYTES + 200, os.path.getsize(f"{tmp_path}/file") - 5):

@@ -30,6 +30,7 @@ FILES = st.dictionaries(
 
 class Histories(RuleBasedStateMachine):
     commits = Bundle("commits")
+    library = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,13 +38,16 @@ class Histories(RuleBasedStateMachine):
         self.root = f"{self.place}/store"
         create(self.root, KEY)
         create(f"{self.place}/other", KEY)
-        self.store = DirectoryStore(self.root)
+        self.store = self._opened(self.root)
         self.memory: dict[ObjectId, tuple[bytes, ...]] = {}
         self.files: dict[ObjectId, dict[bytes, bytes]] = {}
         self.parents: dict[ObjectId, ObjectId | None] = {}
         self.tags: dict[str, ObjectId] = {}
         self.forgotten: set[ObjectId] = set()
         self.clock = 0
+
+    def _opened(self, root: str) -> DirectoryStore:
+        return DirectoryStore(root, library=lambda: self.library)
 
     def teardown(self) -> None:
         self.store.close()
@@ -136,7 +140,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = DirectoryStore(self.root)
+        self.store = self._opened(self.root)
 
     @rule(all_of_it=st.booleans())
     def lose_the_index(self, all_of_it: bool) -> None:
@@ -147,7 +151,7 @@ class Histories(RuleBasedStateMachine):
         else:
             for name in os.listdir(f"{self.root}/index/pages"):
                 os.unlink(f"{self.root}/index/pages/{name}")
-        self.store = DirectoryStore(self.root)
+        self.store = self._opened(self.root)
 
     @rule(data=st.binary(min_size=1, max_size=300), whole=st.booleans())
     def die_while_appending(self, data: bytes, whole: bool) -> None:
@@ -157,13 +161,13 @@ class Histories(RuleBasedStateMachine):
                 head = file.read(400)
                 file.seek(0, os.SEEK_END)
                 file.write(head[64:] if whole else data)
-        self.store = DirectoryStore(self.root)
+        self.store = self._opened(self.root)
 
     @rule(commit=commits)
     def carry_there_and_back(self, commit: ObjectId) -> None:
         if not self._known(commit):
             return
-        other = DirectoryStore(f"{self.place}/other")
+        other = self._opened(f"{self.place}/other")
         self.store.push([commit], DirectoryRemote(other.parts), {"tags/x": commit}, when_ns=self.clock)
         self._same(other, commit)
         if random.Random(commit).random() < 0.5:
@@ -221,8 +225,26 @@ Histories.TestCase.settings = settings(
 test_histories = Histories.TestCase
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled(library: str) -> None:
+    NativeHistories.library = library
+
+
+class NativeHistories(Histories):
+    """The same, with pages sorted in C."""
+
+
+NativeHistories.TestCase.settings = Histories.TestCase.settings
+test_native_histories = NativeHistories.TestCase
+
+
 @pytest.mark.slow
 class TestManyHistories(Histories.TestCase):
     settings = settings(
         max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
     )
+
+
+@pytest.mark.slow
+class TestManyNativeHistories(NativeHistories.TestCase):
+    settings = TestManyHistories.settings

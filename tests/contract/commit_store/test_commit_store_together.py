@@ -10,13 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scenes import ZERO, commit, content, page, pages
+from scenes import ZERO, commit, content, opened, page, pages
 
 from limosa.adapters.commit_store import leases
+from limosa.adapters.commit_store.page_rows import FramePages
 from limosa.adapters.commit_store.parts import create
-from limosa.adapters.commit_store.store import DirectoryStore
 from limosa.model.commit_store import Commit, Entry, Manifest, Paged, PageMap
 from limosa.model.errors import LimosaError
+
+pytestmark = pytest.mark.usefixtures("pages_in")
 
 
 def start(work: Callable[[], None]) -> int:
@@ -43,7 +45,7 @@ def test_writers_readers_and_collections(tmp_path: Any) -> None:
 
     def write(number: int) -> Callable[[], None]:
         def work() -> None:
-            store = DirectoryStore(root)
+            store = opened(root)
             parent = None
             for step in range(per_writer):
                 memory = {0: pages(0, 40), 100: pages(1000 * number + step, 30)}  # some that all have, some of its own
@@ -64,20 +66,20 @@ def test_writers_readers_and_collections(tmp_path: Any) -> None:
         return work
 
     def collect() -> None:
-        store = DirectoryStore(root)
+        store = opened(root)
         for _ in range(8):
             store.collect(wait_s=120)
             time.sleep(0.02)
         store.close()
 
     def churn() -> None:
-        store = DirectoryStore(root)
+        store = opened(root)
         for step in range(10):
             commit(store, {0: pages(50_000 + 100 * step, 60)}, {}, ref=None)
         store.close()
 
     def read() -> None:
-        store = DirectoryStore(root)
+        store = opened(root)
         rng = random.Random(1)
         until = time.monotonic() + 4
         while time.monotonic() < until:
@@ -89,8 +91,8 @@ def test_writers_readers_and_collections(tmp_path: Any) -> None:
         store.close()
 
     ended_well([start(work) for work in (*(write(number) for number in range(4)), collect, churn, read, read)])
-    DirectoryStore(root).collect()
-    store = DirectoryStore(root)
+    opened(root).collect()
+    store = opened(root)
     refs = store.refs()
     assert sorted(refs) == [f"containers/c{number}" for number in range(4)]
     for number in range(4):
@@ -106,12 +108,12 @@ def test_writers_readers_and_collections(tmp_path: Any) -> None:
 def test_a_lease_ends_with_its_owner(tmp_path: Any) -> None:
     root = f"{tmp_path}/store"
     create(root)
-    store = DirectoryStore(root)
+    store = opened(root)
     made = commit(store, {0: pages(0, 20)}, {}, ref=None)
     ready, go = os.pipe(), os.pipe()
 
     def read_for_long() -> None:
-        mine = DirectoryStore(root)
+        mine = opened(root)
         with mine.reading(made) as reader:
             os.write(ready[1], b"x")
             os.read(go[0], 1)
@@ -138,7 +140,7 @@ def test_a_lease_ends_with_its_owner(tmp_path: Any) -> None:
 def test_a_collection_does_not_wait_for_ever(tmp_path: Any) -> None:
     root = f"{tmp_path}/store"
     create(root)
-    store, other = DirectoryStore(root), DirectoryStore(root)
+    store, other = opened(root), opened(root)
     with store.writing() as writer:
         writer.put_blob(b"x")
         try:
@@ -158,10 +160,10 @@ def test_a_commit_is_not_collected_between_its_writing_and_its_ref(tmp_path: Any
 
     def collect() -> None:
         os.read(go[0], 1)
-        DirectoryStore(root).collect(wait_s=60)
+        opened(root).collect(wait_s=60)
 
     pid = start(collect)  # before the lock is taken: a fork would share it
-    store = DirectoryStore(root)
+    store = opened(root)
     with store.writing() as writer:
         memory = writer.put_pages(PageMap(), [(0, page(1))])
         made = writer.put_commit(Commit((), writer.put_entries(Manifest(), {b"m": Entry(b"", Paged(memory))}), 1))
@@ -176,14 +178,15 @@ def test_a_commit_is_not_collected_between_its_writing_and_its_ref(tmp_path: Any
 def test_pages_that_another_command_collected_are_not_relied_on(tmp_path: Any) -> None:
     root = f"{tmp_path}/store"
     create(root)
-    mine, other = DirectoryStore(root), DirectoryStore(root)
+    mine, other = opened(root), opened(root)
     first = commit(mine, {0: pages(0, 320)}, {})
     second = commit(mine, dict.fromkeys(range(2, 320, 64), ZERO * 60), {}, parent=first, when_ns=2)
     commit(mine, {400: pages(0, 64)}, {}, ref=None)  # now it knows what is in the frames
     other.forget([first])
     assert other.collect().packs_rewritten == 1
     # As after a crash of the collection: the hints of before are there again.
-    mine.parts.page_index.add({mine.parts.hasher.page(page(number)): (1, number) for number in range(64)})
+    prefixes = b"".join(mine.parts.hasher.page(page(number))[:16] for number in range(64))
+    mine.parts.page_index.add([(1, FramePages(prefixes))])
     third = commit(mine, {400: pages(0, 64)}, {}, parent=second, when_ns=3)
     assert content(mine, third)[0][400 * 4096 : 464 * 4096] == pages(0, 64)
     assert mine.verify().damages == ()
@@ -192,7 +195,7 @@ def test_pages_that_another_command_collected_are_not_relied_on(tmp_path: Any) -
 def test_a_full_disk_does_not_keep_a_commit_from_being_read(tmp_path: Any, monkeypatch: Any) -> None:
     root = f"{tmp_path}/store"
     create(root)
-    store, other = DirectoryStore(root), DirectoryStore(root)
+    store, other = opened(root), opened(root)
     made = commit(store, {0: pages(0, 20)}, {}, ref=None)
 
     def full(*_: Any) -> str:
@@ -210,7 +213,7 @@ def test_a_full_disk_does_not_keep_a_commit_from_being_read(tmp_path: Any, monke
 def test_a_process_and_its_copy_use_a_store_that_was_released(tmp_path: Any) -> None:
     root = f"{tmp_path}/store"
     create(root)
-    store = DirectoryStore(root)
+    store = opened(root)
     first = commit(store, {0: pages(0, 40)}, {}, ref="containers/c", when_ns=1)
     with store.reading(first):
         store.release()

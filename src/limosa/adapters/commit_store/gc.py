@@ -50,6 +50,7 @@ def rebuild(parts: Parts) -> None:
 
     What a collection had dropped is still in the packs; it is dropped again, since what it names may be gone.
     """
+    parts.quicken()
     parts.renew_index()
     parts.index.being_made = True
     try:
@@ -105,6 +106,7 @@ class _Marked:
 
 def collect(parts: Parts, *, log_before_ns: int, wait_s: float) -> GcReport:
     """Do what `CommitStore.collect` says."""
+    parts.quicken()
     parts.refs.expire_logs(log_before_ns)
     marked = _Marked(parts)
     try:
@@ -166,8 +168,7 @@ def _sweep(parts: Parts, marked: _Marked) -> GcReport:
     _cut_torn_ends(parts, sizes)
     parts.objects.forget_packs()
     if rewritten is not None:
-        found = zip(rows, rewritten.records, strict=True)
-        parts.page_index.add({page: (row, slot) for row, item in found for page, slot in item.pages.items()})
+        scan.enter_pages(parts.page_index, rows, rewritten.records)
     if unneeded or thin:
         parts.page_index.keep_only(index.record_numbers())
     _forget_forgotten(parts)

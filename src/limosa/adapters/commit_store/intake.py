@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable
 
 from limosa.adapters.commit_store import failures, pack, record, scan
-from limosa.adapters.commit_store.hashing import Hasher
+from limosa.adapters.commit_store.hashing import DIGEST_BYTES, Hasher
 from limosa.adapters.commit_store.index import Index, NewObject, NewRecord
 from limosa.adapters.commit_store.page_index import PageIndex
+from limosa.adapters.commit_store.page_rows import FramePages
 from limosa.model.commit_store import PAGE_BYTES, ObjectId
 from limosa.model.hints import TYPE_CHECKING, Any, Final
 from limosa.model.value import NamedTuple
+from limosa.ports.commit_store import Buffer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,7 +33,7 @@ class _Waiting(NamedTuple):
 
     data: "bytes | Future[bytes]"
     objects: tuple[NewObject, ...]
-    pages: dict[bytes, int]
+    pages: FramePages | None = None
 
 
 class Intake:
@@ -46,14 +48,17 @@ class Intake:
         self._local: Any = threading.local()
         self.stored_bytes = 0
 
-    def put_frame(self, page_digests: list[bytes], pages: list[bytes]) -> ObjectId:
-        """Take a frame on its way and return its id."""
-        frame = self._hasher.frame(page_digests)
-        directory = record.frame_directory(page_digests)
-        size = len(pages) * PAGE_BYTES
-        objects = (NewObject("frame", frame, 0, size),)
-        digests = {digest[: record.DIGEST_PREFIX_BYTES]: slot for slot, digest in enumerate(page_digests)}
-        self._put(lambda: self._built(record.FRAME, frame, len(pages), directory, pages), objects, digests)
+    def put_frame(self, digests: bytes, plain: Buffer, done: Callable[[], None] = lambda: None) -> ObjectId:
+        """Take a frame on its way and return its id: `plain` is its pages, `digests` theirs, each in a row.
+
+        `done` is called, by another thread, once `plain` is not needed any more.
+        """
+        n_pages = len(digests) // DIGEST_BYTES
+        frame = self._hasher.of("frame", digests)
+        directory = record.whole_frame_directory(digests)
+        objects = (NewObject("frame", frame, 0, n_pages * PAGE_BYTES),)
+        pages = FramePages(directory[-record.DIGEST_PREFIX_BYTES * n_pages :])
+        self._put(lambda: self._built(record.FRAME, frame, n_pages, directory, plain, done), objects, pages)
         return frame
 
     def put_bundle(self, members: list[tuple[str, ObjectId, bytes]]) -> None:
@@ -65,25 +70,34 @@ class Intake:
             objects.append(NewObject(kind, object_id, start, len(data)))
             start += len(data)
         record_id = self._hasher.of("bundle", directory)
-        parts = [data for _, _, data in members]
-        self._put(lambda: self._built(record.BUNDLE, record_id, len(parts), directory, parts), tuple(objects), {})
+        plain = b"".join(data for _, _, data in members)
+        self._put(lambda: self._built(record.BUNDLE, record_id, len(members), directory, plain), tuple(objects))
 
     def put_record(self, described: scan.Described, data: bytes) -> None:
         """Take a whole record, already checked, as it is."""
         self._waiting.append(_Waiting(data, described.new.objects, described.pages))
         self._drain(_WAITING)
 
-    def _built(self, kind: int, record_id: ObjectId, members: int, directory: bytes, parts: list[bytes]) -> bytes:
-        plain = b"".join(parts)
+    def _built(
+        self,
+        kind: int,
+        record_id: ObjectId,
+        members: int,
+        directory: bytes,
+        plain: Buffer,
+        done: Callable[[], None] = lambda: None,
+    ) -> bytes:
         compressor = getattr(self._local, "compressor", None)
         if compressor is None:
             from zstandard import ZstdCompressor
 
             compressor = self._local.compressor = ZstdCompressor(level=self._level, write_content_size=True)
         payload = compressor.compress(plain)
-        return record.build(self._hasher, kind, record_id, members, directory, payload, len(plain))
+        size = len(plain)
+        done()
+        return record.build(self._hasher, kind, record_id, members, directory, payload, size)
 
-    def _put(self, build: Callable[[], bytes], objects: tuple[NewObject, ...], pages: dict[bytes, int]) -> None:
+    def _put(self, build: Callable[[], bytes], objects: tuple[NewObject, ...], pages: FramePages | None = None) -> None:
         if self._threads is None:
             from concurrent.futures import ThreadPoolExecutor
 

@@ -46,7 +46,7 @@ class ObjectReader:
         self._lacking: set[ObjectId] = set()  # those in _frames that do not have all their pages
         self._cached_bytes = 0
         self.most_cached_bytes = _CACHE_BYTES
-        self._directories: dict[int, tuple[ObjectId, list[bytes]]] = {}
+        self._directories: dict[int, tuple[ObjectId, bytes]] = {}
 
     def read(self, kind: str, object_id: ObjectId) -> bytes:
         """Return a blob, node or commit. Raises: LimosaError LIM-CSTORE-001, LIM-CSTORE-002."""
@@ -144,19 +144,20 @@ class ObjectReader:
         """Forget which pages frames have: a collection may have dropped some since the store's lock was last held."""
         self._directories.clear()
 
-    def page_at(self, row: int, slot: int, prefix: bytes) -> ObjectId | None:
-        """Return the frame of an index row if its page `slot` is there and its digest begins so, else None."""
+    def directory(self, row: int) -> tuple[ObjectId, bytes]:
+        """Return the frame of an index row, and the first 16 bytes of its pages' digests in a row.
+
+        They are zeros for a page that was dropped. If there is no such frame, there are no pages.
+        """
         known = self._directories.get(row)
         if known is None:
-            known = self._directories[row] = self._directory(row)
+            known = self._directories[row] = self._read_directory(row)
             if len(self._directories) > _MAX_DIRECTORIES:
                 self._directories.pop(next(iter(self._directories)))
-        frame, prefixes = known
-        return frame if slot < len(prefixes) and prefixes[slot] == prefix else None
+        return known
 
-    def _directory(self, row: int) -> tuple[ObjectId, list[bytes]]:
-        """Return a frame and the first bytes of its pages' digests; none for a page that was dropped."""
-        nothing: tuple[ObjectId, list[bytes]] = (ObjectId(b""), [])
+    def _read_directory(self, row: int) -> tuple[ObjectId, bytes]:
+        nothing = (ObjectId(b""), b"")
         found = self._index.frame_of(row)
         if found is None:
             return nothing
@@ -172,8 +173,8 @@ class ObjectReader:
             return nothing
         prefixes = list(directory.prefixes)
         for slot in directory.dropped:
-            prefixes[slot] = b""
-        return frame, prefixes
+            prefixes[slot] = bytes(record.DIGEST_PREFIX_BYTES)
+        return frame, b"".join(prefixes)
 
     def _bundle(self, place: Place) -> bytes:
         key = (place.pack, place.offset)

@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from limosa.adapters.commit_store import failures
@@ -12,10 +12,14 @@ from limosa.adapters.commit_store.intake import LEVEL, Intake
 from limosa.adapters.commit_store.objects import ObjectReader
 from limosa.adapters.commit_store.page_index import PageIndex
 from limosa.adapters.commit_store.refs import Refs
+from limosa.adapters.commit_store.sorting import PutFrame, PythonSorter, Sorter, Surroundings
 from limosa.linux import atomic_file, flock
 from limosa.model import json_text
 from limosa.model.commit_store import ObjectId
-from limosa.model.hints import Final
+from limosa.model.hints import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from limosa.adapters.commit_store.native import NativePages
 
 FORMAT: Final = 1
 
@@ -95,7 +99,11 @@ def _opened(directory: str, lock: str) -> Index:
 class Parts:
     """An open store. One instance serves one process, see `DirectoryStore.release`."""
 
-    def __init__(self, root: str, level: int = LEVEL) -> None:
+    def __init__(self, root: str, level: int = LEVEL, library: Callable[[], str] = lambda: "") -> None:
+        """`library` returns the path of pages.c, compiled, or ""."""
+        self.library: Final = library
+        self._native: NativePages | None = None
+        self._native_tried = False
         self.root: Final = root
         self.packs: Final = f"{root}/packs"
         self.leases: Final = f"{root}/leases"
@@ -118,6 +126,33 @@ class Parts:
         self.objects.close()
         self.page_index.close()
         self.index.close()
+
+    def quicken(self) -> None:
+        """Have what is done with many pages done in C from now on, if that can be."""
+        if self._native_tried:
+            return
+        self._native_tried = True
+        path = self.library()
+        if not path:
+            return
+        from limosa.adapters.commit_store.native import NativePages, NativeRows
+
+        try:
+            self._native = NativePages(path)
+        except OSError:  # of another machine, or damaged: Python does the same
+            return
+        self.hasher.many = self._native.digests
+        self.page_index.row_maker = NativeRows(self._native)
+
+    def sorter(self, put_frame: PutFrame) -> Sorter:
+        """Return what sorts pages for a writer that gives frames to `put_frame`."""
+        self.quicken()
+        around = Surroundings(self.hasher, self.page_index, self.objects, put_frame)
+        if self._native is None:
+            return PythonSorter(around)
+        from limosa.adapters.commit_store.native import NativeSorter
+
+        return NativeSorter(self._native, around)
 
     def intake(self) -> Intake:
         """Return a way into the packs. The caller holds the lock."""

@@ -6,7 +6,7 @@ digests that name it. Encryption will cover directory and payload; its fields ar
 
 import struct
 
-from limosa.adapters.commit_store.hashing import CHECKSUM_BYTES, Hasher, checksum
+from limosa.adapters.commit_store.hashing import CHECKSUM_BYTES, DIGEST_BYTES, Hasher, checksum
 from limosa.model.commit_store import MAX_BLOB_BYTES, MAX_FRAME_PAGES, PAGE_BYTES, Malformed, ObjectId
 from limosa.model.hints import Any, Final
 from limosa.model.store_codec import Reader, number
@@ -100,6 +100,14 @@ def frame_directory(digests: list[bytes], dropped: frozenset[int] = frozenset())
     prefixes = b"".join(digest[:DIGEST_PREFIX_BYTES] for digest in digests)
     rests = b"".join(digests[slot][DIGEST_PREFIX_BYTES:] for slot in sorted(dropped))
     return bytes(present) + prefixes + rests
+
+
+def whole_frame_directory(digests: bytes) -> bytes:
+    """Return the directory of a frame that has all its pages, whose digests are in a row in `digests`."""
+    n_pages = len(digests) // DIGEST_BYTES
+    present = ((1 << n_pages) - 1).to_bytes((n_pages + 7) // 8, "little")
+    halves = memoryview(digests).cast("B", (2 * n_pages, DIGEST_PREFIX_BYTES))
+    return present + halves[::2].tobytes()
 
 
 def bundle_directory(members: list[tuple[str, ObjectId, int]]) -> bytes:
@@ -200,6 +208,7 @@ def frame_pages(hasher: Hasher, header: Header, data: bytes) -> list[memoryview 
     """Return the pages of a frame's record by slot (None: dropped), checked against its id. Raises: Malformed."""
     directory = parse_frame_directory(header, data)
     view = memoryview(plain(header, data))
+    found = hasher.pages(view, PAGE_BYTES)
     pages: list[memoryview | None] = []
     digests: list[bytes] = []
     at = 0
@@ -208,10 +217,9 @@ def frame_pages(hasher: Hasher, header: Header, data: bytes) -> list[memoryview 
             pages.append(None)
             digests.append(directory.dropped[slot])
             continue
-        page = view[at : at + PAGE_BYTES]
-        at += PAGE_BYTES
-        pages.append(page)
-        digests.append(hasher.page(page))
+        pages.append(view[at * PAGE_BYTES : (at + 1) * PAGE_BYTES])
+        digests.append(found[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES])
+        at += 1
         if not digests[-1].startswith(directory.prefixes[slot]):
             raise Malformed("a page is not the one that its frame's directory names")
     if hasher.frame(digests) != header.record_id:

@@ -6,15 +6,16 @@ from limosa.adapters.commit_store import pack, record
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index, NewObject, NewRecord
 from limosa.adapters.commit_store.page_index import PageIndex
+from limosa.adapters.commit_store.page_rows import FramePages
 from limosa.model.commit_store import Malformed
 from limosa.model.value import NamedTuple
 
 
 class Described(NamedTuple):
-    """A record as the index wants it, and the digests (16 bytes) of its pages by slot, without those dropped."""
+    """A record as the index wants it, and its pages if it is a frame's."""
 
     new: NewRecord
-    pages: dict[bytes, int]
+    pages: FramePages | None = None
 
 
 def describe(offset: int, header: record.Header, data: bytes) -> Described:
@@ -24,11 +25,11 @@ def describe(offset: int, header: record.Header, data: bytes) -> Described:
         objects: tuple[NewObject, ...] = (
             NewObject("frame", header.record_id, len(directory.dropped), header.plain_bytes),
         )
-        pages = {prefix: slot for slot, prefix in enumerate(directory.prefixes) if slot not in directory.dropped}
+        pages = FramePages(b"".join(directory.prefixes), frozenset(directory.dropped))
         return Described(NewRecord(offset, header.total_bytes, objects), pages)
     members = record.parse_bundle_directory(header, data)
     objects = tuple(NewObject(member.kind, member.object_id, member.start, member.size) for member in members)
-    return Described(NewRecord(offset, header.total_bytes, objects), {})
+    return Described(NewRecord(offset, header.total_bytes, objects))
 
 
 def catch_up(packs: str, index: Index, pages: PageIndex, hasher: Hasher) -> bool:
@@ -74,11 +75,13 @@ def enter(index: Index, pages: PageIndex, name: str, end: int, found: list[Descr
     """Index records of a pack that are on disk."""
     with index.changing():
         rows = index.add(name, end, [item.new for item in found])
-    found_pages: dict[bytes, tuple[int, int]] = {}
-    for row, item in zip(rows, found, strict=True):
-        found_pages.update((prefix, (row, slot)) for prefix, slot in item.pages.items())
+    enter_pages(pages, rows, found)
+
+
+def enter_pages(pages: PageIndex, rows: list[int], found: list[Described]) -> None:
+    """Let the pages of records be found, which the index has by the numbers `rows` now."""
     try:
-        pages.add(found_pages)
+        pages.add((row, item.pages) for row, item in zip(rows, found, strict=True) if item.pages is not None)
     except OSError:
         pass  # they are stored once more if they come again
 

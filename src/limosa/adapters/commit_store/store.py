@@ -41,8 +41,9 @@ _MOST_STEPS_DIGITS: Final = 9
 class DirectoryStore:
     """A store that `create` made. One instance serves one process, and a copy of it only after `release`."""
 
-    def __init__(self, root: str, *, level: int = LEVEL) -> None:
-        self.parts: Final = Parts(root, level)
+    def __init__(self, root: str, *, level: int = LEVEL, library: Callable[[], str] = lambda: "") -> None:
+        """`library` returns the path of pages.c, compiled (native.py), or "": then Python does the same, slower."""
+        self.parts: Final = Parts(root, level, library)
         gc.ensure_indexed(self.parts)
 
     def close(self) -> None:
@@ -66,7 +67,7 @@ class DirectoryStore:
         with self.parts.locked():
             intake = self.parts.intake()
             try:
-                yield Writer(intake, self.parts.index, self.parts.page_index, self.parts.objects, self.parts.hasher)
+                yield Writer(intake, self.parts.index, self.parts.objects, self.parts.hasher, self.parts.sorter)
             finally:
                 intake.close()
 
@@ -224,7 +225,7 @@ class DirectoryStore:
         """Write commits to a new file."""
         if not for_strangers:
             return transfer.export(self.parts, commits, path)
-        with strangers.workplace(f"{path}.{os.getpid()}.store", os.urandom(KEY_BYTES)) as place:
+        with strangers.workplace(f"{path}.{os.getpid()}.store", os.urandom(KEY_BYTES), self.parts) as place:
 
             def signed(commit: Commit) -> Commit:
                 return commit._replace(signature=sign(commit, store_codec.signed_part(commit)))
@@ -241,7 +242,7 @@ class DirectoryStore:
             return transfer.import_file(self.parts, path)
         if key is None or Hasher(key).key_id != key_id:
             raise failures.other_key(path)
-        with strangers.workplace(f"{self.parts.root}/incoming-{os.urandom(8).hex()}", key) as place:
+        with strangers.workplace(f"{self.parts.root}/incoming-{os.urandom(8).hex()}", key, self.parts) as place:
             copies = []
             for commit in transfer.import_file(place, path):
                 said = strangers.said(place, commit)

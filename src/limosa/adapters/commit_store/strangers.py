@@ -29,11 +29,11 @@ _MOST_PAGES: Final = 1 << 27  # 512 GiB: a tree of a stranger may name one page 
 
 
 @contextmanager
-def workplace(root: str, key: bytes) -> Iterator[Parts]:
-    """Make a store of another key for the time of a `with` block; it is removed afterwards."""
+def workplace(root: str, key: bytes, beside: Parts) -> Iterator[Parts]:
+    """Make a store of another key, beside one, for the time of a `with` block; it is removed afterwards."""
     try:
         create(root, key)
-        parts = Parts(root)
+        parts = Parts(root, library=beside.library)
         gc.ensure_indexed(parts)
         try:
             yield parts
@@ -62,7 +62,7 @@ def copy(source: Parts, commit_id: ObjectId, target: Parts, finished: Callable[[
     with source.locked(), target.locked():
         intake = target.intake()
         try:
-            writer = Writer(intake, target.index, target.page_index, target.objects, target.hasher)
+            writer = Writer(intake, target.index, target.objects, target.hasher, target.sorter)
             manifest = _copied(reader, writer)
             made = writer.put_commit(finished(Commit((), manifest, commit.created_ns, commit.attributes)))
         finally:

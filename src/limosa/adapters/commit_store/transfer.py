@@ -180,6 +180,7 @@ def complete(parts: Parts, ids: Sequence[ObjectId]) -> set[ObjectId]:
 @contextmanager
 def receiving(parts: Parts, source: str) -> Iterator["Receiver"]:
     """Open a store for records from `source`, a name for messages. What is not finished is taken back."""
+    parts.quicken()
     with parts.locked():
         intake = parts.intake()
         receiver = Receiver(parts, intake, source)

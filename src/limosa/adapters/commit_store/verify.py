@@ -31,6 +31,7 @@ def verify(parts: Parts, commits: Iterable[ObjectId] | None) -> VerifyReport:
     bad: dict[ObjectId, tuple[str, str]] = {}  # what, why
     n_records = bytes_read = 0
     torn = []
+    parts.quicken()
     with parts.locked():
         known = parts.index.packs()
         for name, size in sorted(pack.names(parts.packs).items()):

@@ -7,10 +7,9 @@ from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index
 from limosa.adapters.commit_store.intake import Intake
 from limosa.adapters.commit_store.objects import ObjectReader
-from limosa.adapters.commit_store.page_index import PageIndex
+from limosa.adapters.commit_store.sorting import Counts, MakeSorter, Sorter
 from limosa.model import page_map, sorted_map, store_codec
 from limosa.model.commit_store import (
-    FRAME_PAGES,
     MAX_BLOB_BYTES,
     MAX_PAGE,
     PAGE_BYTES,
@@ -25,30 +24,30 @@ from limosa.model.commit_store import (
 )
 from limosa.model.hints import Final
 
-_ZERO_PAGE: Final = bytes(PAGE_BYTES)
 _BATCH_BYTES: Final = 1 << 20
 _BUNDLE_BYTES: Final = 256 << 10
 _BUNDLE_MEMBERS: Final = 1024
 _FLUSH_PAGES: Final = 1 << 18  # what is remembered of one writer's pages before they go to the index
-_PREFIX: Final = record.DIGEST_PREFIX_BYTES
 
 
 class Writer:
     """One command's writing. The store's lock is held by whoever made this."""
 
-    def __init__(self, intake: Intake, index: Index, pages: PageIndex, objects: ObjectReader, hasher: Hasher) -> None:
-        self._intake, self._index, self._page_index, self._objects, self._hasher = intake, index, pages, objects, hasher
+    def __init__(
+        self, intake: Intake, index: Index, objects: ObjectReader, hasher: Hasher, make_sorter: MakeSorter
+    ) -> None:
+        self._intake, self._index, self._objects, self._hasher = intake, index, objects, hasher
+        self._make_sorter = make_sorter
+        self._sorter: Sorter | None = None
         self._blobs: list[tuple[str, ObjectId, bytes]] = []
         self._nodes: list[tuple[str, ObjectId, bytes]] = []
         self._blob_bytes = self._node_bytes = 0
         self._unflushed: dict[ObjectId, bytes] = {}  # nodes, which are read again, with their content; others without
-        self._new_pages: dict[bytes, tuple[ObjectId, int]] = {}
-        self._seen = self._zero = self._known = self._new = self._new_objects = 0
-        self._blobs_seen_bytes = self._blobs_new_bytes = 0
+        self._new_objects = self._blobs_seen_bytes = self._blobs_new_bytes = 0
 
     def stats(self) -> WriteStats:
         """Return what was written so far."""
-        pages = (self._seen, self._zero, self._known, self._new)
+        pages = self._sorter.counts if self._sorter is not None else Counts()
         blobs = (self._blobs_seen_bytes, self._blobs_new_bytes)
         return WriteStats(*pages, self._new_objects, self._intake.stored_bytes, *blobs)
 
@@ -127,7 +126,8 @@ class Writer:
         changes = [page_map.Change(first, n_pages, None) for first, n_pages in zero]
         if changes:
             base = page_map.update(self._load_node, self._save_node, base, sorted(changes))
-        frames = _Frames(self)
+        sorter = self._page_sorter()
+        sorter.begin()
         end_page = 0
         for first_page, content in writes:
             view = memoryview(content).cast("B")
@@ -137,49 +137,17 @@ class Writer:
             if end_page > MAX_PAGE:
                 raise ValueError(f"page {end_page} is after the last page of the largest file")
             for at in range(0, len(view), _BATCH_BYTES):
-                frames.add(first_page + at // PAGE_BYTES, bytes(view[at : at + _BATCH_BYTES]))
-            if frames.n_runs > _FLUSH_PAGES:
-                base = page_map.update(self._load_node, self._save_node, base, frames.finished())
-        base = page_map.update(self._load_node, self._save_node, base, frames.finished())
-        if len(self._new_pages) > _FLUSH_PAGES:
-            self.flush()
-        return base
+                sorter.add(first_page + at // PAGE_BYTES, view[at : at + _BATCH_BYTES])
+                if sorter.n_new > _FLUSH_PAGES:
+                    self.flush()
+            if sorter.n_runs > _FLUSH_PAGES:
+                base = page_map.update(self._load_node, self._save_node, base, sorter.finished())
+        return page_map.update(self._load_node, self._save_node, base, sorter.finished())
 
-    def known_pages(self, digests: Sequence[bytes]) -> list[tuple[ObjectId, int] | None]:
-        """Return (frame, slot) for each digest of a page that the store has, None for the others."""
-        prefixes = [digest[:_PREFIX] for digest in digests]
-        places = list(map(self._new_pages.get, prefixes))
-        missing = [number for number, place in enumerate(places) if place is None]
-        rows = self._page_index.find_all([prefixes[number] for number in missing])
-        for number, row in zip(missing, rows, strict=True):
-            if row is not None:
-                frame = self._objects.page_at(row[0], row[1], prefixes[number])
-                if frame is not None:
-                    places[number] = (frame, row[1])
-        return places
-
-    def just_put(self, digest: bytes) -> tuple[ObjectId, int] | None:
-        """Return (frame, slot) of a page with this digest that was put since the last flush."""
-        return self._new_pages.get(digest[:_PREFIX])
-
-    def put_frame(self, digests: list[bytes], pages: list[bytes]) -> ObjectId:
-        """Store pages that the store does not have as one frame."""
-        frame = self._intake.put_frame(digests, pages)
-        for slot, digest in enumerate(digests):
-            self._new_pages[digest[:_PREFIX]] = (frame, slot)
-        return frame
-
-    def count(self, seen: int, zero: int, known: int, new: int) -> None:
-        """Add to the statistics."""
-        self._seen += seen
-        self._zero += zero
-        self._known += known
-        self._new += new
-
-    @property
-    def hasher(self) -> Hasher:
-        """The digests of this store."""
-        return self._hasher
+    def _page_sorter(self) -> Sorter:
+        if self._sorter is None:
+            self._sorter = self._make_sorter(self._intake.put_frame)
+        return self._sorter
 
     # Commits
 
@@ -218,92 +186,8 @@ class Writer:
 
     def flush(self) -> None:
         """Return when all that was put is on disk."""
+        if self._sorter is not None:
+            self._sorter.forget()
         self._close_nodes()
         self._intake.flush()
         self._unflushed.clear()
-        self._new_pages.clear()
-
-
-class _Run:
-    """Pages beside each other, and where they come to lie beside each other in a frame."""
-
-    __slots__ = ("end_page", "end_slot", "first_page", "frame", "slot")
-
-    def __init__(self, page: int, frame: ObjectId | None, slot: int) -> None:
-        self.first_page, self.frame, self.slot = page, frame, slot
-        self.end_page, self.end_slot = page + 1, slot + 1
-
-
-def _place(runs: list[_Run], page: int, frame: ObjectId | None, slot: int) -> None:
-    """Add a page to the last run if it goes on from there, else to a new one."""
-    if runs:
-        last = runs[-1]
-        if last.end_page == page and last.end_slot == slot and last.frame == frame:
-            last.end_page += 1
-            last.end_slot += 1
-            return
-    runs.append(_Run(page, frame, slot))
-
-
-class _Frames:
-    """Sorts pages into known ones and frames of new ones."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._digests: list[bytes] = []
-        self._pages: list[bytes] = []
-        self._slots: dict[bytes, int] = {}
-        self._waiting: list[_Run] = []  # for the id of the frame that is being filled
-        self._placed: list[_Run] = []
-        self._zero: list[_Run] = []
-
-    def add(self, first_page: int, data: bytes) -> None:
-        """Take a batch of pages; batches come in order."""
-        pages = [data[at : at + PAGE_BYTES] for at in range(0, len(data), PAGE_BYTES)]
-        there = [number for number, content in enumerate(pages) if content != _ZERO_PAGE]
-        if len(there) < len(pages):
-            for number in sorted(set(range(len(pages))).difference(there)):
-                _place(self._zero, first_page + number, None, first_page + number)
-        page_digest = self._writer.hasher.page
-        digests = [page_digest(pages[number]) for number in there]
-        new = 0
-        closed = False
-        for number, digest, known in zip(there, digests, self._writer.known_pages(digests), strict=True):
-            place = self._writer.just_put(digest) if closed and known is None else known
-            if place is not None:
-                _place(self._placed, first_page + number, *place)
-                continue
-            slot = self._slots.get(digest)
-            if slot is None:
-                new += 1
-                slot = self._slots[digest] = len(self._pages)
-                self._digests.append(digest)
-                self._pages.append(pages[number])
-            _place(self._waiting, first_page + number, None, slot)
-            if len(self._pages) == FRAME_PAGES:
-                self._close()
-                closed = True
-        self._writer.count(len(pages), len(pages) - len(there), len(there) - new, new)
-
-    def _close(self) -> None:
-        frame = self._writer.put_frame(self._digests, self._pages)
-        for run in self._waiting:
-            run.frame = frame
-        self._placed += self._waiting
-        self._digests, self._pages, self._slots, self._waiting = [], [], {}, []
-
-    @property
-    def n_runs(self) -> int:
-        """How many runs wait to be told."""
-        return len(self._placed) + len(self._zero)
-
-    def finished(self) -> list[page_map.Change]:
-        """Close the frame and return the changes since the last call, sorted."""
-        if self._pages:
-            self._close()
-        runs = sorted(self._placed + self._zero, key=lambda run: run.first_page)
-        self._placed, self._zero = [], []
-        return [
-            page_map.Change(run.first_page, run.end_page - run.first_page, run.frame, run.slot if run.frame else 0)
-            for run in runs
-        ]
