@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,7 @@ import pytest
 from tests.e2e.conftest import Limosa
 from tests.e2e.test_moving_memory import PROGRAM as MOVING
 from tests.e2e.test_moving_memory import goes_on
+from tests.limosa_command import LIMOSA
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.privileged
@@ -48,8 +51,14 @@ class Inside:
 
 @pytest.fixture
 def original(limosa: Limosa, python_rootfs: str) -> Inside:
-    limosa.has_image("python", python_rootfs)
-    limosa("create", "--name", "one", "--network", "none", "python", "python3", "-u", "/srv/program.py", str(_MIB))
+    return made(limosa, python_rootfs)
+
+
+def made(limosa: Limosa, rootfs: str, *options: str) -> Inside:
+    """Return the program in a container "one"."""
+    limosa.has_image("python", rootfs)
+    program = ("python3", "-u", "/srv/program.py", str(_MIB))
+    limosa("create", "--name", "one", "--network", "none", *options, "python", *program)
     limosa("cp", _PROGRAM, "one:/srv/program.py")
     limosa("start", "one")
     inside = Inside(limosa, "one")
@@ -78,6 +87,28 @@ def test_everything_comes_by_itself(limosa: Limosa, original: Inside) -> None:
     assert original.resident_mib() >= _MIB
     original.does("look 100")
     original.does("in_child 100")
+
+
+def test_the_background_waits_for_all_copies(limosa: Limosa, python_rootfs: str, tmp_path: Path) -> None:
+    original = made(limosa, python_rootfs, "--volume", f"{tmp_path}:/gate:ro")
+    commit = limosa("checkpoint", original.name).strip()
+    hook = "sh -c 'until [ -e /gate/$LIMOSA_NAME ]; do sleep 0.05; done'"
+    argv = [LIMOSA, "--root", limosa.root, "fork", "--lazy=background", "--name", "copy", "--number", "2"]
+    with subprocess.Popen([*argv, "--hook", hook, commit], stdout=subprocess.PIPE, text=True) as forking:
+        try:
+            (tmp_path / "copy-1").touch()
+            assert forking.stdout is not None
+            assert forking.stdout.readline() == "copy-1\n"
+            first = Inside(limosa, "copy-1")
+            time.sleep(1)  # all of it would have come by now
+            assert first.server()
+            assert first.resident_mib() < _MIB // 3
+        finally:
+            (tmp_path / "copy-2").touch()
+        assert forking.wait(60) == 0
+    for one in (first, Inside(limosa, "copy-2")):
+        eventually(lambda one=one: not one.server())  # type: ignore[misc]
+        assert one.resident_mib() >= _MIB
 
 
 @pytest.mark.parametrize(

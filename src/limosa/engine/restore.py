@@ -39,6 +39,7 @@ def brought(host: Host, commit: CommitRecord, laziness: Laziness = "off") -> Ite
         memories: tuple[LazyMemory, ...] = ()
         if laziness != "off" and host.page_servers.works():
             memories = host.memory_archive.load_lazily(reader, directory)
+            always.enter_context(host.page_servers.in_front())
         else:
             host.memory_archive.load(reader, directory)
         bring_files(host, commit, reader)

@@ -44,6 +44,12 @@ class PageServers(Protocol):
     def works(self) -> bool:
         """Say whether memory can come later on this machine."""
 
+    def in_front(self) -> AbstractContextManager[None]:
+        """Put restores before all background work: servers that start in the `with` block give what is touched.
+
+        They begin to give the rest when the block ends, or this process.
+        """
+
     def serving(
         self,
         container_id: ContainerId,

@@ -32,10 +32,23 @@ class ForkedPageServers:
         given for it, or "".
         """
         self._directory_of, self._library = directory_of, library
+        self._gate: int | None = None
 
     def works(self) -> bool:
         """See the port."""
         return bool(self._library()) and missing_pages.works()
+
+    @contextmanager
+    def in_front(self) -> Iterator[None]:
+        """See the port."""
+        gate, held = os.pipe2(os.O_CLOEXEC)
+        self._gate = gate
+        try:
+            yield
+        finally:
+            self._gate = None
+            os.close(gate)
+            os.close(held)
 
     @contextmanager
     def serving(
@@ -56,8 +69,10 @@ class ForkedPageServers:
             try:
                 with theirs, restoring.listening(criu_images) as listening:
                     store.release()
-                    task = _Task(path, store, commit, memories, listening, theirs, failed, in_background)
-                    pid = process.fork_off(lambda: self._serve(task), [theirs.fileno(), listening.fileno()])
+                    task = _Task(path, store, commit, memories, listening, theirs, failed, in_background, self._gate)
+                    kept = [theirs.fileno(), listening.fileno()]
+                    kept += [self._gate] if self._gate is not None else []
+                    pid = process.fork_off(lambda: self._serve(task), kept)
             except OSError as refused:
                 raise _refused(str(refused)) from refused
             try:
@@ -72,7 +87,8 @@ class ForkedPageServers:
             task.store.spare()
             with task.store.reading(task.commit) as reader:
                 task.command.send(_READY)
-                serving = server.Server(PageSource(reader), task.listening, task.command, background=task.in_background)
+                connections = (task.listening, task.command)
+                serving = server.Server(PageSource(reader), *connections, background=task.in_background, gate=task.gate)
                 watch = process.watched_by_copy(serving.kill_container)
                 try:
                     complete = serving.restore(task.memories) and serving.serve()
@@ -148,6 +164,7 @@ class _Task(NamedTuple):
     command: socket.socket
     failed: Callable[[str], None]
     in_background: bool
+    gate: int | None
 
 
 class _Starting:

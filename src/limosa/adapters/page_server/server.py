@@ -31,10 +31,20 @@ class Server:
     """One container's."""
 
     def __init__(
-        self, source: PageSource, listening: socket.socket, command: socket.socket, *, background: bool
+        self,
+        source: PageSource,
+        listening: socket.socket,
+        command: socket.socket,
+        *,
+        background: bool,
+        gate: int | None = None,
     ) -> None:
-        """`command` is the connection to the command that restores, which sends the pid of the first process."""
-        self._source, self._listening, self._command, self._background = source, listening, command, background
+        """`command` is the connection to the command that restores, which sends the pid of the first process.
+
+        The background begins when nobody holds the other end of the pipe `gate` any more.
+        """
+        self._source, self._listening, self._command = source, listening, command
+        self._background, self._gate = background and gate is None, gate
         self._served: dict[int, Served] = {}
         _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each child has one
@@ -50,6 +60,8 @@ class Server:
         signal.signal(ALL_NOW, lambda number, frame: None)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [ALL_NOW])
         self._poll.register(self._asked, select.EPOLLIN)
+        if gate is not None and background:
+            self._poll.register(gate, select.EPOLLIN)
 
     def kill_container(self) -> None:
         """Kill the container and wait until nothing of it runs: for a copy of this process, if this one has died."""
@@ -161,6 +173,11 @@ class Server:
                 one.serve(self._source)
 
     def _hear(self, descriptor: int) -> None:
+        if descriptor == self._gate:
+            self._poll.unregister(self._gate)
+            os.close(self._gate)
+            self._background, self._gate = True, None
+            return
         one = self._served.get(descriptor)
         if one is None:
             return
