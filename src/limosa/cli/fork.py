@@ -1,11 +1,8 @@
 """limosa fork"""
 
-import argparse
-import shlex
-
 from limosa import wiring
-from limosa.cli import lazy_option, values
-from limosa.engine import checkpoint, commits, copies, volume_commits
+from limosa.cli import arguments, lazy_option, values
+from limosa.engine import commits, copies, volume_commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.container import CopyRequest, PublishedPort
@@ -26,7 +23,7 @@ A fork that asks for no ports, hook or shared volumes takes a warm copy of the c
 matter of milliseconds. limosa pool lists and removes them; with --warm the commit's id is printed."""
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: arguments.Parser) -> None:
     """Add the options."""
     parser.add_argument("-n", "--number", type=values.count, default=1, metavar="N", help="how many copies")
     parser.add_argument("--name", default="", metavar="PATTERN", help="their name; -1, -2, … is added for several")
@@ -52,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="CONTAINER|COMMIT")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     requests = [_ahead(args)] * args.warm if args.warm else _requests(args)
@@ -65,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ahead(args: argparse.Namespace) -> CopyRequest:
+def _ahead(args: arguments.Arguments) -> CopyRequest:
     """Return what a copy is to be of which nothing is known yet. Raises: LimosaError LIM-CLI-003: something is said."""
     said = {"--number": args.number > 1, "--name": args.name, "--publish": args.publish, "--share": args.share_volumes}
     for option in (option for option, value in said.items() if value):
@@ -78,14 +75,16 @@ def _ahead(args: argparse.Namespace) -> CopyRequest:
     return CopyRequest(hook=_hook(args))
 
 
-def _hook(args: argparse.Namespace) -> tuple[str, ...]:
+def _hook(args: arguments.Arguments) -> tuple[str, ...]:
+    import shlex
+
     try:
         return tuple(shlex.split(args.hook))
     except ValueError as unclosed:
         raise LimosaError("LIM-CLI-003", f"--hook {args.hook}: {unclosed}", exit_status=EXIT_USAGE) from unclosed
 
 
-def _requests(args: argparse.Namespace) -> list[CopyRequest]:
+def _requests(args: arguments.Arguments) -> list[CopyRequest]:
     """Return what each copy is to be. Raises: LimosaError LIM-CLI-003: there are fewer ports than copies."""
     several = args.number > 1 and args.name
     names = [f"{args.name}-{index + 1}" if several else args.name for index in range(args.number)]
@@ -93,7 +92,7 @@ def _requests(args: argparse.Namespace) -> list[CopyRequest]:
     return [CopyRequest(name, _ports(args, index), args.share_volumes, hook=hook) for index, name in enumerate(names)]
 
 
-def _ports(args: argparse.Namespace, index: int) -> tuple[PublishedPort, ...]:
+def _ports(args: arguments.Arguments, index: int) -> tuple[PublishedPort, ...]:
     found = []
     for first, last in args.publish:
         needed = first.host_port + args.number - 1
@@ -121,5 +120,7 @@ def _commit(host: Host, source: str, requests: list[CopyRequest]) -> CommitRecor
     if record.phase == "running":
         for wanted in requests:
             volume_commits.require_apart(record.config, volume_commits.of(host, record.config), wanted)
+        from limosa.engine import checkpoint
+
         return checkpoint.checkpoint(host, record.container_id, checkpoint.Wanted("fork"))
     return commits.find(host, source)

@@ -1,6 +1,5 @@
 """Whose commits are restored: this store's own, those that a trusted key signed, and those that somebody accepted."""
 
-import hashlib
 import json
 
 from limosa.engine.host import Host
@@ -36,6 +35,8 @@ def noted(host: Host, commit: Commit, data: bytes, *, accepted: bool) -> bytes:
             )
         origin = trust.public_key(commit.signature.key)
     # Nor may it name a snapshot of this host's: its files are those that came along.
+    import hashlib
+
     label = hashlib.sha256(data).hexdigest()[:24]
     said = {**_attributes(commit), "origin": trust.ACCEPTED if accepted else origin, "snapshot": label}
     return json.dumps(said).encode()
