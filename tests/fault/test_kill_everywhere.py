@@ -21,6 +21,7 @@ from tests import imported, own_cgroup
 from tests.fault import saboteur
 from tests.imported import LIMOSA
 from tests.registry_process import RegistryProcess
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.privileged
 
@@ -150,8 +151,8 @@ def as_before_or_after(site: Site) -> None:
     records = site.records()
     if "it" not in records:
         return
-    phase = records["it"]["phase"]
-    assert phase in ("created", "running", "stopped", "restarting"), phase
+    # A keeper that lives may be starting it at this moment.
+    eventually(lambda: site.records()["it"]["phase"] in ("created", "running", "stopped", "restarting"))
     site("start", "it")
     site.inside("it")
 
