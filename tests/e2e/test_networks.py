@@ -141,8 +141,11 @@ def test_an_uplink_gives_addresses_of_the_hosts_own_segment(
     net("network", "create", "--uplink", uplink, *kind, "--subnet", "192.0.2.0/24", "--gateway", "192.0.2.2", "lan")
     net("run", "-d", "--name", "web", "--network", "lan", "--ip", "192.0.2.77", "pg", "python3", "-c", SERVER)
     argv = [*inside, "python3", "-c", ASK, "192.0.2.77"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout == "hello\n", done.stderr
+
+    def answers() -> bool:  # it may not listen yet
+        return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False).stdout == "hello\n"
+
+    eventually(answers)
     net("rm", "-f", "web")
     net("network", "rm", "lan")
     assert (

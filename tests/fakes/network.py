@@ -243,5 +243,8 @@ class FakeNetworks:
     def present(self) -> list[ContainerId]:
         return sorted(self.connected)
 
+    def sweep(self) -> None:
+        """Nothing is ever left."""
+
     def tidy(self) -> None:
         """Nothing is ever left."""

@@ -319,7 +319,7 @@ def site(postgresql_rootfs: str, registry: str) -> Iterator[Site]:
     os.mkdir(f"{root}/look")
     try:
         imported.give(root, postgresql_rootfs, "box")
-        made("run", "-d", "--name", "base", "box", *SLEEP)
+        made("run", "-d", "--name", "base", "box", "sleep", "1000000")  # longer than all kills take
         made("create", "--name", "warm", "box", *SLEEP)
         made("rm", "warm")
         made("image", "import", "--change", "CMD=true", tree, "small")

@@ -40,6 +40,7 @@ def recover(host: Host) -> Recovered:
     for record in host.containers.all():
         lines += _mend(host, record.container_id, needed)
     lines += host.containers.sweep_strays()
+    host.networks.sweep()
     lines += _stray_dumps(host, dumps)
     lines += [f"removed the files of {name}, which is no volume" for name in _stray_volumes(host)]
     lines += host.oci_images.tidy()

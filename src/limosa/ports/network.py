@@ -214,5 +214,8 @@ class Networks(NetworkRecords, Protocol):
     def present(self) -> list[ContainerId]:
         """Return the ids that have an interface or rule on the host, for `recover`."""
 
+    def sweep(self) -> None:
+        """Remove files that a killed command left unfinished, for `recover`."""
+
     def tidy(self) -> None:
         """Remove bridges and rules that no container uses, for `recover`: a crash may have left them."""

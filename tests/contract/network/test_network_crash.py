@@ -272,6 +272,17 @@ def test_a_damaged_record_is_said_to_be_one(site) -> None:
     assert refused.value.code == "LIM-NET-011"
 
 
+def test_what_a_killed_command_had_not_finished_writing_is_swept(site) -> None:
+    site.networks.reserve(ONE, "one", NetworkRequest(), ())
+    unfinished = [f"{site.root}/networks/{name}.new" for name in ("state.json", "passing.json")]
+    for path in unfinished:
+        with open(path, "w", encoding="ascii") as file:
+            file.write("{")
+    site.networks.sweep()
+    assert [path for path in unfinished if os.path.exists(path)] == []
+    assert site.networks.attachment(ONE) is not None
+
+
 def test_a_subnet_that_the_host_uses_is_not_taken(site) -> None:
     from limosa.model.errors import LimosaError
 

@@ -333,6 +333,10 @@ class BridgeNetworks(SilencingNetworks):
         found |= self._translators.present()
         return sorted(ContainerId(one) for one in found | self._host.published())
 
+    def sweep(self) -> None:
+        """See the port."""
+        self._book.sweep()
+
     def tidy(self) -> None:
         """See the port."""
         for network in self._book.read().networks():

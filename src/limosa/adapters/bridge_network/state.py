@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from limosa.linux import atomic_file, boot
+from limosa.linux import atomic_file, boot, files
 from limosa.linux.flock import locked
 from limosa.model import json_text
 from limosa.model.codec import from_jsonable, to_jsonable
@@ -166,6 +166,13 @@ class Book:
                 atomic_file.replace(self._passing, now.encode(), lasting=False, locked=True)
             if _compared(state) != lasting:
                 atomic_file.replace(self._path, json_text.dumps(state.lasting()).encode(), locked=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed command had not finished writing. Nothing is made where there is nothing yet."""
+        if os.path.isdir(self.directory):
+            with locked(f"{self.directory}/state.lock"):
+                for path in (self._path, self._passing):
+                    files.remove_file(f"{path}.new")
 
     @contextmanager
     def building(self) -> Iterator[None]:
