@@ -10,9 +10,10 @@
  * is left of its time: the kernel has written the rest of a sleep where the program asked for it, and some waits have a
  * deadline. Others end with EINTR as before: begun anew for their whole time they might never end.
  *
- * No headers and no C library of its own: criu brings one that need not be the compiler's.
  * Source: Linux Documentation/admin-guide/mm/pagemap.rst, PAGEMAP_SCAN; netlink(7); restart_syscall(2); Linux
  * kernel/time/hrtimer.c, do_nanosleep; CRIU 4.2, compel/arch/x86/src/lib/infect.c, compel_get_task_regs. */
+
+#include "system_call.h"
 
 #define SYS_READ 0
 #define SYS_OPEN 2
@@ -54,11 +55,6 @@ struct question {
 	unsigned int sequence, port;
 };
 
-struct part {
-	void *start;
-	unsigned long size;
-};
-
 /* Of x86-64, struct user_regs_struct. */
 struct registers {
 	long before_r10[7], r10, r9, r8, rax, rcx, rdx, rsi, rdi, call, rest[11];
@@ -71,29 +67,6 @@ struct message {
 	unsigned long n_parts;
 };
 
-extern int *__errno_location(void);
-
-static long system_call(long number, long one, long two, long three, long four)
-{
-	register long fourth __asm__("r10") = four;
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(one), "S"(two), "d"(three), "r"(fourth)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
-static long told(long result)
-{
-	if (result < 0) {
-		*__errno_location() = (int)-result;
-		return -1;
-	}
-	return result;
-}
-
 int ioctl(int descriptor, unsigned long request, void *argument)
 {
 	if (request == PAGEMAP_SCAN) {
@@ -104,7 +77,7 @@ int ioctl(int descriptor, unsigned long request, void *argument)
 			scan->all_of |= WP_ALLOWED;
 		}
 	}
-	return (int)told(system_call(SYS_IOCTL, descriptor, (long)request, (long)argument, 0));
+	return (int)told(system_call(SYS_IOCTL, descriptor, (long)request, (long)argument, 0, 0, 0));
 }
 
 static void begin_anew(struct registers *at)
@@ -125,7 +98,7 @@ long ptrace(long request, long task, long address, void *data)
 {
 	long peeked, result;
 
-	result = system_call(SYS_PTRACE, request, task, address, PEEKS(request) ? (long)&peeked : (long)data);
+	result = system_call(SYS_PTRACE, request, task, address, PEEKS(request) ? (long)&peeked : (long)data, 0, 0);
 	if (result >= 0 && PEEKS(request)) {
 		*__errno_location() = 0;
 		return peeked;
@@ -144,12 +117,12 @@ static int tracks_nothing(void)
 {
 	static const char path[] = "/proc/thread-self/net/stat/nf_conntrack";
 	char text[1024];
-	long size, at = 0, descriptor = system_call(SYS_OPEN, (long)path, 0, 0, 0);
+	long size, at = 0, descriptor = system_call(SYS_OPEN, (long)path, 0, 0, 0, 0, 0);
 
 	if (descriptor < 0)
 		return 0;
-	size = system_call(SYS_READ, descriptor, (long)text, sizeof(text), 0);
-	system_call(SYS_CLOSE, descriptor, 0, 0, 0);
+	size = system_call(SYS_READ, descriptor, (long)text, sizeof(text), 0, 0, 0);
+	system_call(SYS_CLOSE, descriptor, 0, 0, 0, 0, 0);
 	while (at < size && text[at] != '\n')
 		at++;
 	if (++at >= size || text[at] != '0')
@@ -172,5 +145,5 @@ long sendmsg(int socket, const void *what, int flags)
 			question->flags = REQUEST | ACK;
 		}
 	}
-	return told(system_call(SYS_SENDMSG, socket, (long)what, flags, 0));
+	return told(system_call(SYS_SENDMSG, socket, (long)what, flags, 0, 0, 0));
 }

@@ -6,8 +6,9 @@
  * sent just before, and one task sends at a time) the server's answer is the device. What is made of it takes the stand-in's
  * number and is what the server gets; a second answer says that it is ready for faults. No task keeps the device.
  *
- * No headers and no C library, see for_dumps.c.
  * Source: CRIU 4.2, criu/uffd.c, uffd_open, send_uffd; Linux Documentation/admin-guide/mm/userfaultfd.rst; unix(7). */
+
+#include "system_call.h"
 
 #define SYS_CLOSE 3
 #define SYS_IOCTL 16
@@ -30,11 +31,6 @@
 #define SCM_RIGHTS 1
 #define CLOSE_RECEIVED 0x40000000
 
-struct part {
-	void *start;
-	unsigned long size;
-};
-
 struct right {
 	unsigned long size;
 	int level, kind;
@@ -51,32 +47,7 @@ struct message {
 	int flags;
 };
 
-extern int *__errno_location(void);
-
 static int stand_in = -1;
-
-static long system_call(long number, long one, long two, long three, long four, long five, long six)
-{
-	register long fourth __asm__("r10") = four;
-	register long fifth __asm__("r8") = five;
-	register long sixth __asm__("r9") = six;
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(one), "S"(two), "d"(three), "r"(fourth), "r"(fifth), "r"(sixth)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
-static long told(long result)
-{
-	if (result < 0 && result > -4096) {
-		*__errno_location() = (int)-result;
-		return -1;
-	}
-	return result;
-}
 
 long syscall(long number, long one, long two, long three, long four, long five, long six)
 {

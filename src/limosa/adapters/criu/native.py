@@ -15,6 +15,7 @@ from typing import Final
 from limosa.linux import c_source
 
 _LIBRARY: Final = ("-O2", "-shared", "-fPIC", "-nostdlib", "-fno-stack-protector")
+_CALLS: Final = "system_call.h"  # what each library includes
 
 
 def library(directory: str, compiler: str) -> str:
@@ -24,27 +25,28 @@ def library(directory: str, compiler: str) -> str:
     """
     if os.uname().machine != "x86_64":
         return ""
-    return _made(directory, compiler, "for_dumps.c", "for_dumps.so", _LIBRARY)
+    return _made(directory, compiler, ("for_dumps.c", _CALLS), "for_dumps.so", _LIBRARY)
 
 
 def namespaces(directory: str, compiler: str) -> str:
     """Return the path of the library for criu's question about namespaces, as `library` does."""
     if os.uname().machine != "x86_64":
         return ""
-    return _made(directory, compiler, "own_namespaces.c", "own_namespaces.so", _LIBRARY)
+    return _made(directory, compiler, ("own_namespaces.c", _CALLS), "own_namespaces.so", _LIBRARY)
 
 
 def restores(directory: str, compiler: str) -> str:
     """Return the path of the library for restores whose memory comes on demand, as `library` does."""
     if os.uname().machine != "x86_64":
         return ""
-    return _made(directory, compiler, "for_restores.c", "for_restores.so", _LIBRARY)
+    return _made(directory, compiler, ("for_restores.c", _CALLS), "for_restores.so", _LIBRARY)
 
 
 def programs(directory: str, compiler: str) -> str:
     """Return a directory with programs for the beginning of criu's PATH, as `library` does."""
-    return os.path.dirname(_made(directory, compiler, "little_tar.c", "tar", ("-O2", "-static")))
+    return os.path.dirname(_made(directory, compiler, ("little_tar.c",), "tar", ("-O2", "-static")))
 
 
-def _made(directory: str, compiler: str, source: str, name: str, options: tuple[str, ...]) -> str:
-    return c_source.made(directory, compiler, [os.path.join(os.path.dirname(__file__), source)], name, options)
+def _made(directory: str, compiler: str, names: tuple[str, ...], made: str, options: tuple[str, ...]) -> str:
+    here = os.path.dirname(__file__)
+    return c_source.made(directory, compiler, [f"{here}/{name}" for name in names], made, options)

@@ -9,8 +9,9 @@
  * Here they are opened before the child enters the user namespace, while it may still look. Whether it may enter them, which is
  * the question, the kernel says as before.
  *
- * No headers and no C library, see for_dumps.c.
  * Source: CRIU 4.2, criu/namespaces.c, check_user_ns; Linux kernel/ptrace.c, __ptrace_may_access; kernel/fork.c, mm_init. */
+
+#include "system_call.h"
 
 #define SYS_GETEUID 107
 #define SYS_OPENAT 257
@@ -21,32 +22,9 @@
 #define ACCESS_DENIED (-13)
 #define N_NAMESPACES 5
 
-extern int *__errno_location(void);
-
 static const char *const names[N_NAMESPACES] = {"ns/net", "ns/uts", "ns/time", "ns/ipc", "ns/mnt"};
 static int opened[N_NAMESPACES] = {-1, -1, -1, -1, -1};
 static int process = -1; /* the directory in /proc whose user namespace was opened last */
-
-static long system_call(long number, long one, long two, long three, long four)
-{
-	register long fourth __asm__("r10") = four;
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(one), "S"(two), "d"(three), "r"(fourth)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
-static long told(long result)
-{
-	if (result < 0) {
-		*__errno_location() = (int)-result;
-		return -1;
-	}
-	return result;
-}
 
 static int same(const char *one, const char *other)
 {
@@ -57,7 +35,7 @@ static int same(const char *one, const char *other)
 
 int openat64(int directory, const char *path, int flags, unsigned int mode)
 {
-	long found = system_call(SYS_OPENAT, directory, (long)path, flags, mode);
+	long found = system_call(SYS_OPENAT, directory, (long)path, flags, mode, 0, 0);
 
 	if (found >= 0 && same(path, "ns/user"))
 		process = directory;
@@ -73,9 +51,9 @@ int openat64(int directory, const char *path, int flags, unsigned int mode)
 int setns(int descriptor, int kind)
 {
 	/* Only that child is not root; others share their descriptors with criu, and nothing of them may stay open. */
-	if (kind == CLONE_NEWUSER && process >= 0 && system_call(SYS_GETEUID, 0, 0, 0, 0) != 0) {
+	if (kind == CLONE_NEWUSER && process >= 0 && system_call(SYS_GETEUID, 0, 0, 0, 0, 0, 0) != 0) {
 		for (int at = 0; at < N_NAMESPACES; at++)
-			opened[at] = (int)system_call(SYS_OPENAT, process, (long)names[at], CLOSE_ON_EXEC, 0);
+			opened[at] = (int)system_call(SYS_OPENAT, process, (long)names[at], CLOSE_ON_EXEC, 0, 0, 0);
 	}
-	return (int)told(system_call(SYS_SETNS, descriptor, kind, 0, 0));
+	return (int)told(system_call(SYS_SETNS, descriptor, kind, 0, 0, 0, 0));
 }
