@@ -6,7 +6,7 @@ from collections import Counter
 
 from limosa import wiring
 from limosa.cli import table
-from limosa.engine import commits, inspection, warm
+from limosa.engine import commits, warm
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import EXIT_USAGE, LimosaError
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     copies = Counter(record.warm_of for record in waiting)
     memory: Counter[str] = Counter()
     for record in waiting:
-        memory[record.warm_of] += inspection.sample(host, record).memory_bytes
+        memory[record.warm_of] += host.cgroups.usage(record.container_id).memory_bytes
     rows = [(short(commit), str(number), table.size(memory[commit])) for commit, number in copies.items()]
     print(table.render(("COMMIT", "COPIES", "MEMORY"), rows))
     return 0
@@ -55,7 +55,7 @@ def _as_json(host: Host, record: ContainerRecord) -> dict[str, object]:
         "container_id": record.container_id,
         "name": record.config.name,
         "made_ns": record.created_ns,
-        "memory_bytes": inspection.sample(host, record).memory_bytes,
+        "memory_bytes": host.cgroups.usage(record.container_id).memory_bytes,
     }
 
 

@@ -31,20 +31,18 @@ def take(host: Host, commit: CommitRecord, waiting: list[ContainerRecord], name:
     """
     waiting.sort(key=lambda record: record.config.name != name)  # one has it whose taking was killed
     while waiting:
-        container_id = waiting[0].container_id
+        container_id = waiting.pop(0).container_id
         try:
             with host.containers.locked(container_id, wait=False):
                 record = ending.loaded(host, container_id)
                 if record.warm_of == commit.commit_id and record.phase == "paused":
                     record = _let_go(host, record, name)
                     journal.note(host, "fork", record, commit.commit_id)
-                    del waiting[0]
                     return record
         except BlockingIOError:
             pass
         except LimosaError as gone:
             ending.unless_gone(gone)
-        del waiting[0]
     return None
 
 

@@ -86,7 +86,7 @@ class SilencingNetworks(RecordedNetworks):
         network = None if attachment.network in NO_NETWORK else state.network(attachment.network)
         if network is None or network.kind == "routed":
             return
-        self.prepare(container_id)
+        self._host.prepare(network, rules_needed=needs_rules(network, attachment))
         segment = link.find_link(self._host.route, self._host.bridge(network))
         if segment is not None:
             self._holding.begin(container_id, segment, attachment.addresses.mac)
