@@ -6,18 +6,17 @@ of it, and checks that every answer is there, once and in order.
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.clients import client, left_of, prepare
-from tests.e2e.several_hosts import LimosaHost, Segment, segment
-from tests.e2e.test_migrate import run_server
+from tests.e2e.clients import client, left_of
+from tests.e2e.several_hosts import LimosaHost, Segment
 from tests.fault.migration import points
 from tests.fault.migration.points import Fault
+from tests.fault.migration.stage import staged
 
 pytestmark = [pytest.mark.privileged]
 EVERY = points.every_fault()
@@ -38,21 +37,8 @@ CHOSEN = {
 
 @pytest.fixture(scope="module")
 def stage(python_rootfs: str) -> Iterator[Segment]:
-    program = os.path.abspath("tests/fault/migration/faulty_limosa.py")
-    command = f"/var/tmp/limosat-faulty-{os.getpid()}"
-    with open(command, "w", encoding="utf-8") as file:
-        file.write(f'#!/bin/sh\nPYTHONPATH={os.getcwd()} exec {sys.executable} {program} "$@"\n')
-    os.chmod(command, 0o755)
-    try:
-        with segment("abc", f"LIMOSA_FAULT={command}.fault", command) as found:
-            found.fault = f"{command}.fault"
-            prepare(found, python_rootfs)
-            run_server(found.a)
-            yield found
-    finally:
-        for name in os.listdir("/var/tmp"):
-            if name.startswith(os.path.basename(command)):
-                os.unlink(f"/var/tmp/{name}")
+    with staged(python_rootfs, "faulty") as found:
+        yield found
 
 
 def where_it_runs(stage: Segment) -> list[LimosaHost]:

@@ -6,16 +6,15 @@ ends whose socket is there, its peer is told. Between two steps that follow each
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.clients import client, left_of, prepare
-from tests.e2e.several_hosts import Segment, segment
-from tests.e2e.test_migrate import run_server
+from tests.e2e.clients import client, left_of
+from tests.e2e.several_hosts import Segment
 from tests.fault.migration import slow_limosa
+from tests.fault.migration.stage import staged
 
 pytestmark = [pytest.mark.privileged]
 STEPS = [f"{name} {when}" for name in (*slow_limosa.DEEDS, *slow_limosa.MOMENTS) for when in ("before", "after")]
@@ -24,21 +23,8 @@ CHOSEN = ("connect after", "unsilence before")
 
 @pytest.fixture(scope="module")
 def stage(python_rootfs: str) -> Iterator[Segment]:
-    program = os.path.abspath("tests/fault/migration/slow_limosa.py")
-    command = f"/var/tmp/limosat-slow-{os.getpid()}"
-    with open(command, "w", encoding="utf-8") as file:
-        file.write(f'#!/bin/sh\nPYTHONPATH={os.getcwd()} exec {sys.executable} {program} "$@"\n')
-    os.chmod(command, 0o755)
-    try:
-        with segment("abc", f"LIMOSA_SLOW={command}.slow", command) as found:
-            found.fault = f"{command}.slow"
-            prepare(found, python_rootfs)
-            run_server(found.a)
-            yield found
-    finally:
-        for path in (command, f"{command}.slow", f"{command}.slow.once"):
-            if os.path.exists(path):
-                os.unlink(path)
+    with staged(python_rootfs, "slow") as found:
+        yield found
 
 
 @pytest.mark.parametrize("step", CHOSEN)

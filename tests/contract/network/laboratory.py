@@ -166,6 +166,18 @@ def join(host: Host, name: str, other: Host, other_name: str) -> None:
         sh(f"ip link set {other_name} up")
 
 
+def beside(outside: Host) -> Host:
+    """Make a second host where `outside` is: that becomes a switch between both, and keeps its address."""
+    second = Host()
+    with outside:
+        sh("ip link add sw type bridge; ip link set sw up; ip link set eth0 master sw")
+        sh("ip addr flush dev eth0; ip addr add 198.51.100.9/24 dev sw")
+    join(second, "up0", outside, "eth1")
+    with outside:
+        sh("ip link set eth1 master sw")
+    return second
+
+
 def until(condition: object, timeout_s: float = 3.0) -> bool:
     """Wait until `condition()` holds, and say whether it did."""
     assert callable(condition)

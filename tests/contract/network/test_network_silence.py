@@ -118,13 +118,7 @@ def retransmissions(stream: socket.socket) -> int:
 
 
 def test_what_both_hosts_hold_of_a_container_that_moves_arrives_there(site, tmp_path) -> None:
-    second = laboratory.Host()
-    with site.outside:  # the outside becomes a switch between both hosts, and keeps its address
-        laboratory.sh("ip link add sw type bridge; ip link set sw up; ip link set eth0 master sw")
-        laboratory.sh("ip addr flush dev eth0; ip addr add 198.51.100.9/24 dev sw")
-    laboratory.join(second, "up0", site.outside, "eth1")
-    with site.outside:
-        laboratory.sh("ip link set eth1 master sw")
+    second = laboratory.beside(site.outside)
     site.networks.create(LAN)
     container_id, one, addresses = site.guest("one", REQUEST)
     where = plain(addresses.ipv4)

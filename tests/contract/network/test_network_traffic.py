@@ -251,13 +251,7 @@ def test_a_routed_container_has_an_address_of_the_segment_that_can_move_to_anoth
 
 
 def test_two_hosts_on_one_segment_hand_over_a_routed_address(site, tmp_path) -> None:
-    second = laboratory.Host()
-    with site.outside:  # the outside becomes a switch between both hosts, and keeps its address
-        laboratory.sh("ip link add sw type bridge; ip link set sw up; ip link set eth0 master sw")
-        laboratory.sh("ip addr flush dev eth0; ip addr add 198.51.100.9/24 dev sw")
-    laboratory.join(second, "up0", site.outside, "eth1")
-    with site.outside:
-        laboratory.sh("ip link set eth1 master sw")
+    second = laboratory.beside(site.outside)
     with second:
         laboratory.sh("ip addr add 198.51.100.2/24 dev up0")
         there = BridgeNetworks(f"{tmp_path}/second")

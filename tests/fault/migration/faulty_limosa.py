@@ -1,7 +1,7 @@
 """The limosa command with one fault in it: what stands for `limosa` on the hosts of test_migration_faults.
 
-The file that LIMOSA_FAULT names says, as JSON, on which side ("source" or "target"), at which step, before or after it,
-what happens: "source", "target" or "both" are killed, or the "link" of the host is cut. It happens once.
+The file that LIMOSA_FAULTY names says, as JSON, on which side ("source" or "target"), at which step, before or after
+it, what happens: "source", "target" or "both" are killed, or the "link" of the host is cut. It happens once.
 """
 
 import json
@@ -17,7 +17,7 @@ from limosa.engine.arriving import Arriving
 from limosa.engine.giving import Giving
 from limosa.model.handover import Ask, Do, Write
 
-PLACE = os.environ.get("LIMOSA_FAULT", "")
+PLACE = os.environ.get("LIMOSA_FAULTY", "")
 IDLE_S = 4.0
 GREETING_S = 60.0  # on a machine with much to do ssh, a login and Python's start take longer than that
 
