@@ -15,12 +15,16 @@ examples:
   limosa fork --name trial good
   limosa fork -n 3 -p 8081-8083:80 web          each publishes the next port
   limosa fork --warm 5 good                     five that stand still, for the next forks of good
+  limosa fork -n 3 --on spare db                copies that run on another host
   limosa fork --hook "sh -c 'rm -f /etc/ssh/ssh_host_*; ssh-keygen -A'" box
 The hook has LIMOSA_NAME, LIMOSA_ID, LIMOSA_COMMIT and LIMOSA_COPY_OF in its environment, and is executed as the copy's
 root while every other process of the copy stands still; if it fails, there is no copy.
 
 A fork that asks for no ports, hook or shared volumes takes a warm copy of the commit where there is one, which is a
-matter of milliseconds. limosa pool lists and removes them; with --warm the commit's id is printed."""
+matter of milliseconds. limosa pool lists and removes them; with --warm the commit's id is printed.
+
+--on HOST sends the commit and its image to another host, as limosa push does, and the copies run there. Ports, hook,
+shared volumes and directories are those of that host."""
 
 
 def configure(parser: arguments.Parser) -> None:
@@ -46,6 +50,8 @@ def configure(parser: arguments.Parser) -> None:
         "--warm", type=values.count, metavar="N", help="make N copies ahead, which stand still until a fork takes them"
     )
     lazy_option.add(parser)
+    parser.add_argument("--on", default="", metavar="HOST", help="they run on another host")
+    parser.add_argument("--ssh-option", action="append", default=[], metavar="OPTION", help="for --on: ssh -o OPTION")
     parser.add_argument("source", metavar="CONTAINER|COMMIT")
 
 
@@ -53,12 +59,32 @@ def run(args: arguments.Arguments) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
     requests = [_ahead(args)] * args.warm if args.warm else _requests(args)
+    if args.on:
+        return _elsewhere(host, args, requests)
     commit = _commit(host, args.source, requests)
     if args.warm:
         copies.make_ahead(host, commit, requests, laziness=args.lazy)
         print(commit.commit_id)
         return 0
     copies.fork(host, commit, requests, lambda record: print(record.config.name, flush=True), args.lazy)
+    return 0
+
+
+def _elsewhere(host: Host, args: arguments.Arguments, requests: list[CopyRequest]) -> int:
+    from limosa.cli import peer_options
+    from limosa.cli.progress import ProgressLine
+    from limosa.engine import copies_elsewhere, exchange
+
+    with exchange.reached(host, peer_options.address(host, args.on, args.ssh_option)) as peer:
+        exchange.require_one_key(host, peer)
+        commit = _commit(host, args.source, requests)
+        with ProgressLine() as line:
+            exchange.push(host, peer, [commit], line.update)
+        if args.warm:
+            copies_elsewhere.fork(peer, commit, requests, lambda name: None, args.lazy, ahead=True)
+            print(commit.commit_id)
+        else:
+            copies_elsewhere.fork(peer, commit, requests, lambda name: print(name, flush=True), args.lazy)
     return 0
 
 

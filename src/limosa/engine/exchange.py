@@ -81,7 +81,7 @@ def object_id(text: str) -> ObjectId:
 
 def require_one_key(host: Host, peer: Peer) -> None:
     """Raise LimosaError LIM-CSTORE-004 unless both hosts have one key."""
-    if peer.hello.key_id != host.store_keys.key_id():
+    if not peer.hello.key_id or peer.hello.key_id != host.store_keys.key_id():  # "": it has none yet
         raise LimosaError(
             "LIM-CSTORE-004",
             f"{peer.connection.name} has another key than this host",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from limosa.engine import channel_images, channel_store, exchange, migrate, survey, transfers
+from limosa.engine import channel_images, channel_store, copies_elsewhere, exchange, migrate, survey, transfers
 from limosa.engine.arriving import Arriving
 from limosa.engine.channel_store import not_kept
 from limosa.engine.exchange import Peer
@@ -14,6 +14,7 @@ from limosa.model.ids import Digest, checked_digest
 from limosa.model.peer_protocol import (
     Bits,
     Done,
+    Fork,
     GiveKey,
     HasLayers,
     Hello,
@@ -146,4 +147,5 @@ _ANSWERS: Final[dict[type, Callable[[Host, Peer, Any], None]]] = {
     Receive: _receive,
     Settle: _settle,
     Survey: survey.answer,
+    Fork: copies_elsewhere.answer,
 }

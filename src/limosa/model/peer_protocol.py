@@ -6,8 +6,9 @@ Pure: from bytes to values and back. Whatever comes is checked here before anyth
 import json
 
 from limosa.model import codec, handover
+from limosa.model.container import CopyRequest
 from limosa.model.errors import LimosaError
-from limosa.model.hints import Any, Final
+from limosa.model.hints import Any, Final, Literal
 from limosa.model.migration import Took
 from limosa.model.value import NamedTuple
 
@@ -185,6 +186,21 @@ class Surveyed(NamedTuple):
     facts: str
 
 
+class Fork(NamedTuple):
+    """Start copies of a commit that is there. The answers: `Forked` of each as it runs, then `Done` with the commit."""
+
+    commit: str
+    requests: tuple[CopyRequest, ...]
+    lazy: Literal["off", "background", "demand"] = "off"
+    ahead: bool = False  # they stand still until a fork there takes them
+
+
+class Forked(NamedTuple):
+    """A copy is there."""
+
+    name: str
+
+
 Message = (
     Hello
     | Failure
@@ -208,6 +224,8 @@ Message = (
     | Settled
     | Survey
     | Surveyed
+    | Fork
+    | Forked
 )
 _KINDS: Final[dict[str, Any]] = {kind.__name__: kind for kind in Message.__args__}
 
