@@ -11,19 +11,20 @@ from tests.imported import LIMOSA
 class Limosa:
     """The command, with a root of its own."""
 
-    def __init__(self, root: str, prefix: tuple[str, ...] = ()) -> None:
-        """`prefix` executes a command where this host is, if it is not here."""
+    def __init__(self, root: str, prefix: tuple[str, ...] = (), patience_s: float = 120) -> None:
+        """`prefix` executes a command where this host is, if it is not here; `patience_s` is how long one may take."""
         self.root = root
         self.prefix = prefix
+        self.patience_s = patience_s
 
-    def __call__(self, *args: str, status: int = 0, stdin: str = "", timeout: float = 120) -> str:
+    def __call__(self, *args: str, status: int = 0, stdin: str = "", timeout: float | None = None) -> str:
         """Run the command; its status must be `status`. Returns standard output (and the error for another status)."""
         done = subprocess.run(
             [*self.prefix, LIMOSA, "--root", self.root, *args],
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout or self.patience_s,
             check=False,
         )
         assert done.returncode == status, f"limosa {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"

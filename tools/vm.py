@@ -31,8 +31,11 @@ DISK_BYTES = 4 << 30
 OUT_BYTES = 256 << 20
 LOST = 125
 ATTEMPTS = 3
-# What the monitor starts when a container has ended knows no PYTHONPATH.
-IMPORTABLE = "printf '/srv/limosa/src\\n/srv/limosa/site\\n' >/usr/lib/python3/dist-packages/limosa.pth"
+# What the monitor starts when a container has ended knows no PYTHONPATH; tests start the command of the checkout.
+PREPARED = """\
+printf '/srv/limosa/src\\n/srv/limosa/site\\n' >/usr/lib/python3/dist-packages/limosa.pth
+mkdir -p .venv/bin
+ln -s ../../bin/limosa .venv/bin/limosa"""
 GUEST_PYTHON = "3.13"
 
 UNIT = """[Unit]
@@ -166,7 +169,7 @@ def pack(target: str, command: str, files: list[str]) -> None:
             if os.path.lexists(f"{HERE}/{name}"):
                 archive.add(f"{HERE}/{name}", name, recursive=False)
         for name, text, mode in (
-            ("command", f"{IMPORTABLE}\n{command}\n", 0o644),
+            ("command", f"{PREPARED}\n{command}\n", 0o644),
             ("bin/limosa", '#!/bin/sh\nexec python3 -m limosa "$@"\n', 0o755),
         ):
             path = f"{made}/{os.path.basename(name)}"

@@ -6,9 +6,10 @@ import subprocess
 HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def in_vm(command: str, out: str, *files: str) -> int:
+def in_vm(command: str, out: str, *files: str, time_limit_s: int = 1200) -> int:
     """Run `command` in the virtual machine; its output is in `out`/stdout, what it put into ./out in `out`/out."""
     argv = ["nsenter", f"--net={os.environ['LIMOSA_TEST_OUTER_NET']}", f"{HERE}/tools/vm.py", "run", "--out", out]
+    argv += ["--time-limit", str(time_limit_s)]
     for path in files:
         argv += ["--file", path]
     return subprocess.run([*argv, "--", command], check=False, stdin=subprocess.DEVNULL).returncode

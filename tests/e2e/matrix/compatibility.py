@@ -8,29 +8,32 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from tests.e2e.matrix.driver import STEPS, Walked
-from tests.e2e.matrix.programs import PROGRAMS
+from tests.e2e.matrix.programs import PROGRAMS, SYSTEM
 
 _DOCS: Final = os.path.join(os.path.dirname(__file__), "../../../docs")
 RECORD: Final = os.path.normpath(f"{_DOCS}/compatibility.json")
 PAGE: Final = os.path.normpath(f"{_DOCS}/compatibility.md")
 _TOOLS: Final = "/var/lib/limosa/tools/current"
-Lines = dict[str, dict[str, Any]]
+Line = dict[str, Any]
+Lines = dict[str, Line]
+DECLARED: Final = (*PROGRAMS, SYSTEM)
 
 _HEAD: Final = """\
 # What comes back from a commit
 
-Made by `make compatibility` from runs of `tests/e2e/matrix`, each line its last. Each program is from Debian's
-packages and runs with limosa's defaults. While its load runs from another container, it is committed and goes on. Its
-data is damaged; it is rewound, copied three times and, after `limosa rm`, restored. Each time its own tools check its
-data, and all that come from the commit have to be exactly the same. It is loaded and committed again, stopped, restored
-from that commit, and ends with its own exit status. *Frozen* is how long its processes stood still at the first commit,
-on a machine busy with the load.
+Made by `make compatibility` from runs of `tests/e2e/matrix`, each line its last; the last one is of `tests/vm`. Each
+program is from Debian's packages and runs with limosa's defaults. While its load runs from another container, it is
+committed and goes on. Its data is damaged; it is rewound, copied three times and, after `limosa rm`, restored. Each
+time its own tools check its data, and all that come from the commit have to be the same. It is loaded and committed
+again, stopped, restored from that commit, and ends with its own exit status. *Frozen* is how long its processes stood
+still at the first commit, on a machine busy with the load.
 """
 
 
@@ -42,11 +45,11 @@ def recording(what: str, *, write: bool) -> Iterator[Callable[[Walked], None]]:
         yield shown.append
     except BaseException as failed:
         if write:
-            remember(what, {"failed": _why(failed)})
+            remember(what, {"failed": _why(failed), "where": where()})
         raise
     if write:
         (walked,) = shown
-        remember(what, walked._asdict())
+        remember(what, {**walked._asdict(), "where": where()})
 
 
 def _why(failed: BaseException) -> str:
@@ -58,12 +61,12 @@ def _why(failed: BaseException) -> str:
 
 def page(lines: Lines) -> str:
     """Return the page for the lines of a record."""
-    rows = [_row(program.what, lines.get(program.what)) for program in PROGRAMS]
+    rows = [_row(program.what, lines.get(program.what)) for program in DECLARED]
     heads = ["program", "packages", *STEPS, "frozen", "kernel, criu, cgroups"]
     return "\n".join([_HEAD, *_table(heads, rows), ""])
 
 
-def _row(what: str, line: dict[str, Any] | None) -> Sequence[str]:
+def _row(what: str, line: Line | None) -> Sequence[str]:
     if line is None:
         return [what, "", *["not run"] * len(STEPS), "", ""]
     if "failed" in line:
@@ -87,11 +90,11 @@ def read() -> Lines:
     return found
 
 
-def remember(what: str, line: dict[str, Any]) -> None:
+def remember(what: str, line: Line) -> None:
     """Write a line into the record, and the page anew."""
     lines = read() if os.path.exists(RECORD) else {}
-    lines[what] = {**line, "where": where()}
-    known = [one.what for one in PROGRAMS]
+    lines[what] = line
+    known = [one.what for one in DECLARED]
     kept = {name: lines[name] for name in known if name in lines}
     with open(RECORD, "w", encoding="utf-8") as file:
         json.dump(kept, file, indent=1)
@@ -107,10 +110,11 @@ def write_page() -> None:
 
 def where() -> str:
     """Return what the run stands on."""
-    said = subprocess.run([f"{_TOOLS}/criu", "--version"], check=True, capture_output=True, text=True).stdout
-    criu = said.splitlines()[0].split()[-1]
+    criu = shutil.which("criu", path=f"{_TOOLS}:{os.environ['PATH']}") or "criu"
+    said = subprocess.run([criu, "--version"], check=True, capture_output=True, text=True).stdout
+    version = said.splitlines()[0].split()[-1]
     cgroups = "v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "hybrid"
-    return f"{platform.release().partition('-')[0]}, {criu}, {cgroups}"
+    return f"{platform.release().partition('-')[0]}, {version}, {cgroups}"
 
 
 if __name__ == "__main__":

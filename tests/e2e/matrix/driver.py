@@ -14,7 +14,6 @@ from tests.waiting import eventually
 
 INSIDE: Final = os.path.join(os.path.dirname(__file__), "inside")
 LOAD: Final = "load"
-_PATIENCE_S: Final = 90
 _LOAD_SECONDS: Final = (6, 12, 24, 48)  # on a machine with much to do it has to last longer
 STEPS: Final = (
     "checkpoint under load",
@@ -37,10 +36,11 @@ class Walked(NamedTuple):
 class Walk:
     """One program's way through a commit and back, on a host with its image."""
 
-    def __init__(self, host: Limosa, program: Program, oci_image: str) -> None:
+    def __init__(self, host: Limosa, program: Program, oci_image: str, patience_s: float = 90) -> None:
         self.host = host
         self.program = program
         self.oci_image = oci_image
+        self.patience_s = patience_s
         self.name = program.name
         self.steps: list[str] = []
 
@@ -89,7 +89,7 @@ class Walk:
         """Start the program, wait until it serves, and give it data."""
         program = self.program
         self.create(self.name, program.options, program.files, program.argv)
-        eventually(lambda: self.succeeds(self.name, program.ready), _PATIENCE_S)
+        eventually(lambda: self.succeeds(self.name, program.ready), self.patience_s)
         if program.prepare:
             self.inside(self.name, program.prepare)
 
@@ -107,7 +107,7 @@ class Walk:
         """Return a commit made while the load ran, which noticed nothing, and how far it was before."""
         if not self.program.load:
             commit, before = self.commit()
-            eventually(lambda: self.progress(self.name) > before, _PATIENCE_S)
+            eventually(lambda: self.progress(self.name) > before, self.patience_s)
             return commit, before
         for seconds in _LOAD_SECONDS:
             load = tuple(str(seconds) if word == SECONDS else word for word in self.program.load)
@@ -121,7 +121,7 @@ class Walk:
 
     def commit(self) -> tuple[str, int]:
         began = self.progress(self.name)
-        eventually(lambda: self.progress(self.name) > began, _PATIENCE_S)
+        eventually(lambda: self.progress(self.name) > began, self.patience_s)
         if self.program.before_commit:
             self.inside(self.name, self.program.before_commit)
         before = self.progress(self.name)

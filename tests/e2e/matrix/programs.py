@@ -334,3 +334,30 @@ PROGRAMS: Final = (
         slow=True,
     ),
 )
+
+# A whole Debian: its init, its own services, and one whose numbers can be checked. The image has no other programs than
+# `template build` gives it.
+_ASK: Final = "perl /srv/notary_ask.pl 127.0.0.1 look"
+_SERVICES: Final = "notary dbus systemd-journald"
+SYSTEM: Final = Program(
+    name="machine",
+    what="a Debian with systemd and its services, under requests to one of them",
+    packages=("systemd", "dbus"),
+    argv=(),
+    options=("--init", "-m", "512m"),
+    files=("notary.pl", "notary.service", "notary_ask.pl"),
+    ready="test $(systemctl is-system-running) = running",
+    prepare="systemctl enable --now /srv/notary.service && until " + _ASK + "; do sleep 1; done",
+    load=("perl", "/srv/notary_ask.pl", "machine", "count", SECONDS),
+    load_files=("notary_ask.pl",),
+    load_says="wrong answers: 0",
+    progress=f"{_ASK} | cut -d ' ' -f 1",
+    state=f"{_ASK}; systemctl show --property MainPID --value {_SERVICES}",
+    sound=(
+        f"{_ASK} | grep sound && test $(systemctl is-system-running) = running && journalctl --verify --quiet && "
+        "systemd-run --wait --quiet true"
+    ),
+    damage="systemctl stop notary && rm /var/lib/notary",
+    stop_signal="RTMIN+3",
+    logs_say="",
+)

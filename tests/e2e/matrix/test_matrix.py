@@ -8,7 +8,8 @@ import pytest
 from tests.e2e.conftest import Limosa
 from tests.e2e.matrix import compatibility
 from tests.e2e.matrix.driver import Walk
-from tests.e2e.matrix.programs import PROGRAMS, Program
+from tests.e2e.matrix.programs import PROGRAMS, SYSTEM, Program
+from tests.e2e.shared_host import kept_host
 
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(600)]
 
@@ -25,3 +26,10 @@ def test_a_program(
         monkeypatch.delenv("LIMOSA_CHECK_WRITTEN")
     with compatibility.recording(program.what, write=pytestconfig.getoption("--compatibility")) as record:
         record(Walk(host, program, "programs").gone())
+
+
+@pytest.mark.slow
+def test_a_system_container(debian_12_rootfs: str) -> None:
+    """On this machine's cgroups; the line of the table is written by the virtual machine, where they are all v2."""
+    with kept_host({"programs": debian_12_rootfs}) as host:
+        Walk(host, SYSTEM, "programs").gone()
