@@ -49,16 +49,24 @@ def db(limosa: Limosa, postgresql_rootfs: str) -> Limosa:
     return limosa
 
 
+RESERVED = ("fallocate", "-l", str(TEN_GB))
+WRITTEN = ("sh", "-c", f'head -c {TEN_GB} /dev/urandom >"$0"')
+
+
 @pytest.mark.privileged
-def test_checkpoint_under_load_kill_restore_and_three_copies(db: Limosa) -> None:
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "writer", [pytest.param(RESERVED, id="reserved"), pytest.param(WRITTEN, marks=pytest.mark.slow, id="written")]
+)
+def test_checkpoint_under_load_kill_restore_and_three_copies(db: Limosa, writer: tuple[str, ...]) -> None:
     limosa = db
-    limosa("exec", "db", "fallocate", "-l", str(TEN_GB), "/var/tmp/ten-gigabytes")
+    limosa("exec", "db", *writer, "/var/tmp/ten-gigabytes", timeout=600)
     limosa(
         "run", "-d", "--name", "load", "-u", "postgres", "pg", "pgbench", "-h", "db", "-c", "4", "-T", "8", "postgres"
     )
     eventually(lambda: int(query(limosa, "db", "select count(*) from pgbench_history")) > 20)
 
-    commit = limosa("checkpoint", "-m", "under pgbench", "db").strip()
+    commit = limosa("checkpoint", "-m", "under pgbench", "db", timeout=900).strip()
     assert re.fullmatch(r"[0-9a-f]{64}", commit)
     assert limosa("wait", "load").strip() == "0"
     load_log = limosa.logs("load")
