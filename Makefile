@@ -20,7 +20,7 @@ test-full: setup
 
 # Writes docs/compatibility.md.
 compatibility: setup
-	tools/test full --compatibility tests/e2e/matrix/test_matrix.py tests/vm/test_matrix_vm.py
+	tools/test full --compatibility tests/e2e/matrix/test_matrix.py tests/e2e/test_obstacles.py tests/vm/test_matrix_vm.py
 
 demo: setup
 	$(PY) tools/demo.py

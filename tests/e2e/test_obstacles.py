@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import LIMOSA, Limosa
+from tests.e2e.matrix import compatibility
+from tests.e2e.matrix.refused import CASES, FORGET
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.privileged
@@ -45,78 +47,6 @@ while True:
     open("/tmp/said.new", "w").write(said)
     os.rename("/tmp/said.new", "/tmp/said")
 """
-FORGET = "kept.clear()"
-END_CHILD = "pid = kept.pop(); os.kill(pid, 9); os.waitpid(pid, 0)"
-# name: (order, code, process, what is said, where, order that undoes it)
-CASES = {
-    "io_uring": (
-        "kept.append(os.fdopen(libc.syscall(425, 4, ctypes.create_string_buffer(120))))",
-        ("LIM-CRIU-012", "io_uring", "fd "),
-        FORGET,
-    ),
-    "userfaultfd": ("kept.append(os.fdopen(libc.syscall(323, 1)))", ("LIM-CRIU-015", "userfaultfd", "fd "), FORGET),
-    "a device": ("kept.append(open('/dev/fuse', 'rb+', 0))", ("LIM-CRIU-021", "/dev/fuse", "fd "), FORGET),
-    "a tunnel": (
-        "import fcntl; kept.append(open('/dev/net/tun', 'rb+', 0));"
-        "fcntl.ioctl(kept[-1], 0x400454CA, struct.pack('16sH14x', b'tun0', 1))",
-        ("LIM-CRIU-021", "tun0", "fd "),
-        FORGET,
-    ),
-    "a corked datagram": (
-        "kept.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)); kept[-1].setsockopt(17, 1, 1)",
-        ("LIM-CRIU-016", "UDP_CORK", "fd "),
-        FORGET,
-    ),
-    "multipath TCP": (
-        "kept.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262))",
-        ("LIM-CRIU-016", "MPTCP", "fd "),
-        FORGET,
-    ),
-    "vsock": ("kept.append(socket.socket(40, socket.SOCK_STREAM))", ("LIM-CRIU-016", "vsock", "fd "), FORGET),
-    "unread netlink": (
-        "kept.append(socket.socket(socket.AF_NETLINK, 3, 0)); kept[-1].bind((0, 0));"
-        "kept[-1].send(struct.pack('=IHHIIB3x', 20, 18, 0x301, 1, 0, 0))",
-        ("LIM-CRIU-016", "unread netlink", "fd "),
-        FORGET,
-    ),
-    "half of a unix socket": (
-        "kept.append(socket.socket(socket.AF_UNIX)); kept[-1].connect('/host/server')",
-        ("LIM-CRIU-022", "outside", "fd "),
-        FORGET,
-    ),
-    "a unix socket that was accepted": (
-        "kept.append(socket.socket(socket.AF_UNIX)); kept[-1].connect('/host/answering')",
-        ("LIM-CRIU-022", "/answering", "fd "),
-        FORGET,
-    ),
-    "a nested UTS namespace": (
-        "kept.append(child(0x04000000))",
-        ("LIM-CRIU-023", "namespace", "namespace uts"),
-        END_CHILD,
-    ),
-    "a nested network": ("kept.append(child(0x40000000))", ("LIM-CRIU-023", "namespace", "namespace net"), END_CHILD),
-    "a message queue": (
-        "kept.append(os.fdopen(libc.mq_open(b'/q', 0o102, 0o600, None)))",
-        ("LIM-CRIU-027", "/q", "fd "),
-        "kept.clear(); libc.mq_unlink(b'/q')",
-    ),
-    "a queue that nobody has open": (
-        "os.close(libc.mq_open(b'/q', 0o102, 0o600, None))",
-        ("LIM-CRIU-024", "message queues (q)", "mount /dev/mqueue"),
-        "libc.mq_unlink(b'/q')",
-    ),
-    "a removed large file": (
-        "kept.append(open('/tmp/big', 'w+b')); os.posix_fallocate(kept[-1].fileno(), 0, (1 << 30) + (1 << 20));"
-        "os.unlink('/tmp/big')",
-        ("LIM-CRIU-017", "/tmp/big", "fd "),
-        FORGET,
-    ),
-    "a traced process": (
-        "pid = os.fork()\nif not pid:\n    libc.ptrace(0, 0, 0, 0); time.sleep(9999)\nkept.append(pid)",
-        ("LIM-CRIU-025", "traced", ""),
-        END_CHILD,
-    ),
-}
 # What looks odd and is none: the doctor must not cry wolf.
 HARMLESS = """
 import select
@@ -162,10 +92,13 @@ def diagnosed(limosa: Limosa, status: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)
-def test_the_doctor_says_what_a_checkpoint_fails_of(limosa: Limosa, python_rootfs: str, server: str) -> None:
+def test_the_doctor_says_what_a_checkpoint_fails_of(
+    limosa: Limosa, python_rootfs: str, server: str, pytestconfig: pytest.Config
+) -> None:
     limosa("image", "import", python_rootfs, "python")
     rights = ("--cap-add", "ALL", "--seccomp", "unconfined", "--device", "tun", "--device", "fuse")
     limosa("run", "-d", "--name", "one", *rights, "-v", f"{server}:/host", "python", "python3", "-c", PROGRAM)
+    shown: dict[str, compatibility.Line] = {}
     for name, (text, (code, said, place), undo) in CASES.items():
         order(limosa, text)
         await_verdict(limosa, name, clean=False)
@@ -182,6 +115,10 @@ def test_the_doctor_says_what_a_checkpoint_fails_of(limosa: Limosa, python_rootf
         assert '"one" is running; nothing changed' in refused, name
         order(limosa, undo)
         await_verdict(limosa, name, clean=True)
+        shown[name] = {key: stopping[0][key] for key in ("code", "what", "hint", "pid")}
+        shown[name]["what"] = shown[name]["what"].replace(server, "…")
+    if pytestconfig.getoption("--compatibility"):
+        compatibility.remember_refusals(shown)
     order(limosa, HARMLESS)
     assert [one for one in diagnosed(limosa, 0) if one["stops"]] == []
     assert "nothing would stop a checkpoint" in limosa("doctor", "one")

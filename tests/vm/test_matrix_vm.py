@@ -23,7 +23,7 @@ def test_a_debian_with_systemd(tmp_path, pytestconfig: pytest.Config) -> None:
     out = os.path.join(tmp_path, "result")
     status = in_vm(f"python3 -m tests.vm.guest_matrix files/{os.path.basename(rootfs)}", out, rootfs, time_limit_s=2300)
     with open(f"{out}/out/compatibility.json", encoding="utf-8") as file:
-        line = json.load(file)[SYSTEM.what]
+        line = json.load(file)["programs"][SYSTEM.what]
     if pytestconfig.getoption("--compatibility"):
         compatibility.remember(SYSTEM.what, line)
     assert status == 0, said(out) + said(out, "stderr")

@@ -12,10 +12,11 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tests.e2e.matrix.driver import STEPS, Walked
 from tests.e2e.matrix.programs import PROGRAMS, SYSTEM
+from tests.e2e.matrix.refused import CASES
 
 _DOCS: Final = os.path.join(os.path.dirname(__file__), "../../../docs")
 RECORD: Final = os.path.normpath(f"{_DOCS}/compatibility.json")
@@ -24,6 +25,14 @@ _TOOLS: Final = "/var/lib/limosa/tools/current"
 Line = dict[str, Any]
 Lines = dict[str, Line]
 DECLARED: Final = (*PROGRAMS, SYSTEM)
+
+
+class Record(NamedTuple):
+    """docs/compatibility.json: lines by the program, and by what is refused."""
+
+    programs: Lines
+    refusals: Lines
+
 
 _HEAD: Final = """\
 # What comes back from a commit
@@ -34,6 +43,14 @@ committed and goes on. Its data is damaged; it is rewound, copied three times an
 time its own tools check its data, and all that come from the commit have to be the same. It is loaded and committed
 again, stopped, restored from that commit, and ends with its own exit status. *Frozen* is how long its processes stood
 still at the first commit, on a machine busy with the load.
+"""
+
+_REFUSED: Final = """
+## What no commit can have
+
+Of these, and of what `limosa doctor NAME` says besides, a checkpoint is refused before or while it is made; the
+container goes on as it was, and can be committed once it is ended. Made by `make compatibility` from a run of
+`tests/e2e/test_obstacles.py`, in which a program did each, was refused for just that, ended it and was refused no more.
 """
 
 
@@ -59,11 +76,26 @@ def _why(failed: BaseException) -> str:
     return ": ".join([*steps, *causes[:1]]) or "the test itself did not get so far"
 
 
-def page(lines: Lines) -> str:
-    """Return the page for the lines of a record."""
+def page(lines: Lines, refusals: Lines) -> str:
+    """Return the page for what a record has of programs and of refusals."""
     rows = [_row(program.what, lines.get(program.what)) for program in DECLARED]
     heads = ["program", "packages", *STEPS, "frozen", "kernel, criu, cgroups"]
-    return "\n".join([_HEAD, *_table(heads, rows), ""])
+    refused = [_refusal(what, refusals.get(what)) for what in CASES]
+    return "\n".join(
+        [
+            _HEAD,
+            *_table(heads, rows),
+            _REFUSED,
+            *_table(["what", "code", "what is said of it", "what helps"], refused),
+            "",
+        ]
+    )
+
+
+def _refusal(what: str, line: Line | None) -> Sequence[str]:
+    if line is None:
+        return [what, "", "not run", ""]
+    return [what, line["code"], f"the process {line['what']}" if line["pid"] else line["what"], line["hint"]]
 
 
 def _row(what: str, line: Line | None) -> Sequence[str]:
@@ -83,21 +115,27 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
         yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
 
 
-def read() -> Lines:
-    """Return the lines of the record, by what they are of."""
+def read() -> Record:
+    """Return what the last runs showed."""
     with open(RECORD, encoding="utf-8") as file:
-        found: Lines = json.load(file)
-    return found
+        return Record(**json.load(file))
 
 
 def remember(what: str, line: Line) -> None:
-    """Write a line into the record, and the page anew."""
-    lines = read() if os.path.exists(RECORD) else {}
-    lines[what] = line
-    known = [one.what for one in DECLARED]
-    kept = {name: lines[name] for name in known if name in lines}
+    """Write a program's line into the record, and the page anew."""
+    known = read()
+    lines = {**known.programs, what: line}
+    _write(Record({one.what: lines[one.what] for one in DECLARED if one.what in lines}, known.refusals))
+
+
+def remember_refusals(lines: Lines) -> None:
+    """Write what is said of each case that is refused into the record, and the page anew."""
+    _write(Record(read().programs, lines))
+
+
+def _write(record: Record) -> None:
     with open(RECORD, "w", encoding="utf-8") as file:
-        json.dump(kept, file, indent=1)
+        json.dump(record._asdict(), file, indent=1)
         file.write("\n")
     write_page()
 
@@ -105,7 +143,7 @@ def remember(what: str, line: Line) -> None:
 def write_page() -> None:
     """Make the page of the record as it is."""
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(page(read()))
+        file.write(page(*read()))
 
 
 def where() -> str:
