@@ -83,6 +83,25 @@ def pytest_configure(config: pytest.Config) -> None:
         kernel_cache.keep(criu)  # a mount that stays until a reboot: there before any test counts mounts
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        session.config.pluginmanager.register(_AtOnce(reporter), "limosa-at-once")
+
+
+class _AtOnce:
+    """Tells of a failure when it happens: a run of an hour may be cut off before its summary."""
+
+    def __init__(self, reporter: "pytest.TerminalReporter") -> None:
+        self._reporter = reporter
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._reporter.line(f"\n{report.nodeid} ({report.when})\n{report.longreprtext}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here: what a `needs` marker names, and privileged tests without root."""
     for item in items:
