@@ -13,15 +13,15 @@ from tests.e2e.matrix import compatibility
 from tests.e2e.matrix.driver import Walk
 from tests.e2e.matrix.programs import SYSTEM
 
-PATIENCE_S = 600  # under emulation
+SLOWNESS = 10  # under emulation
 
 
 def main(rootfs: str) -> None:
-    host = Limosa("/var/tmp/limosa-matrix", patience_s=PATIENCE_S)
+    host = Limosa("/var/tmp/limosa-matrix", patience_s=60 * SLOWNESS)
     host("image", "import", rootfs, "programs")
     try:
         with compatibility.recording(SYSTEM.what, write=True) as record:
-            record(Walk(host, SYSTEM, "programs", PATIENCE_S).gone())
+            record(Walk(host, SYSTEM, "programs", SLOWNESS).gone())
     finally:
         shutil.copy(compatibility.RECORD, "out")
 

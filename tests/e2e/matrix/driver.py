@@ -14,6 +14,7 @@ from tests.waiting import eventually
 
 INSIDE: Final = os.path.join(os.path.dirname(__file__), "inside")
 LOAD: Final = "load"
+_PATIENCE_S: Final = 90
 _LOAD_SECONDS: Final = (6, 12, 24, 48)  # on a machine with much to do it has to last longer
 STEPS: Final = (
     "checkpoint under load",
@@ -36,11 +37,13 @@ class Walked(NamedTuple):
 class Walk:
     """One program's way through a commit and back, on a host with its image."""
 
-    def __init__(self, host: Limosa, program: Program, oci_image: str, patience_s: float = 90) -> None:
+    def __init__(self, host: Limosa, program: Program, oci_image: str, slowness: int = 1) -> None:
+        """`slowness` says how many times as long as usual everything may take, and the load lasts."""
         self.host = host
         self.program = program
         self.oci_image = oci_image
-        self.patience_s = patience_s
+        self.patience_s = _PATIENCE_S * slowness
+        self.load_seconds = [seconds * slowness for seconds in _LOAD_SECONDS]
         self.name = program.name
         self.steps: list[str] = []
 
@@ -109,7 +112,7 @@ class Walk:
             commit, before = self.commit()
             eventually(lambda: self.progress(self.name) > before, self.patience_s)
             return commit, before
-        for seconds in _LOAD_SECONDS:
+        for seconds in self.load_seconds:
             load = tuple(str(seconds) if word == SECONDS else word for word in self.program.load)
             self.create(LOAD, self.program.load_options, self.program.load_files, load)
             commit, before = self.commit()
