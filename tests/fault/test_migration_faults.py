@@ -103,34 +103,40 @@ def test_what_was_chosen_are_steps_of_the_code() -> None:
 
 def suffer(stage: Segment, fault: Fault) -> None:
     """Break one migration, recover, and check what is there; the container lives on for the next one."""
-    (here,) = where_it_runs(stage)
-    there = stage.b if here is stage.a else stage.a
     said: dict[str, Any]
     with client(stage.c) as said:
-        inject(stage, fault)
-        run_anyhow(here, "migrate", "web", there.name)
-        assert os.path.exists(f"{stage.fault}.fired"), "the fault never came about"
-        os.unlink(f"{stage.fault}.fired")
-        order = (here, there) if len(str(fault)) % 2 else (there, here)
-        if fault.what == "link":
-            for host in order:
-                run_anyhow(host, "recover")
-            lives = where_it_runs(stage)
-            assert len(lives) <= 1
-            waiting = [host for host in order if frozen_with_a_reason(host)]
-            assert len(lives) == 1 or waiting, "nobody runs, and nobody says why"
-            for host in order:
-                host.do("ip", "link", "set", "uplink", "up")
-            await_ssh(here, there)
-        for host in (*order, *order):
-            run_anyhow(host, "recover")
-        (after,) = where_it_runs(stage)
-        other = stage.b if after is stage.a else stage.a
-        assert left_of(after) == ["web"]
-        assert left_of(other) == []
+        after = broken_and_recovered(stage, fault)
         time.sleep(0.5)
     seen = after("exec", "web", "cat", "/var/seen").split()
     assert seen[-said["answers"] :] == [str(number) for number in range(1, said["answers"] + 1)]
+
+
+def broken_and_recovered(stage: Segment, fault: Fault, *options: str) -> LimosaHost:
+    """Break one migration, and return the host on which it runs after both were recovered: nothing else is left."""
+    (here,) = where_it_runs(stage)
+    there = stage.b if here is stage.a else stage.a
+    inject(stage, fault)
+    run_anyhow(here, "migrate", *options, "web", there.name)
+    assert os.path.exists(f"{stage.fault}.fired"), "the fault never came about"
+    os.unlink(f"{stage.fault}.fired")
+    order = (here, there) if len(str(fault)) % 2 else (there, here)
+    if fault.what == "link":
+        for host in order:
+            run_anyhow(host, "recover")
+        lives = where_it_runs(stage)
+        assert len(lives) <= 1
+        waiting = [host for host in order if frozen_with_a_reason(host)]
+        assert len(lives) == 1 or waiting, "nobody runs, and nobody says why"
+        for host in order:
+            host.do("ip", "link", "set", "uplink", "up")
+        await_ssh(here, there)
+    for host in (*order, *order):
+        run_anyhow(host, "recover")
+    (after,) = where_it_runs(stage)
+    other = stage.b if after is stage.a else stage.a
+    assert left_of(after) == ["web"]
+    assert left_of(other) == []
+    return after
 
 
 def frozen_with_a_reason(host: LimosaHost) -> bool:

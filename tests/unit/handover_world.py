@@ -221,7 +221,8 @@ def _source_deed(what: str, place: str) -> list[tuple[str, str]]:
     if what == "send":
         return [(OK, place), (FAILED, place)]
     if what == "freeze":
-        return [(OK, "frozen" if place == "run" else place), (FAILED, place)]
+        # A container that is stopped for its move is ended here, and nothing of it stands still.
+        return [(OK, "frozen" if place == "run" else place), (FAILED, place), (OK, "commit"), (FAILED, "commit")]
     if what == "end":
         return [(OK, "commit"), (FAILED, "frozen"), (FAILED, "commit")]
     if what == "wake":

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _moved(args: argparse.Namespace, host: Host, record: ContainerRecord, address: PeerAddress) -> Summary:
     with ProgressLine(quiet=args.json) as line:
-        return migrate.migrate(host, record, address, verb.wanted(args), lambda progress: verb.show(line, progress))
+        return verb.moved(host, record, address, verb.wanted(args), line)
 
 
 def _rank(record: ContainerRecord) -> tuple[int, int]:

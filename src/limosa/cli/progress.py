@@ -61,6 +61,13 @@ class ProgressLine:
             parts.append(f"{human(int(done_bytes / seconds))}/s")
         self._overwrite("  ".join(parts))
 
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        if not self._quiet:
+            self._close()
+            self._what = ""
+            print(text, file=self._stream, flush=True)
+
     def log(self, line: str) -> None:
         """Show a line of a program at work: on a terminal over the one before it, elsewhere each on its own."""
         if self._quiet or not line.strip():

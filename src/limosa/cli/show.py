@@ -8,6 +8,7 @@ from limosa import wiring
 from limosa.cli import memory_names, table
 from limosa.engine import commit_contents, commits
 from limosa.model import codec, trust
+from limosa.model.commit import CommitRecord
 from limosa.model.commit_contents import Contents
 from limosa.model.commit_store import PAGE_BYTES
 
@@ -46,10 +47,20 @@ def _text(found: Contents) -> str:
         ("message", commit.message),
         ("made by", trust.shown(commit.origin) if commit.origin else ""),
         ("tags", ", ".join(found.tags)),
-        ("frozen", f"{commit.frozen_ns / 1e6:.0f} ms{', and ended by it' if commit.stopped else ''}"),
+        ("frozen", "" if commit.files_only else _frozen(commit)),
         ("files", f"{found.n_files} of its own, {table.size(found.file_bytes)}"),
-        ("memory", f"{table.size(found.memory_bytes)} in {len(found.processes)} processes"),
+        ("memory", "none: what comes back from it is started" if commit.files_only else _memory(found)),
     ]
     lines = [f"{name + ':':<11}{value}" for name, value in fields if value]
+    if commit.files_only:
+        return "\n".join(lines)
     rows = [(names(memory.name), table.size(memory.n_pages * PAGE_BYTES)) for memory in found.memories]
     return "\n".join([*lines, "", table.render(("MEMORY OF", "SIZE"), rows)])
+
+
+def _frozen(commit: CommitRecord) -> str:
+    return f"{commit.frozen_ns / 1e6:.0f} ms{', and ended by it' if commit.stopped else ''}"
+
+
+def _memory(found: Contents) -> str:
+    return f"{table.size(found.memory_bytes)} in {len(found.processes)} processes"

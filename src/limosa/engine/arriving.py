@@ -102,6 +102,7 @@ class Arriving:
             f"{question.asker} ({connection.name})" if question.asker else connection.name,
             host.now_ns(),
             keep_connections=question.tcp == "keep",
+            way=question.way,
         )
 
     def _make_ready(self) -> None:
@@ -291,6 +292,10 @@ class Arriving:
         if commit.container.container_id != container_id:
             raise LimosaError("LIM-MIG-004", "the commit that came is another container's")
         record = ending.idle(host.containers.load(container_id))
+        if self.entry.way != "live":
+            self._brought_ns = host.now_ns()
+            restore.started(host, record, commit, lambda: hold(record))
+            return
         connections = self.entry.keep_connections
         begun_ns = host.now_ns()
         if ending.networked(record.config) and connections:

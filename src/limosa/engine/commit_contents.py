@@ -9,6 +9,7 @@ from limosa.model import codec, file_entry
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_contents import (
     Change,
+    CommittedProcess,
     Contents,
     Difference,
     FileChange,
@@ -37,7 +38,7 @@ def contents(host: Host, record: CommitRecord) -> Contents:
         return Contents(
             record,
             tuple(commits.tags(host).get(record.commit_id, ())),
-            tuple(host.memory_archive.processes(reader)),
+            tuple(_processes(host, reader)),
             memories,
             sum(memory.n_pages for memory in memories) * PAGE_BYTES,
             len(sizes),
@@ -63,6 +64,12 @@ def difference(host: Host, one: CommitRecord, other: CommitRecord) -> Difference
                 memories += _memory_change(host, key, left, right)
         processes = _process_changes(host, before, after)
     return Difference((*files, *on_volumes.changes()), tuple(memories), processes, _setting_changes(one, other))
+
+
+def _processes(host: Host, reader: CommitReader) -> list[CommittedProcess]:
+    if commits.described(reader.commit_id, reader.commit).files_only:
+        return []
+    return host.memory_archive.processes(reader)
 
 
 def _pages(reader: CommitReader, entry: Entry) -> int:
@@ -146,10 +153,7 @@ def _memory_change(host: Host, key: bytes, left: Entry | None, right: Entry | No
 
 
 def _process_changes(host: Host, before: CommitReader, after: CommitReader) -> tuple[ProcessChange, ...]:
-    left, right = (
-        {process.pid: process.command for process in host.memory_archive.processes(reader)}
-        for reader in (before, after)
-    )
+    left, right = ({process.pid: process.command for process in _processes(host, reader)} for reader in (before, after))
     return tuple(
         ProcessChange(pid, _changed(left.get(pid), right.get(pid)), (left.get(pid, ""), right.get(pid, "")))
         for pid in sorted(left.keys() | right.keys())

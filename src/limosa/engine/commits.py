@@ -50,7 +50,8 @@ def keep(
 ) -> tuple[CommitRecord, WriteStats]:
     """Store a dump and the snapshot that belongs to it as the container's next commit; return it with its id and cost.
 
-    `base` is its parent as `built_upon` gave it, `memories` what was followed, and `witness` what the commit must have.
+    Of one that is `files_only` there is no dump. `base` is its parent as `built_upon` gave it, `memories` what was
+    followed, and `witness` what the commit must have.
     Raises: LimosaError LIM-CSTORE-006: the disk is full; LIM-TRACK-002: it does not have that. Nothing of it is kept,
     earlier commits are whole.
     """
@@ -80,7 +81,7 @@ def _manifest(
     base: CommitReader | None,
     memories: Sequence[ProcessMemory],
 ) -> Manifest:
-    memory = host.memory_archive.save(writer, criu_images, memories, base)
+    memory = {} if record.files_only else host.memory_archive.save(writer, criu_images, memories, base)
     snapshot = host.storage.snapshot(record.container.container_id, record.snapshot)
     if base is None:
         files = {**memory, **host.file_archive.save(writer, snapshot), **_volumes(host, writer, record)}

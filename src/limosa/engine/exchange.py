@@ -7,14 +7,19 @@ from limosa import __version__
 from limosa.engine import channel_images, channel_store, commits, transfers
 from limosa.engine.channel_store import ChannelRemote, expected, not_kept
 from limosa.engine.host import Host
+from limosa.model import peer_protocol as protocol
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import ObjectId
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.peer_address import PeerAddress
-from limosa.model.peer_protocol import GiveKey, Hello, Names, Receive, Send, TakeKey, Want
+from limosa.model.peer_protocol import Done, GiveKey, Hello, Measure, Names, Receive, Send, TakeKey, Want
 from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import Progress
 from limosa.ports.peers import Connection
+
+_MEASURED_BYTES: Final = 2 << 20
+_MEASURE_BYTES: Final = 128 << 10
 
 
 class Peer(NamedTuple):
@@ -127,6 +132,29 @@ def _send(host: Host, peer: Peer, records: list[CommitRecord], on_sent: Callable
 def answer_send(host: Host, peer: Peer, names: tuple[str, ...]) -> None:
     """Send the commits that a peer has asked for by their ids. Raises: as `send_commits`, LIM-COMM-001."""
     _send(host, peer, [commits.find(host, name) for name in names], lambda size_bytes: None)
+
+
+def rate(host: Host, peer: Peer) -> float:
+    """Return the bytes a second that go to a peer now, measured with 2 MiB. Raises: LimosaError LIM-PEER-003, -004."""
+    begun_ns = host.now_ns()
+    peer.connection.send(Measure(_MEASURED_BYTES))
+    for _ in range(_MEASURED_BYTES // _MEASURE_BYTES):
+        peer.connection.send_frame(protocol.DATA, host.random_bytes(_MEASURE_BYTES))  # ssh may compress
+    expected(peer.connection, Done)
+    return _MEASURED_BYTES * 1e9 / max(1, host.now_ns() - begun_ns)
+
+
+def take_measure(peer: Peer, message: Measure) -> None:
+    """Receive what `rate` sends. Raises: LimosaError LIM-PEER-003, -004."""
+    left = message.size_bytes
+    if not 0 < left <= _MEASURED_BYTES:
+        raise not_kept(peer.connection, f"{left} bytes to measure with")
+    while left > 0:
+        kind, payload = peer.connection.receive_frame()
+        if kind != protocol.DATA or not payload:
+            raise not_kept(peer.connection, f"a frame of kind {kind} where bytes were to be measured")
+        left -= len(payload)
+    peer.connection.send(Done())
 
 
 def answer_want(host: Host, want: Want) -> Names:

@@ -113,7 +113,7 @@ class Giving:
         record = self._offered() if question == "offer" else ""
         asked = Question(
             entry.migration_id, question, record, entry.commit, entry.there, self.host.peers.own_name(),
-            "keep" if entry.keep_connections else "close",
+            "keep" if entry.keep_connections else "close", entry.way,
         )  # fmt: skip
         try:
             peer.connection.send(asked)

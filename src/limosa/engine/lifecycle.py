@@ -58,12 +58,16 @@ def start(
 def start_locked(
     host: Host, record: ContainerRecord, before_program: Callable[[], None] | None = None
 ) -> ContainerRecord:
-    """Start a container that is idle; the caller holds its lock. Raises: LimosaError; `record` holds again then."""
+    """Start a container that is idle, or `migrating`; the caller holds its lock.
+
+    Raises: LimosaError, or what `before_program` raises; `record` holds again then.
+    """
     container_id = record.container_id
     host.storage.prepare()
     with ExitStack() as undo:
         undo.callback(host.containers.save, record)
-        host.containers.save(record._replace(phase="starting"))
+        if record.phase != "migrating":
+            host.containers.save(record._replace(phase="starting"))
         register_undoing(host, record, undo)
         undo.callback(host.runtime.delete, container_id)
         undo.callback(host.cgroups.kill, container_id)
@@ -171,7 +175,6 @@ def stop(host: Host, container_id: ContainerId, timeout_s: float | None = None) 
 
 
 def _stop_locked(host: Host, record: ContainerRecord, timeout_s: float | None) -> ContainerRecord:
-    container_id = record.container_id
     if record.phase not in ("running", "paused", "restarting"):
         return record
     record = record._replace(stopped_by_user=True, warm_of="")
@@ -182,6 +185,18 @@ def _stop_locked(host: Host, record: ContainerRecord, timeout_s: float | None) -
         host.containers.save(record)
         return record
     host.containers.save(record)
+    record, status = end_program(host, record, timeout_s)
+    return ending.settle(host, record, status)
+
+
+def end_program(
+    host: Host, record: ContainerRecord, timeout_s: float | None = None
+) -> tuple[ContainerRecord, int | None]:
+    """Ask a program that runs to end, kill it when its time has gone by, and return its status, if it can be had.
+
+    Its prestop hooks are executed first. The caller holds the lock; what the container holds is still there.
+    """
+    container_id = record.container_id
     record = hooks.notify(host, record, "prestop")
     status = None
     try:
@@ -196,7 +211,7 @@ def _stop_locked(host: Host, record: ContainerRecord, timeout_s: float | None) -
         pass
     if status is None:
         status = host.runtime.wait(container_id, process_of(record), _KILL_SECONDS)
-    return ending.settle(host, record, status)
+    return record, status
 
 
 def stop_timeout_s(config: ContainerConfig) -> float:

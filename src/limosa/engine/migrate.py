@@ -3,17 +3,29 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from limosa.engine import channel_images, checkpoint, commits, ending, exchange, lifecycle, obstacles, survey
+from limosa.engine import (
+    channel_images,
+    checkpoint,
+    commits,
+    ending,
+    exchange,
+    files_commit,
+    lifecycle,
+    obstacles,
+    survey,
+)
 from limosa.engine.arriving import Arriving
 from limosa.engine.exchange import Peer
 from limosa.engine.giving import Giving
+from limosa.engine.giving_stopped import GivingStopped
 from limosa.engine.host import Host
 from limosa.model import handover, precopy
+from limosa.model.commit import CommitRecord
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
-from limosa.model.hints import Final
+from limosa.model.hints import Final, Literal
 from limosa.model.hosts import Finding
-from limosa.model.migration import MigrationEntry, Took, waits_for
+from limosa.model.migration import MigrationEntry, Took, Way, waits_for
 from limosa.model.peer_address import PeerAddress
 from limosa.model.precopy import Round, Wish
 from limosa.model.value import NamedTuple
@@ -29,6 +41,15 @@ class Wanted(NamedTuple):
     keep_connections: bool = True
     wish: Wish = Wish()
     bandwidth_bytes: int = 0  # a second; 0: as fast as it goes
+    fallback: Literal["near-live", "restart", "none"] = "none"  # how it moves if it cannot move live
+
+
+class Downtime(NamedTuple):
+    """What a container that is stopped and started is expected to be away for, beside the time in which it starts."""
+
+    stop_s: float  # at most
+    left_bytes: int  # of files, about
+    send_s: float
 
 
 class Progress(NamedTuple):
@@ -38,6 +59,7 @@ class Progress(NamedTuple):
     rounds: int = 0
     sent_bytes: int = 0  # of this phase or round
     expected: precopy.Forecast | None = None
+    downtime: Downtime | None = None  # of one that is about to be stopped
 
 
 class Summary(NamedTuple):
@@ -46,7 +68,7 @@ class Summary(NamedTuple):
     migration_id: str
     name: str  # there
     total_ns: int
-    frozen_ns: int  # from before its processes stopped until the other host said that they run
+    frozen_ns: int  # from before its processes stopped, or were asked to end, until the other host said that they run
     took: tuple[Took, ...]  # what that was made of
     rounds: tuple[Round, ...]
     frozen_bytes: int  # of records, while it stood still
@@ -54,9 +76,13 @@ class Summary(NamedTuple):
     images: tuple[str, ...]
     reconnections: int
     retransmitted: int  # TCP segments that clients or it sent once more, until the other host said that it runs
+    way: Way = "live"
+    why: tuple[str, ...] = ()  # it did not move live
+    downtime: Downtime | None = None  # as it was expected when it was not live
 
 
 OnProgress = Callable[[Progress], None]
+OnWay = Callable[[Way, tuple[str, ...]], None]
 
 
 class _Sender:
@@ -67,6 +93,7 @@ class _Sender:
         self.rounds: tuple[Round, ...] = ()
         self.images: list[str] = []
         self.reconnections = 0
+        self.downtime: Downtime | None = None
 
     def send(self, giving: Giving) -> None:
         """Send rounds until another one would not pay off. Raises: LimosaError; the container runs on."""
@@ -81,23 +108,71 @@ class _Sender:
         expected = precopy.forecast(self.rounds) if self.rounds else None
         self._on_progress(Progress("committing", number, 0, expected))
         begun = host.now_ns()
-        commit = checkpoint.checkpoint(host, self.record.container_id, checkpoint.Wanted(f"migration, round {number}"))
+        commit = self._commit(f"migration, round {number}")
         committed = host.now_ns()
         if number == 1:
-            self.images = channel_images.share(
-                host, peer.connection, [commit], lambda what, done, total: self._on_progress(Progress(what, 0, done))
-            )
+            self._share_image(peer, commit)
         sent = exchange.send_commits(
             host, peer, [commit], lambda size: self._on_progress(Progress("sending", number, size, expected))
         )
         arrived = host.now_ns()
         self.rounds += (Round(sent, (committed - begun) / _SECOND, (arrived - committed) / _SECOND),)
 
+    def _commit(self, message: str) -> CommitRecord:
+        return checkpoint.checkpoint(self.host, self.record.container_id, checkpoint.Wanted(message))
+
+    def _share_image(self, peer: Peer, commit: CommitRecord) -> None:
+        def told(what: str, done_bytes: int, total_bytes: int) -> None:
+            self._on_progress(Progress(what, 0, done_bytes))
+
+        self.images = channel_images.share(self.host, peer.connection, [commit], told)
+
+
+class _FilesSender(_Sender):
+    """Commits and sends files alone: "near-live" in rounds while it runs, otherwise nothing before it is stopped."""
+
+    def send(self, giving: Giving) -> None:
+        """See `_Sender`."""
+        assert giving.peer is not None
+        host, record = self.host, self.record
+        stop_s = float(lifecycle.stop_timeout_s(record.config))
+        if giving.entry.way == "near-live":
+            super().send(giving)
+            left = precopy.forecast(self.rounds)
+            self.downtime = Downtime(stop_s, left.left_bytes, left.send_s)
+        else:
+            self._share_image(giving.peer, CommitRecord(record, ("", "", "")))
+            size_bytes = host.storage.usage(record.container_id).used_bytes
+            self.downtime = Downtime(stop_s, size_bytes, size_bytes / exchange.rate(host, giving.peer))
+        self._on_progress(Progress("stopping", downtime=self.downtime))
+
+    def _commit(self, message: str) -> CommitRecord:
+        with self.host.containers.locked(self.record.container_id):
+            record = ending.loaded(self.host, self.record.container_id)
+            lifecycle.require_running(record, "migrate")
+            return files_commit.take(self.host, record, message)
+
+
+class _NotLive(Exception):
+    """A live migration is undone, and what it failed of concerns only the container's processes."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
 
 def migrate(
-    host: Host, record: ContainerRecord, address: PeerAddress, wanted: Wanted, on_progress: OnProgress
+    host: Host,
+    record: ContainerRecord,
+    address: PeerAddress,
+    wanted: Wanted,
+    on_progress: OnProgress,
+    on_way: OnWay = lambda way, why: None,
 ) -> Summary:
     """Move a container that runs to another host, and return what it took.
+
+    If it cannot move live, and only for its processes' sake, it is stopped and started there, where that is wanted;
+    `on_way` is told so, and why, before anything is done.
 
     Raises: LimosaError LIM-MIG-012: the hosts do not fit, with all that was found; LIM-MIG-010: it stays here, and
     why; LIM-MIG-011: it was handed over, and the other host has not been heard since; LIM-PEER-…: that host cannot be
@@ -105,31 +180,42 @@ def migrate(
     """
     ending.refuse_migrating(record)
     lifecycle.require_running(record, "migrate")
+    try:
+        return _attempt(host, record, address, wanted, on_progress, on_way)
+    except _NotLive as no:
+        record = host.containers.load(record.container_id)
+        return _attempt(host, record, address, wanted, on_progress, on_way, no.why)
+
+
+def _attempt(
+    host: Host,
+    record: ContainerRecord,
+    address: PeerAddress,
+    wanted: Wanted,
+    on_progress: OnProgress,
+    on_way: OnWay,
+    failed: str = "",
+) -> Summary:
+    """Move it as it can be moved; `failed` is why that was not possible live. Raises: as `migrate`; _NotLive."""
     begun = host.now_ns()
-    head = commits.head(host, record.container_id)
-    entry = MigrationEntry(
-        migration_id=host.new_id(),
-        side="source",
-        phase="",
-        container_id=record.container_id,
-        name=record.config.name,
-        peer=address,
-        peer_name=address.destination,
-        created_ns=begun,
-        there=wanted.there,
-        head_before="" if head is None else head.hex(),
-        keep=wanted.keep,
-        keep_connections=wanted.keep_connections,
-    )
-    sender = _Sender(host, record, wanted, on_progress)
+    entry = _entry(host, record, address, wanted)
     with exchange.reached(host, address, wanted.bandwidth_bytes) as peer, host.migrations.locked(entry.migration_id):
         exchange.require_one_key(host, peer)
-        survey.require(_checked(host, peer, record, wanted), record, address.destination)
-        giving = Giving(host, entry, peer, lambda stack: _reconnected(host, address, stack, sender), sender.send)
+        way, why = _way(_checked(host, peer, record, wanted), record, address, wanted)
+        if failed:
+            way, why = wanted.fallback if wanted.fallback != "none" else "live", (failed, *why)
+        if way != "live":
+            on_way(way, why)
+        entry = entry._replace(way=way)
+        sender = (_Sender if way == "live" else _FilesSender)(host, record, wanted, on_progress)
+        giving = _giving(host, entry, peer, lambda stack: _reconnected(host, address, stack, sender), sender.send)
         on_progress(Progress("offering"))
         outcome = _performed(giving)
         traffic = peer.connection.traffic()[0]
     if outcome != "moved":
+        if _fails_only_live(giving, wanted):
+            assert giving.failure is not None
+            raise _NotLive(giving.failure.summary)
         raise _stayed(giving, record)
     return Summary(
         migration_id=entry.migration_id,
@@ -143,7 +229,57 @@ def migrate(
         images=tuple(sender.images),
         reconnections=sender.reconnections,
         retransmitted=giving.retransmitted,
+        way=way,
+        why=why,
+        downtime=sender.downtime,
     )
+
+
+def _entry(host: Host, record: ContainerRecord, address: PeerAddress, wanted: Wanted) -> MigrationEntry:
+    head = commits.head(host, record.container_id)
+    return MigrationEntry(
+        migration_id=host.new_id(),
+        side="source",
+        phase="",
+        container_id=record.container_id,
+        name=record.config.name,
+        peer=address,
+        peer_name=address.destination,
+        created_ns=host.now_ns(),
+        there=wanted.there,
+        head_before="" if head is None else head.hex(),
+        keep=wanted.keep,
+        keep_connections=wanted.keep_connections,
+    )
+
+
+def _giving(
+    host: Host,
+    entry: MigrationEntry,
+    peer: Peer | None,
+    reconnect: Callable[[ExitStack], Peer],
+    send: Callable[[Giving], None],
+) -> Giving:
+    kind = Giving if entry.way == "live" else GivingStopped
+    return kind(host, entry, peer, reconnect, send)
+
+
+def _way(
+    found: list[Finding], record: ContainerRecord, address: PeerAddress, wanted: Wanted
+) -> tuple[Way, tuple[str, ...]]:
+    """Return how a container moves, and why not live. Raises: LimosaError LIM-MIG-012: not in a way that is wanted."""
+    stops = [one for one in found if one.severity == "stops"]
+    if stops and wanted.fallback != "none" and all(one.live_only for one in stops):
+        return wanted.fallback, tuple(one.what for one in stops)
+    survey.require(found, record, address.destination)
+    return "live", ()
+
+
+def _fails_only_live(giving: Giving, wanted: Wanted) -> bool:
+    """Say whether a live migration that is wholly undone may be tried in another way: criu could not, here or there."""
+    why = giving.failure
+    undone = giving.entry.way == "live" and not giving.entry.phase
+    return undone and wanted.fallback != "none" and why is not None and why.code.startswith("LIM-CRIU-")
 
 
 def check(host: Host, record: ContainerRecord, address: PeerAddress, wanted: Wanted) -> list[Finding]:
@@ -161,7 +297,9 @@ def check(host: Host, record: ContainerRecord, address: PeerAddress, wanted: Wan
 def _checked(host: Host, peer: Peer, record: ContainerRecord, wanted: Wanted) -> list[Finding]:
     name = wanted.there or record.config.name
     found = survey.compare(host, peer, record, name, keep_connections=wanted.keep_connections)
-    hinder = [Finding("stops", str(one), one.hint) for one in obstacles.found(host, record) if one.stops]
+    hinder = [
+        Finding("stops", str(one), one.hint, live_only=True) for one in obstacles.found(host, record) if one.stops
+    ]
     return [*hinder, *found]
 
 
@@ -220,7 +358,7 @@ def recover(host: Host, entry: MigrationEntry) -> MigrationEntry:
                 known.append(connections.enter_context(exchange.reached(host, found.peer)))
             return known[0]
 
-        giving = Giving(host, found, None, reconnect, lambda _: None)
+        giving = _giving(host, found, None, reconnect, lambda _: None)
         giving.run(handover.recovered_source(found.phase))  # type: ignore[arg-type]
         return giving.entry
 
@@ -238,7 +376,7 @@ def settle(host: Host, target: Peer, migration_id: str) -> str:
         def reconnect(_: ExitStack) -> Peer:
             return target
 
-        giving = Giving(host, found, target, reconnect, lambda _: None)
+        giving = _giving(host, found, target, reconnect, lambda _: None)
         return giving.run(handover.recovered_source(found.phase))  # type: ignore[arg-type]
 
 

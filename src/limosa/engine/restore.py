@@ -1,9 +1,9 @@
 """What comes back from commits: restore as itself, and fork into copies."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
-from limosa.engine import bundle, commits, creation, ending, journal, origins, reviving, volume_commits
+from limosa.engine import bundle, commits, creation, ending, journal, lifecycle, origins, reviving, volume_commits
 from limosa.engine.host import Host
 from limosa.engine.reviving import Brought
 from limosa.model.commit import CommitRecord
@@ -25,10 +25,12 @@ def brought(host: Host, commit: CommitRecord, laziness: Laziness = "off") -> Ite
 
     Unless `laziness` is "off" what memory may come later is left out, where this machine can have that.
     Raises: LimosaError LIM-CSTORE-001, -002: the commit is damaged; LIM-IMG-002: its image is not here;
-    LIM-CSTORE-006: the disk is full; LIM-TRUST-001, -002: it came from elsewhere, from nobody that this host trusts.
+    LIM-CSTORE-006: the disk is full; LIM-COMM-023: it has files alone;
+    LIM-TRUST-001, -002: it came from elsewhere, from nobody that this host trusts.
     Nothing is left.
     """
     container_id = commit.container.container_id
+    _require_processes(commit)
     origins.require_trusted(host, commit)
     require_image(host, commit)
     host.storage.prepare()
@@ -45,6 +47,51 @@ def brought(host: Host, commit: CommitRecord, laziness: Laziness = "off") -> Ite
         bring_files(host, commit, reader)
         volume_commits.bring(host, commit, reader)
         yield Brought(directory, memories, laziness == "background")
+
+
+@contextmanager
+def brought_files(host: Host, commit: CommitRecord) -> Iterator[None]:
+    """Have the files of a commit here, and those of its volumes, for the time of a `with` block: as snapshots.
+
+    Raises: as `brought`.
+    """
+    origins.require_trusted(host, commit)
+    require_image(host, commit)
+    host.storage.prepare()
+    with host.store.reading(commits.identifier(commit)) as reader:
+        bring_files(host, commit, reader)
+        volume_commits.bring(host, commit, reader)
+        yield
+
+
+def started(
+    host: Host, record: ContainerRecord, commit: CommitRecord, hold: Callable[[], None] | None = None
+) -> ContainerRecord:
+    """Start a container from the files of a commit; the caller holds its lock.
+
+    `hold` is called when all is there but the program's start. None of the container's processes lives.
+    Raises: as `brought_files`; LimosaError: it cannot be started; the record is `record` again then, and what it held
+    is released.
+    """
+    with brought_files(host, commit), ExitStack() as undo:
+        ending.release(host, record)
+        host.storage.revert(record.container_id, commit.snapshot)
+        volume_commits.put_back(host, commit, undo)
+        record = lifecycle.start_locked(host, record, hold)
+        undo.pop_all()
+    return record
+
+
+def _require_processes(commit: CommitRecord) -> None:
+    if commit.files_only:
+        name = commit.commit_id[:12]
+        raise LimosaError(
+            "LIM-COMM-023",
+            f"commit {name} has files alone: no process comes back from it",
+            state="nothing changed",
+            cause="it was made when its container moved by being stopped and started: limosa migrate --fallback",
+            hint=f"limosa restore {name} starts its container with these files, once that does not run; limosa mount",
+        )
 
 
 def bring_files(host: Host, commit: CommitRecord, reader: CommitReader) -> None:
@@ -90,7 +137,7 @@ def restore(
 
     Connections are kept if the container was ended by this commit, its latest one, unless the caller says otherwise.
     Without `start` it is paused when this returns, and none of its processes has run an instruction. `laziness` says
-    whether all its memory is there then.
+    whether all its memory is there then. From a commit of files alone it is started (without `start` it is stopped).
     Raises: LimosaError LIM-CONT-005: that container lives; LIM-MIG-005: it has moved to another host, and the caller
     does not say `although_moved`; LIM-CRIU-…: it cannot be restored; LIM-NAME-002: another
     container has its name. Its present files are lost only once nothing else can fail before criu.
@@ -113,7 +160,7 @@ def restore(
         )
     volume_commits.require_there(host, commit)
     with (
-        brought(host, commit, laziness) as images,
+        _brought_as_it_is(host, commit, laziness) as images,
         host.containers.locked(container_id, create=gone),
         ExitStack() as undo,
     ):
@@ -132,10 +179,26 @@ def restore(
         host.containers.save(record._replace(phase="starting"))
         host.storage.revert(container_id, commit.snapshot)
         volume_commits.put_back(host, commit, undo)
-        phase: Phase = "running" if start else "paused"
-        record = reviving.revive(host, record, commit, images, undo, keep_connections=keep, phase=phase)
+        if images is None:  # without processes
+            record = _without_processes(host, record, undo, start=start)
+        else:
+            phase: Phase = "running" if start else "paused"
+            record = reviving.revive(host, record, commit, images, undo, keep_connections=keep, phase=phase)
     move_head(host, commit, "restore")
     journal.note(host, "restore", record, commit.commit_id)
+    return record
+
+
+def _brought_as_it_is(host: Host, commit: CommitRecord, laziness: Laziness) -> AbstractContextManager[Brought | None]:
+    return brought_files(host, commit) if commit.files_only else brought(host, commit, laziness)
+
+
+def _without_processes(host: Host, record: ContainerRecord, undo: ExitStack, *, start: bool) -> ContainerRecord:
+    record = ending.idle(record)._replace(phase="stopped")
+    host.containers.save(record)
+    if start:
+        record = lifecycle.start_locked(host, record)
+    undo.pop_all()
     return record
 
 

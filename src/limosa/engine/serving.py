@@ -18,6 +18,7 @@ from limosa.model.peer_protocol import (
     GiveKey,
     HasLayers,
     Hello,
+    Measure,
     Message,
     Question,
     Receive,
@@ -126,6 +127,11 @@ def _receive(host: Host, peer: Peer, message: Receive) -> None:
     channel_store.take(host, peer.connection, "push")
 
 
+def _measure(host: Host, peer: Peer, message: Measure) -> None:
+    del host
+    exchange.take_measure(peer, message)
+
+
 def _settle(host: Host, peer: Peer, message: Settle) -> None:
     try:
         outcome = migrate.settle(host, peer, message.migration)
@@ -148,4 +154,5 @@ _ANSWERS: Final[dict[type, Callable[[Host, Peer, Any], None]]] = {
     Settle: _settle,
     Survey: survey.answer,
     Fork: copies_elsewhere.answer,
+    Measure: _measure,
 }

@@ -93,10 +93,13 @@ def require(found: list[Finding], record: ContainerRecord, where: str) -> None:
     """Raise LimosaError LIM-MIG-012 with everything that stands in the way, if anything does."""
     stops = [finding for finding in found if finding.severity == "stops"]
     if stops:
+        hints = [one.hint for one in stops if one.hint]
+        if all(one.live_only for one in stops):
+            hints.append("--fallback near-live: it is stopped, and started there")
         raise LimosaError(
             "LIM-MIG-012",
             f'"{record.config.name}" cannot move to {where}',
             state=f'"{record.config.name}" runs here as before; nothing was sent',
             cause="; ".join(one.what for one in stops),
-            hint="; ".join(one.hint for one in stops if one.hint),
+            hint="; ".join(hints),
         )

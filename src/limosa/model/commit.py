@@ -38,6 +38,7 @@ class CommitRecord(NamedTuple):
     read_bytes: int = 0  # memory and changed files that were read for it
     new_bytes: int = 0  # what of that the store did not have
     volumes: tuple[CommittedVolume, ...] = ()
+    files_only: bool = False  # no process is in it: what comes back from it is started
     origin: str = ""  # see model.trust; what another host wrote there is replaced when it comes
     # What the store says, not the attributes:
     commit_id: CommitId = CommitId("")

@@ -18,6 +18,7 @@ class Finding(NamedTuple):
     severity: Severity
     what: str
     hint: str = ""
+    live_only: bool = False  # it stops only a live move: `--fallback` leads around it
 
 
 class Facts(NamedTuple):
@@ -71,14 +72,14 @@ def _machines(here: Facts, there: Facts) -> list[Finding]:
     hard = [flag for flag in missing if flag in _REGISTERS]
     if hard:
         words = f"the processor of {there.host} lacks {', '.join(hard)}, which programs may have in use"
-        found.append(Finding("stops", words, "another host; stop, push, and start it there"))
+        found.append(Finding("stops", words, "another host, or --fallback", live_only=True))
     elif missing:
         words = f"the processor of {there.host} lacks {', '.join(sorted(missing)[:8])}"
         found.append(Finding("warns", words, "a program that has found them at its start may end by SIGILL"))
     if here.limosa != there.limosa:
         found.append(Finding("warns", f"limosa is {there.limosa} there and {here.limosa} here"))
     if not there.criu:
-        found.append(Finding("stops", f"{there.host} has no criu that works", "limosa setup, there"))
+        found.append(Finding("stops", f"{there.host} has no criu that works", "limosa setup, there", live_only=True))
     elif here.criu.split(".")[:2] > there.criu.split(".")[:2]:
         found.append(Finding("warns", f"criu is {there.criu} there and {here.criu} here: newer images, older reader"))
     if here.kernel != there.kernel:
@@ -123,7 +124,8 @@ def _claims(config: ContainerConfig, there: Facts, name: str) -> list[Finding]:
 def _network(config: ContainerConfig, here: Facts, there: Facts, keep_connections: bool) -> list[Finding]:
     name = config.network.network
     if name == "host":
-        return [Finding("stops", "it is on the host's own network", "recreate it on a network of limosa")]
+        way_out = "recreate it on a network of limosa, or --fallback"
+        return [Finding("stops", "it is on the host's own network", way_out, live_only=True)]
     if name == "none":
         return []
     mine = {one[0]: one for one in here.networks}.get(name)

@@ -8,14 +8,18 @@ from limosa.model.value import NamedTuple
 Side = Literal["source", "target"]
 
 
-Part = Literal["commit", "send", "prepare", "images", "processes", "end", "go"]
+Way = Literal["live", "near-live", "restart"]
+"""How a container moves: with its processes; its files in rounds while it runs, and then it is stopped and started
+there; or stopped, sent and started there."""
+Part = Literal["stop", "commit", "send", "prepare", "images", "processes", "end", "go"]
 
 
 class Took(NamedTuple):
     """A part of the time in which a container stood still.
 
-    The source's: `commit` until the last commit is stored, `send` it, `prepare` it there, `end` the processes, `go`
-    there. Of `prepare` the target tells `images`, until memory and files are there, and `processes`.
+    The source's: `stop` where it does not move live, `commit` until the last commit is stored, `send` it, `prepare` it
+    there, `end` the processes, `go` there. Of `prepare` the target tells `images`, until memory and files are there,
+    and `processes`.
     """
 
     part: Part
@@ -38,6 +42,7 @@ class MigrationEntry(NamedTuple):
     head_before: str = ""  # what the container's ref named before the migration
     keep: bool = False  # source: leave a stopped container when it has moved
     keep_connections: bool = True
+    way: Way = "live"
 
 
 def waits_for(entry: MigrationEntry) -> str:

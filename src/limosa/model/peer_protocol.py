@@ -9,7 +9,7 @@ from limosa.model import codec, handover
 from limosa.model.container import CopyRequest
 from limosa.model.errors import LimosaError
 from limosa.model.hints import Any, Final, Literal
-from limosa.model.migration import Took
+from limosa.model.migration import Took, Way
 from limosa.model.value import NamedTuple
 
 VERSION: Final = 1
@@ -150,6 +150,7 @@ class Question(NamedTuple):
     name: str = ""  # offer: what it is to be called there
     asker: str = ""  # offer: where the source can be reached, for a recovery
     tcp: str = "keep"
+    way: Way = "live"  # offer: otherwise the last commit has files alone, and it is started there
 
 
 class Reply(NamedTuple):
@@ -184,6 +185,12 @@ class Surveyed(NamedTuple):
     """Facts of a host, JSON of model.hosts.Facts."""
 
     facts: str
+
+
+class Measure(NamedTuple):
+    """`DATA` frames with so many bytes follow, which mean nothing. The answer once all are there: `Done`."""
+
+    size_bytes: int
 
 
 class Fork(NamedTuple):
@@ -224,6 +231,7 @@ Message = (
     | Settled
     | Survey
     | Surveyed
+    | Measure
     | Fork
     | Forked
 )

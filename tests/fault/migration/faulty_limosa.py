@@ -15,6 +15,7 @@ from typing import Any
 from limosa.adapters.ssh_peers import adapter, frames
 from limosa.engine.arriving import Arriving
 from limosa.engine.giving import Giving
+from limosa.engine.giving_stopped import GivingStopped
 from limosa.model.handover import Ask, Do, Write
 
 PLACE = os.environ.get("LIMOSA_FAULTY", "")
@@ -66,6 +67,9 @@ def sabotage() -> None:
     # These deeds go on inside a notification of criu's: where they begin and end is where other functions do.
     around(Giving, "_frozen", "source", before="do freeze", after="do end")
     around(Giving, "_stands_still", "source", before="do freeze after", after="do end before")
+    # Of a container that is stopped and started, `end` has nothing left to do.
+    around(GivingStopped, "_frozen", "source", before="do freeze", after="do freeze")
+    around(GivingStopped, "perform", "source", lambda arguments: point(arguments[1]))
     around(Arriving, "perform", "target", lambda arguments: point(arguments[1]))
     around(Arriving, "_hold", "target", before="do hold")
     around(Arriving, "_rest", "target", before="do hold after")

@@ -2,17 +2,20 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.e2e.clients import prepare
-from tests.e2e.several_hosts import Segment, segment
+from tests.e2e.several_hosts import LimosaHost, Segment, segment
 from tests.e2e.test_migrate import run_server
 
 
 @contextmanager
-def staged(python_rootfs: str, kind: str) -> Iterator[Segment]:
-    """Give them for a `with` block: their limosa is KIND_limosa.py, which finds in LIMOSA_… where `fault` is said."""
+def staged(python_rootfs: str, kind: str, run: Callable[[LimosaHost], None] = run_server) -> Iterator[Segment]:
+    """Give them for a `with` block: their limosa is KIND_limosa.py, which finds in LIMOSA_… where `fault` is said.
+
+    `run` starts the container `web` on the first.
+    """
     program = os.path.abspath(f"tests/fault/migration/{kind}_limosa.py")
     command = f"/var/tmp/limosat-{kind}-{os.getpid()}"
     with open(command, "w", encoding="utf-8") as file:
@@ -23,7 +26,7 @@ def staged(python_rootfs: str, kind: str) -> Iterator[Segment]:
         with segment("abc", f"LIMOSA_{kind.upper()}={told}", command) as found:
             found.fault = told
             prepare(found, python_rootfs)
-            run_server(found.a)
+            run(found.a)
             yield found
     finally:
         for name in os.listdir("/var/tmp"):
