@@ -82,6 +82,7 @@ def _command(argv: Sequence[str], fatal: int, write_end: int) -> None:
         _sabotage(counter)
         status = dispatch.run(argv)
         sys.stdout.flush()
+        sys.stderr.flush()
         os_write(write_end, str(counter.calls).encode())
     except BaseException:
         traceback.print_exc()

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -397,5 +398,6 @@ def test_killed_at_every_point(site: Site, name: str) -> None:
         try:
             one_point(site, SCENARIOS[name], fatal)
         except AssertionError as failed:
+            print(f"{fatal}: {failed}", file=sys.stderr)  # beside what the command said
             failures.append(f"{fatal}: {failed}")
     assert not failures, "\n".join(failures)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.waiting import eventually
 
-from limosa.linux import posix_locks, process, process_memory, ptrace, ptrace_through
+from limosa.linux import posix_locks, process, process_memory, ptrace, ptrace_through, userfaultfd
 from limosa.linux.posix_locks import Lock
 
 pytestmark = pytest.mark.privileged
@@ -104,7 +104,7 @@ def traced(pid: int) -> Iterator[int]:
 
 
 def by_itself(pid: int) -> None:
-    with ptrace.stopped(pid, ptrace.instruction(pid)) as thread:
+    with ptrace.stopped(pid) as thread:
         assert thread.call(GETPPID) == os.getpid()
 
 
@@ -156,3 +156,18 @@ def test_a_process_that_is_held_takes_a_lock_and_notices_nothing(tmp_path: Path)
         eventually(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T")
         os.kill(pid, signal.SIGCONT)
         eventually(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "S")
+
+
+def test_a_program_that_becomes_another_at_that_moment() -> None:
+    """Where its system calls are is looked for once it stands still: the memory of before is gone after execve(2)."""
+    script = 'i=$(($1 + 1)); [ $i -lt 1500 ] && exec sh -c "$0" "$0" $i; exit 7'
+    with subprocess.Popen(["sh", "-c", script, script, "0"]) as restless:
+        taken = 0
+        while restless.poll() is None:
+            try:
+                os.close(userfaultfd.from_outside(restless.pid))
+                taken += 1
+            except (ProcessLookupError, PermissionError):  # it has ended
+                break
+    assert restless.returncode == 7, "it was made to call where nothing is"
+    assert taken > 10

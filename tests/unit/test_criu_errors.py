@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 
 import pytest
 
 from limosa.adapters.criu import rpc
 from limosa.adapters.criu.adapter import Criu
 from limosa.model.errors import LimosaError
+from limosa.ports.checkpointer import DumpPlan
 
 DUMP_LOG = """\
 (00.001) Error (criu/util.c:1): Can't setup RLIMIT_NOFILE for self
@@ -48,3 +50,12 @@ def test_an_error_names_no_log_that_could_not_be_kept(tmp_path: object, refusing
     with ours, theirs, pytest.raises(LimosaError) as refused:
         criu._call(ours, rpc.RESTORE, {"log_file": "restore.log"}, str(tmp_path), lambda *_: None)
     assert refused.value.cause == "criu restore: no"
+
+
+def test_a_container_that_ends_at_that_moment_is_no_fault_of_ours(tmp_path: object) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    plan = DumpPlan(init_pid=ended.pid, criu_images=str(tmp_path), rootfs="/nowhere", leave_running=True)
+    with pytest.raises(LimosaError) as refused:
+        Criu("/nowhere", f"{tmp_path}/logs").dump(plan, lambda _: None)
+    assert (refused.value.code, refused.value.summary) == ("LIM-CRIU-001", "its first process has ended")

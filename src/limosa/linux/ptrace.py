@@ -99,9 +99,10 @@ class NotStopped(OSError):
 class StoppedThread(ABC):
     """A thread that stands still and calls for us. How its tracer is asked, and what is left of it, is a subclass's."""
 
-    def __init__(self, tid: int, place: int, deadline_s: float) -> None:
+    def __init__(self, tid: int, deadline_s: float) -> None:
         self.tid = tid
-        self._place, self._deadline_s = place, deadline_s
+        self._deadline_s = deadline_s
+        self._place = 0
         self._mask, self._registers = b"", b""
         self._sequence: tuple[int, bytes] | None = None
 
@@ -122,10 +123,11 @@ class StoppedThread(ABC):
         """Return the status of a new stop, or end, if there is one."""
 
     def keep(self) -> None:
-        """Keep what the thread was doing. Raises: NotStopped: it is no 64-bit program."""
+        """Keep what the thread was doing. Raises: NotStopped: it is no 64-bit program, or has no way to make a call."""
         self._registers = self._get(_GETREGS, _REGISTERS.size)
         if _REGISTERS.unpack(self._registers)[_CS] != _CODE_64:
             raise NotStopped(errno.ENOEXEC, "it is no 64-bit program")
+        self._place = instruction(self.tid)  # now: until it stood still it could become another program
         self._sequence = self._restartable()
         self._mask = self._get(_GETSIGMASK, 8, 8)
         self._set(_SETSIGMASK, _EVERY_SIGNAL, 8)
@@ -243,20 +245,19 @@ def pass_by(tid: int) -> None:
     Raises: as `stopped`.
     """
     _ptrace(_SEIZE, tid)
-    _OwnThread(tid, 0, time.monotonic() + STOP_LIMIT_S).pass_by()
+    _OwnThread(tid, time.monotonic() + STOP_LIMIT_S).pass_by()
 
 
 @contextmanager
-def stopped(tid: int, place: int, limit_s: float = STOP_LIMIT_S) -> Iterator[StoppedThread]:
+def stopped(tid: int, limit_s: float = STOP_LIMIT_S) -> Iterator[StoppedThread]:
     """Give a thread that stands still; at the end of the `with` block it goes on as if nothing had been.
 
-    `place` is the address of a system call instruction in its memory, see `instruction`. Its seccomp filter is not
-    asked about what it is made to call. All of it may take `limit_s`.
+    Its seccomp filter is not asked about what it is made to call. All of it may take `limit_s`.
     Raises: ProcessLookupError: it has ended; NotStopped: as it says; PermissionError: it may not be traced, or somebody
     else traces it. It goes on then; after NotStopped only once the calling thread, its tracer, has ended.
     """
     _ptrace(_SEIZE, tid, 0, _O_TRACESYSGOOD | _O_SUSPEND_SECCOMP)
-    thread = _OwnThread(tid, place, time.monotonic() + limit_s)
+    thread = _OwnThread(tid, time.monotonic() + limit_s)
     thread.enter()
     try:
         yield thread

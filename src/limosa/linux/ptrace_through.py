@@ -72,7 +72,7 @@ class Tracer:
 
         Raises: as `ptrace.stopped`. OSError: ESRCH: the tracer does not hold it, or it was killed.
         """
-        thread = _HeldThread(self, tid, ptrace.instruction(tid), self._deadline_s)
+        thread = _HeldThread(self, tid, self._deadline_s)
         thread.keep()
         try:
             yield thread
@@ -84,8 +84,8 @@ class Tracer:
 
 
 class _HeldThread(ptrace.StoppedThread):
-    def __init__(self, tracer: Tracer, tid: int, place: int, deadline_s: float) -> None:
-        super().__init__(tid, place, deadline_s)
+    def __init__(self, tracer: Tracer, tid: int, deadline_s: float) -> None:
+        super().__init__(tid, deadline_s)
         self._tracer = tracer
         self._waiting: set[int] = set()
 
@@ -122,7 +122,7 @@ def tracing(tracer_pid: int, limit_s: float) -> Iterator[Tracer]:
     """
     deadline_s = time.monotonic() + limit_s
     with (
-        ptrace.stopped(tracer_pid, ptrace.instruction(tracer_pid), limit_s) as thread,
+        ptrace.stopped(tracer_pid, limit_s) as thread,
         scratch(thread) as page,
     ):
         yield Tracer(thread, page, deadline_s)

@@ -59,7 +59,6 @@ def can_mark() -> bool:
 
 
 def _taken(pid: int) -> int:
-    place = ptrace.instruction(pid)
     try:
         tids = sorted(os.listdir(f"/proc/{pid}/task"), key=lambda tid: tid != str(pid))
     except FileNotFoundError as gone:
@@ -67,7 +66,7 @@ def _taken(pid: int) -> int:
     last: OSError = ProcessLookupError(errno.ESRCH, f"no thread of {pid}")
     for tid in tids:
         try:
-            with ptrace.stopped(int(tid), place) as thread:
+            with ptrace.stopped(int(tid)) as thread:
                 number = thread.call(_SYS_USERFAULTFD, os.O_CLOEXEC | os.O_NONBLOCK | _USER_MODE_ONLY)
                 if number < 0:
                     raise OSError(-number, f"userfaultfd: {os.strerror(-number)}")

@@ -88,7 +88,11 @@ class Criu:
             from limosa.adapters.criu import excluded
 
             excluded.refuse_open_files(plan.processes, plan.excluded)
-        points = mount_points.found(plan.init_pid, plan.external_mounts)
+        try:
+            points = mount_points.found(plan.init_pid, plan.external_mounts)
+            network_lock = _network_lock(plan.init_pid)
+        except (FileNotFoundError, ProcessLookupError) as gone:
+            raise LimosaError("LIM-CRIU-001", "its first process has ended", cause=str(gone)) from gone
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDWR)
         try:
@@ -104,7 +108,7 @@ class Criu:
             "pid": plan.init_pid,
             "leave_running": plan.leave_running,
             "tcp_established": True,
-            "network_lock": _network_lock(plan.init_pid),
+            "network_lock": network_lock,
             "log_file": "dump.log",
             "ghost_limit": GHOST_LIMIT_BYTES,
             "irmap_scan_paths": watches.watched_paths(plan.processes, plan.rootfs),
