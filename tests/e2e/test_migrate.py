@@ -1,6 +1,7 @@
 """A container moves to another host with its memory, files, address and open connections; nothing is left behind."""
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -158,7 +159,14 @@ def test_evacuate_moves_what_runs_the_most_important_last(hosts: Segment) -> Non
         a("run", "-d", "--name", f"c{number}", "-l", label, *network, "python", "sleep", "1000")
     b("image", "import", hosts.rootfs, "python")
     b("run", "-d", "--name", "c2", "--network", "none", "python", "sleep", "1000")
-    told = a("evacuate", "--all", "b", status=1)
+    argv = [*a.prefix, f"{a.place}/bin/limosa", "--root", a.root, "evacuate", "--parallel", "3", "--all", "b"]
+    evacuation = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    at_work = 0
+    while evacuation.poll() is None:
+        at_work = max(at_work, sum(one["at_work"] for one in json.loads(a("migrations", "--json"))))
+    told = evacuation.communicate()[0]
+    assert evacuation.returncode == 1
+    assert at_work >= 2, "several are on their way at a time"
     assert [line.split()[0] for line in told.splitlines() if " runs at b: " in line] == ["c3", "c1"]
     assert "the name 'c2' is in use" in told
     assert left_of(a) == ["c2"]

@@ -8,7 +8,7 @@ from limosa.cli import peer_options, table, values
 from limosa.cli.progress import ProgressLine, human
 from limosa.engine import migrate
 from limosa.engine.host import Host
-from limosa.engine.migrate import Progress, Summary, Wanted
+from limosa.engine.migrate import Downtime, Progress, Summary, Wanted
 from limosa.model import codec
 from limosa.model.container import ContainerRecord
 from limosa.model.hosts import Finding
@@ -92,13 +92,29 @@ def run(args: argparse.Namespace) -> int:
 
 def moved(host: Host, record: ContainerRecord, address: PeerAddress, asked: Wanted, line: ProgressLine) -> Summary:
     """Move a container and show where that is. Raises: as `migrate.migrate`."""
-    name = record.config.name
 
     def tell(way: Way, why: tuple[str, ...]) -> None:
-        line.say(f"{name} cannot move live: {'; '.join(why)}")
-        line.say(f"{way}: {_WAYS[way]}")
+        line.say(why_not_live(record.config.name, way, why))
 
-    return migrate.migrate(host, record, address, asked, lambda progress: show(line, progress), tell)
+    def shown(progress: Progress) -> None:
+        if progress.downtime is not None:
+            line.say(away(progress.downtime))
+        line.update(words(progress), progress.sent_bytes, 0)
+
+    return migrate.migrate(host, record, address, asked, shown, tell)
+
+
+def why_not_live(name: str, way: Way, why: tuple[str, ...]) -> str:
+    """Return why a container is stopped for its move, and what that is, in words."""
+    return f"{name} cannot move live: {'; '.join(why)}\n{way}: {_WAYS[way]}"
+
+
+def away(expected: Downtime) -> str:
+    """Return what the downtime will be, in words."""
+    return (
+        f"it is stopped now: {expected.stop_s:.0f} s at most until it has ended, {human(expected.left_bytes)} of files "
+        f"to send ({expected.send_s:.1f} s), and its start there"
+    )
 
 
 def _check(args: argparse.Namespace, found: list[Finding]) -> int:
@@ -123,19 +139,13 @@ def told_check(name: str, found: list[Finding]) -> None:
         print(f"nothing stands in the way of {name}")
 
 
-def show(line: ProgressLine, progress: Progress) -> None:
-    """Show where a migration is."""
-    words = progress.phase + (f", round {progress.rounds}" if progress.rounds else "")
+def words(progress: Progress) -> str:
+    """Return where a migration is."""
+    said = progress.phase + (f", round {progress.rounds}" if progress.rounds else "")
     if progress.expected is not None:
         expected = progress.expected
-        words += f" (about {human(expected.left_bytes)} left to change, {expected.send_s * 1000:.0f} ms to send)"
-    if progress.downtime is not None:
-        away = progress.downtime
-        line.say(
-            f"it is stopped now: {away.stop_s:.0f} s at most until it has ended, {human(away.left_bytes)} of files "
-            f"to send ({away.send_s:.1f} s), and its start there"
-        )
-    line.update(words, progress.sent_bytes, 0)
+        said += f" (about {human(expected.left_bytes)} left to change, {expected.send_s * 1000:.0f} ms to send)"
+    return said
 
 
 def told(done: Summary, host: str) -> str:

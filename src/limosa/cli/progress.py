@@ -61,11 +61,15 @@ class ProgressLine:
             parts.append(f"{human(int(done_bytes / seconds))}/s")
         self._overwrite("  ".join(parts))
 
+    def pause(self) -> None:
+        """Let something else print."""
+        self._close()
+        self._what = ""
+
     def say(self, text: str) -> None:
         """Print a line that stays."""
         if not self._quiet:
-            self._close()
-            self._what = ""
+            self.pause()
             print(text, file=self._stream, flush=True)
 
     def log(self, line: str) -> None:

@@ -83,13 +83,23 @@ class Summary(NamedTuple):
 
 OnProgress = Callable[[Progress], None]
 OnWay = Callable[[Way, tuple[str, ...]], None]
+MayStop = Callable[[], bool]
+"""Returns when a container may be stopped, and whether that was worth waiting for another round."""
+
+
+def at_once() -> bool:
+    """Let it be stopped when its rounds are over."""
+    return False
 
 
 class _Sender:
     """Commits the running container and sends what is new, round by round."""
 
-    def __init__(self, host: Host, record: ContainerRecord, wanted: Wanted, on_progress: OnProgress) -> None:
+    def __init__(
+        self, host: Host, record: ContainerRecord, wanted: Wanted, on_progress: OnProgress, may_stop: MayStop
+    ) -> None:
         self.host, self.record, self.wanted, self._on_progress = host, record, wanted, on_progress
+        self._may_stop = may_stop
         self.rounds: tuple[Round, ...] = ()
         self.images: list[str] = []
         self.reconnections = 0
@@ -102,6 +112,8 @@ class _Sender:
             self._round(giving.peer)
             if self.wanted.wish.rounds == 0:
                 break
+        if self._may_stop():
+            self._round(giving.peer)
 
     def _round(self, peer: Peer) -> None:
         host, number = self.host, len(self.rounds) + 1
@@ -142,6 +154,7 @@ class _FilesSender(_Sender):
             self.downtime = Downtime(stop_s, left.left_bytes, left.send_s)
         else:
             self._share_image(giving.peer, CommitRecord(record, ("", "", "")))
+            self._may_stop()
             size_bytes = host.storage.usage(record.container_id).used_bytes
             self.downtime = Downtime(stop_s, size_bytes, size_bytes / exchange.rate(host, giving.peer))
         self._on_progress(Progress("stopping", downtime=self.downtime))
@@ -168,8 +181,11 @@ def migrate(
     wanted: Wanted,
     on_progress: OnProgress,
     on_way: OnWay = lambda way, why: None,
+    may_stop: MayStop = at_once,
 ) -> Summary:
     """Move a container that runs to another host, and return what it took.
+
+    `may_stop` is asked when it is about to be stopped; what it raises undoes the migration.
 
     If it cannot move live, and only for its processes' sake, it is stopped and started there, where that is wanted;
     `on_way` is told so, and why, before anything is done.
@@ -181,10 +197,10 @@ def migrate(
     ending.refuse_migrating(record)
     lifecycle.require_running(record, "migrate")
     try:
-        return _attempt(host, record, address, wanted, on_progress, on_way)
+        return _attempt(host, record, address, wanted, on_progress, on_way, may_stop)
     except _NotLive as no:
         record = host.containers.load(record.container_id)
-        return _attempt(host, record, address, wanted, on_progress, on_way, no.why)
+        return _attempt(host, record, address, wanted, on_progress, on_way, may_stop, no.why)
 
 
 def _attempt(
@@ -194,6 +210,7 @@ def _attempt(
     wanted: Wanted,
     on_progress: OnProgress,
     on_way: OnWay,
+    may_stop: MayStop,
     failed: str = "",
 ) -> Summary:
     """Move it as it can be moved; `failed` is why that was not possible live. Raises: as `migrate`; _NotLive."""
@@ -207,7 +224,7 @@ def _attempt(
         if way != "live":
             on_way(way, why)
         entry = entry._replace(way=way)
-        sender = (_Sender if way == "live" else _FilesSender)(host, record, wanted, on_progress)
+        sender = (_Sender if way == "live" else _FilesSender)(host, record, wanted, on_progress, may_stop)
         giving = _giving(host, entry, peer, lambda stack: _reconnected(host, address, stack, sender), sender.send)
         on_progress(Progress("offering"))
         outcome = _performed(giving)
