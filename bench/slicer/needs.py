@@ -27,6 +27,7 @@ from limosa_slice.engine.facts import DOCUMENT, file_kind
 from limosa_slice.engine.reach import Reach
 from limosa_slice.model.change import Atom, Change, Role, split_lines
 from limosa_slice.model.outline import file_scoped
+from limosa_slice.model.scopes import members
 from limosa_slice.ports.syntax import Syntax
 
 _LITERAL = re.compile(rb"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*|/\*.*?\*/")
@@ -83,15 +84,18 @@ def _defined(repository: GitRepository, syntax: Syntax, change: Change, commits:
     return found
 
 
-def _definers(syntax: Syntax, change: Change, new: bool) -> dict[bytes, tuple[int, bool]]:
-    """Return the atom that has the only definition of each name on one side, and whether only its file can mean it."""
+def _definers(syntax: Syntax, change: Change, new: bool) -> dict[bytes, tuple[int, bool, bool]]:
+    """Return the atom that has the only definition of each name on one side, whether only its file can mean it, and
+    whether a class has it."""
     found: dict[bytes, set[int]] = defaultdict(set)
     often: dict[bytes, int] = defaultdict(int)
     kept: set[bytes] = set()
+    inside: set[bytes] = set()
     for number, delta in enumerate(change.files):
         lines = change.texts[number].new if new else change.texts[number].old
         outline = syntax.outline(delta.path, lines) if lines else []
         kept |= file_scoped(delta.path, lines, outline)
+        inside |= members(delta.path, outline)
         for item in outline:
             often[item.name.encode()] += 1
             for atom in (change.atoms[a] for a in change.by_file[number]):
@@ -99,7 +103,7 @@ def _definers(syntax: Syntax, change: Change, new: bool) -> dict[bytes, tuple[in
                 count = atom.hunk.new_count if new else atom.hunk.old_count
                 if atom.role is Role.EDIT and start <= item.start < start + count:
                     found[item.name.encode()].add(atom.id)
-    return {name: (min(atoms), name in kept) for name, atoms in found.items() if often[name] == 1}
+    return {name: (min(atoms), name in kept, name in inside) for name, atoms in found.items() if often[name] == 1}
 
 
 def _absent(repository: GitRepository, commit: str, names: set[bytes]) -> set[bytes]:
@@ -136,12 +140,12 @@ def _additions(
     found, reach = [], Reach(change)
     for atom in _code(change):
         for word, lines in _uses(change, atom, new=True).items():
-            first, kept = definers.get(word, (atom.id, True))
+            first, kept, member = definers.get(word, (atom.id, True, False))
             home = change.atoms[first].file
             if (
                 word in since
                 and first != atom.id
-                and reach.can_mean(word, home, kept, atom.file, change.added(atom), new=True)
+                and reach.can_mean(word, home, atom, kept=kept, member=member, new=True)
             ):
                 owners = [o for line in lines if (o := truth.writer(atom.file, line)) is not None]
                 if owners and min(owners) != since[word]:
@@ -158,12 +162,12 @@ def _removals(
     found, reach = [], Reach(change)
     for atom in _code(change):
         for word, lines in _uses(change, atom, new=False).items():
-            last, kept = definers.get(word, (atom.id, True))
+            last, kept, member = definers.get(word, (atom.id, True, False))
             home = change.atoms[last].file
             if (
                 word in until
                 and last != atom.id
-                and reach.can_mean(word, home, kept, atom.file, change.removed(atom), new=False)
+                and reach.can_mean(word, home, atom, kept=kept, member=member, new=False)
             ):
                 owners = [o for line in lines if (o := truth.deleter(atom.file, line)) is not None]
                 if owners and max(owners) != until[word]:

@@ -46,3 +46,31 @@ def test_a_definition_is_as_old_as_the_file_that_a_later_commit_moved(
     change = read_change(repository, syntax, repository.tree_of(base), repository.tree_of(three))
     found = needs.needs(repository, syntax, series, change, corpus.Truth(repository.git_dir, series, change))
     assert [(need.name, need.first_commit, need.later_commit) for need in found] == [("helper_3", 0, 1)]
+
+
+def test_a_parameter_does_not_need_the_function_that_is_called_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the benchmark nor the slicer's edges hold that the function must come first."""
+    monkeypatch.syspath_prepend(BENCH)
+    import corpus
+    import needs
+
+    from limosa_slice.engine.edges import order_edges
+    from limosa_slice.engine.facts import read_facts
+
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    middle = "".join(f"x{n} = {n}\n\n\n" for n in range(8))
+    walk = "def walk(parents_of):\n    return parents_of(1)\n\n\n"
+    made = "def parents_of(commit):\n    return commit\n"
+    used = "def both():\n    return parents_of(2)\n\n\n"
+    base = commit(tmp_path, {"main.py": middle})
+    one = commit(tmp_path, {"main.py": walk + middle})
+    two = commit(tmp_path, {"main.py": walk + middle + made})
+    three = commit(tmp_path, {"main.py": walk + middle.replace("x4", used + "x4") + made})
+    repository, syntax = GitRepository(str(tmp_path / ".git")), TreeSitterSyntax()
+    series = corpus.Series("some", base, three, (one, two, three))
+    change = read_change(repository, syntax, repository.tree_of(base), repository.tree_of(three))
+    found = needs.needs(repository, syntax, series, change, corpus.Truth(repository.git_dir, series, change))
+    assert [(need.name, need.first_commit, need.later_commit) for need in found] == [("parents_of", 1, 2)]
+    assert list(order_edges(change, read_facts(change, syntax)[0])) == [(2, 1)]

@@ -163,7 +163,7 @@ def test_a_name_means_only_a_definition_that_its_file_can_see(repository) -> Non
         "c.c": b"struct hidden\n{\n  int x;\n};\n",
         "d.py": b"def outer():\n    def inner():\n        return 1\n    return inner\n\n\ndef frob(x):\n    return x\n",
         "e.py": b"from d import (\n    frob,\n)\n\nprint(frob(1), outer.x, inner)\n",
-        "f.py": b"frob = hidden = shown = None\n",
+        "f.py": b"for frob in hidden, shown:\n    print(frob)\n",
         "tests/test_g.py": b"def fake():\n    return frob\n\n\nclass Other:\n    pass\n",
         "notes.md": b"schema and inner are new\n",
     }

@@ -31,12 +31,12 @@ def order_edges(change: Change, facts: list[Facts]) -> Edges:
 
     def meant(word: bytes, user: int, makers: list[int], *, new: bool) -> int | None:
         """Return the only one of `makers` whose `word` atom `user` can mean."""
-        atom = change.atoms[user]
-        lines = change.added(atom) if new else change.removed(atom)
-        able = [
-            maker for maker in makers
-            if reach.can_mean(word, change.atoms[maker].file, word in facts[maker].kept, atom.file, lines, new=new)
-        ]  # fmt: skip
+        able = []
+        for maker in makers:
+            fact, home = facts[maker], change.atoms[maker].file
+            kept, member = word in fact.kept, word in fact.members
+            if reach.can_mean(word, home, change.atoms[user], kept=kept, member=member, new=new):
+                able.append(maker)
         return able[0] if len(able) == 1 and able[0] != user else None
 
     for index, fact in enumerate(facts):

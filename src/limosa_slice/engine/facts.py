@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 from limosa_slice.model.change import Change, FileText
 from limosa_slice.model.outline import Definition, file_scoped
+from limosa_slice.model.scopes import members
 from limosa_slice.ports.syntax import Syntax
 
 _WORD = re.compile(rb"[A-Za-z_]\w{2,}")
@@ -29,7 +30,7 @@ class Facts:
     file had before, `gone` those that none has after; `fresh_here` those that its own file did not have, `stale_here`
     those that its own file does not have any more. `parts` are what the names are made of,
     `novel_parts` those in no name that was there before. `kept` are those of `defines` and `drops` that only their own
-    file can mean. `edit` is the same for equal edits anywhere."""
+    file can mean, `members` those that only classes have. `edit` is the same for equal edits anywhere."""
 
     added: frozenset[bytes]
     removed: frozenset[bytes]
@@ -50,6 +51,7 @@ class Facts:
     defines: frozenset[bytes]
     drops: frozenset[bytes]
     kept: frozenset[bytes]
+    members: frozenset[bytes]
     edit: tuple[tuple[bytes, ...], tuple[bytes, ...]]
     imports: bool
     comments: bool
@@ -112,12 +114,13 @@ class _Outline(NamedTuple):
 
     definitions: list[Definition]
     scoped: frozenset[bytes]
+    members: frozenset[bytes]
 
     @classmethod
     def of(cls, path: str, lines: Sequence[bytes], syntax: Syntax) -> Self:
         """Read `lines` as a file at `path`; there are none where the side is not text or absent."""
         definitions = syntax.outline(path, lines) if lines else []
-        return cls(definitions, file_scoped(path, lines, definitions))
+        return cls(definitions, file_scoped(path, lines, definitions), members(path, definitions))
 
 
 def _facts(
@@ -154,6 +157,7 @@ def _facts(
         frozenset(_WORD.findall(b"".join(nearby))), _telling(added), _telling(removed),
         around[-1].name if around else "", around[0].name if around else "",
         defines, drops, (defines & new_side.scoped) | (drops & old_side.scoped),
+        (defines & new_side.members) | (drops & old_side.members),
         (tuple(sorted(less.elements())), tuple(sorted(more.elements()))),
         bool(changed) and all(_IMPORT.match(line) for line in changed),
         bool(changed) and all(_COMMENT.match(line) for line in changed),

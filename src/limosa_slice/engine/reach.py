@@ -1,11 +1,9 @@
 """Which definition a name can mean: scopes and imports, as far as they are seen without resolving names."""
 
-import re
-from collections.abc import Sequence
-
 from limosa_slice.engine.facts import TEST, file_kind
-from limosa_slice.model.change import Change
-from limosa_slice.model.outline import C_LIKE, PYTHON, extension, python_imports
+from limosa_slice.model.change import Atom, Change
+from limosa_slice.model.outline import C_LIKE, PYTHON, extension
+from limosa_slice.model.scopes import Scopes
 
 
 class Reach:
@@ -15,28 +13,30 @@ class Reach:
         self._change = change
         self._kinds = [file_kind(delta.path) for delta in change.files]
         self._suffixes = [extension(delta.path) for delta in change.files]
-        self._imports: dict[tuple[int, bool], frozenset[bytes]] = {}
+        self._scopes: dict[tuple[int, bool], Scopes] = {}
 
-    def can_mean(self, name: bytes, home: int, kept: bool, user: int, lines: Sequence[bytes], *, new: bool) -> bool:
-        """Say whether `name` in `lines` of file `user` can be what file `home` defines, on the new or the old side.
+    def can_mean(self, name: bytes, home: int, user: Atom, *, kept: bool, member: bool, new: bool) -> bool:
+        """Say whether `name` in the lines of atom `user` can be what file `home` defines, on the new or the old side.
 
-        `kept` says that only its own file sees the definition. A product does not use what its tests define. Python
-        sees another file's name where it imports it, or as an attribute. Text that is no code may name anything.
+        `kept` says that only its own file sees the definition, `member` that a class has it. A product does not use
+        what its tests define. Python sees another file's name where it imports it, or through a dot; a parameter or a
+        variable hides it (`model/scopes.py`). Text that is no code may name anything.
         """
-        suffix = self._suffixes[user]
-        if home == user or suffix not in PYTHON | C_LIKE:
+        suffix = self._suffixes[user.file]
+        if suffix not in PYTHON | C_LIKE:
             return True
-        if kept or (self._kinds[home] == TEST != self._kinds[user]):
-            return False
-        if suffix not in PYTHON:
-            return self._suffixes[home] not in PYTHON
-        return bool(self._imported(user, new) & {name, b"*"}) or any(
-            re.search(rb"\.\s*" + re.escape(name) + rb"\b", line) for line in lines
-        )
+        if home != user.file:
+            if kept or (self._kinds[home] == TEST != self._kinds[user.file]):
+                return False
+            if suffix not in PYTHON and self._suffixes[home] in PYTHON:
+                return False
+        hunk = user.hunk
+        first, count = (hunk.new_start, hunk.new_count) if new else (hunk.old_start, hunk.old_count)
+        return self._scopes_of(user.file, new).may_mean(name, first, count, member=member, here=home == user.file)
 
-    def _imported(self, file: int, new: bool) -> frozenset[bytes]:
+    def _scopes_of(self, file: int, new: bool) -> Scopes:
         key = (file, new)
-        if key not in self._imports:
+        if key not in self._scopes:
             text = self._change.texts[file]
-            self._imports[key] = python_imports(text.new if new else text.old)
-        return self._imports[key]
+            self._scopes[key] = Scopes(self._change.files[file].path, text.new if new else text.old)
+        return self._scopes[key]

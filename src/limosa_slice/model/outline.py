@@ -165,6 +165,7 @@ def _body_end(lines: Sequence[bytes], start: int) -> int:
 _COMMENTS = re.compile(rb"//[^\n]*|/\*.*?\*/", re.S)
 _IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+[.\w]+[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.M)
 _NAME = re.compile(rb"[A-Za-z_]\w*|\*")
+_STATIC = re.compile(rb"\bstatic\b")
 
 
 def file_scoped(path: str, lines: Sequence[bytes], definitions: Sequence[Definition]) -> frozenset[bytes]:
@@ -198,8 +199,9 @@ def _inside_functions(definitions: Sequence[Definition]) -> list[bool]:
 
 def _is_static(item: Definition, lines: Sequence[bytes]) -> bool:
     text = _COMMENTS.sub(b"", b"".join(lines[item.start : item.end]))
-    before = re.split(rb"\b" + re.escape(item.name.encode()) + rb"\b", text, maxsplit=1)[0]
-    return re.search(rb"\bstatic\b", before) is not None
+    name = item.name.encode()
+    start = next((match.start() for match in _NAME.finditer(text) if match[0] == name), len(text))
+    return _STATIC.search(text, 0, start) is not None
 
 
 def python_imports(lines: Sequence[bytes]) -> frozenset[bytes]:
