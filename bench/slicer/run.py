@@ -61,6 +61,7 @@ class Tally:
     ratio: list[float] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     order: Counter[str] = field(default_factory=Counter)
+    ordered: int = 0  # series that have a pair
     prefixes: int = 0
     parsing: int = 0
 
@@ -69,6 +70,7 @@ class Tally:
         for name in ("ari", "f1", "nmi", "ratio", "lines"):
             getattr(self, name).extend(getattr(other, name))
         self.order.update(other.order)
+        self.ordered += other.ordered
         self.prefixes += other.prefixes
         self.parsing += other.parsing
 
@@ -87,6 +89,7 @@ class Tally:
             "lines_90th": round(tenths[8]),
             "order_tau_b": round(metrics.tau_b(self.order), 2) if self.order else None,
             "order_pairs": dict(self.order),
+            "order_series": self.ordered,
             "prefixes_parsing": round(self.parsing / self.prefixes, 4) if self.prefixes else None,
         }
 
@@ -218,6 +221,7 @@ def add(measured: Measured, tallies: dict[str, Tally]) -> None:
     """Add the figures of one series."""
     for name, labels in measured.labels_of_atoms().items():
         tallies[name].order.update(measured.order(labels))
+        tallies[name].ordered += bool(measured.needs)
     for name, labels in measured.methods().items():
         tally, groups = tallies[name], measured.atoms_of(labels)
         tally.ari.append(metrics.adjusted_rand(measured.person, labels))
