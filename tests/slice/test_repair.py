@@ -96,7 +96,8 @@ def fact(defines: Collection[bytes] = (), added: Collection[bytes] = ()) -> Fact
     return Facts(
         added=words, removed=none, fresh=words, stale=none, novel=words, gone=none, fresh_here=none, stale_here=none,
         parts=none, novel_parts=none, pieces=none, context=none, lines_in=none, lines_out=none, around="", outer="",
-        defines=frozenset(defines), drops=none, kept=none, edit=((), ()), imports=False, comments=False, blank=False,
+        defines=frozenset(defines), drops=none, kept=none, members=none, edit=((), ()), imports=False, comments=False,
+        blank=False,
     )  # fmt: skip
 
 
