@@ -306,3 +306,19 @@ def test_copies_have_ids_of_their_own(limosa: Limosa, python_rootfs: str) -> Non
     limosa("rm", "--force", copies[0])
     limosa("restore", again)
     assert limosa("exec", copies[0], "id", "-u") == "1234\n"
+
+
+def test_a_copy_may_have_the_ids_that_the_removed_original_had(limosa: Limosa, busybox_rootfs: str) -> None:
+    """Ids are handed out from the lowest: a later copy gets those of the commit, an earlier one others."""
+    limosa.has_image("busybox", busybox_rootfs)
+    for name in ("first", "second"):
+        limosa("run", "-d", "--name", name, "busybox", "sh", "-c", "exec 3>/tmp/open; while :; do sleep 1; done")
+    commit = limosa("checkpoint", "second").strip()
+    limosa("rm", "--force", "first", "second")
+    limosa("fork", "-n", "3", "--name", "copy", commit)
+    records = limosa.records().values()
+    assert len({one["first_host_id"] for one in records}) == 3
+    for one in records:
+        with open(f"/proc/{one['init_pid']}/status", encoding="ascii") as file:
+            (ids,) = [line.split()[1:] for line in file if line.startswith("Uid:")]
+        assert {int(number) for number in ids} == {one["first_host_id"]}, one["config"]["name"]

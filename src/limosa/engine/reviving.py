@@ -201,7 +201,7 @@ def _with_own_ids(host: Host, record: ContainerRecord, commit: CommitRecord, dir
     A stranger's groups have no other owners. Raises: LimosaError LIM-CRIU-040.
     """
     first, source = record.first_host_id, commit.container.first_host_id
-    if first != source:
+    if source:  # also if they are the same: the images may be those of an earlier copy, with its ids
         host.checkpointer.move_ids(directory, source, first)
     moved = cgroup.with_owners_moved(commit.cgroups, source, first, SUBORDINATE_IDS)
     return cgroup.with_owners_within(moved, first, SUBORDINATE_IDS) if origins.is_foreign(commit) else moved

@@ -33,6 +33,8 @@ def move(criu_images: str, first: int, other: int) -> None:
 
 
 def _move(criu_images: str, first: int, other: int) -> None:
+    if first == other and not os.path.exists(f"{criu_images}/cgroup{_DUMPED}"):
+        return  # as they were dumped
     names = [name for name in os.listdir(criu_images) if name.startswith("userns-") and name.endswith(".img")]
     if len(names) != 1:
         raise WireError(f"{len(names)} user namespaces")
