@@ -26,8 +26,10 @@ PARTS = {
     "privileged": ("tests/privileged",),
     "e2e": ("tests/e2e", "--ignore=tests/e2e/matrix"),
     "matrix": ("tests/e2e/matrix",),
-    "kills": ("tests/fault", "--ignore=tests/fault/test_migration_faults.py"),
+    "kills": ("tests/fault/test_kill_everywhere.py",),
     "migrations": ("tests/fault/test_migration_faults.py",),
+    "fallbacks": ("tests/fault/test_fallback_faults.py",),
+    "resets": ("tests/fault/test_migration_resets.py",),
     "vm": ("tests/vm",),
 }
 HEAD = """\
