@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULTS = f"{HERE}/docs/test-results.md"
+_KILLS = "tests/fault/test_kill_everywhere.py"
+_OF_COMMITS = "checkpoint or restore or rewind or mount or fork or pool or verify or forget"
 PARTS = {
     "unit": ("tests/unit",),
     "slice": ("tests/slice",),
@@ -26,7 +28,9 @@ PARTS = {
     "privileged": ("tests/privileged",),
     "e2e": ("tests/e2e", "--ignore=tests/e2e/matrix"),
     "matrix": ("tests/e2e/matrix",),
-    "kills": ("tests/fault/test_kill_everywhere.py",),
+    "kills": (_KILLS, "-k", "some_points"),
+    "kills-commits": (_KILLS, "-k", f"every_point and ({_OF_COMMITS})"),
+    "kills-containers": (_KILLS, "-k", f"every_point and not ({_OF_COMMITS})"),
     "migrations": ("tests/fault/test_migration_faults.py",),
     "fallbacks": ("tests/fault/test_fallback_faults.py",),
     "resets": ("tests/fault/test_migration_resets.py",),
@@ -41,9 +45,9 @@ run with the others keeps the row of its own last run. Skipped is what the machi
 | part | passed | failed | skipped | took | commit | when | kernel |
 |---|---|---|---|---|---|---|---|
 """
-ROW = re.compile(r"^\| (?P<part>\w+) \|.*\|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?P<part>[\w-]+) \|.*\|$", re.MULTILINE)
 SKIPS = "\n## Skipped\n"
-SKIP = re.compile(r"^- (?P<part>\w+): .*$", re.MULTILINE)
+SKIP = re.compile(r"^- (?P<part>[\w-]+): .*$", re.MULTILINE)
 
 
 class Outcome(NamedTuple):

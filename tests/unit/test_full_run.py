@@ -1,4 +1,4 @@
-"""`make test-full` runs every test, each in one part."""
+"""`make test-full` runs every test."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import sys
 HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def test_every_test_file_is_in_one_part() -> None:
+def test_every_test_file_is_in_a_part() -> None:
     listed = subprocess.run(["git", "-C", HERE, "ls-files", "tests"], check=True, capture_output=True, text=True).stdout
     files = [path for path in listed.splitlines() if re.search(r"/test_\w+\.py$", path)]
     code = "import full, json; print(json.dumps(full.PARTS))"
@@ -18,7 +18,8 @@ def test_every_test_file_is_in_one_part() -> None:
     parts: dict[str, list[str]] = json.loads(said)
     for path in files:
         took = [part for part, places in parts.items() if _takes(places, path)]
-        assert len(took) == 1, f"{path} is in {took or 'no part'}"
+        one_file_in_several = all(parts[part][0] == path for part in took)
+        assert len(took) == 1 or (took and one_file_in_several), f"{path} is in {took or 'no part'}"
 
 
 def _takes(places: list[str], path: str) -> bool:
