@@ -77,6 +77,7 @@ VERBS: Final = {
     "network": ("network", "make, list and remove networks"),
     "doctor": ("doctor", "show what this machine can do and how to mend what it cannot"),
     "setup": ("setup", "install Debian packages, criu and crun, the boot unit and shell completion"),
+    "completion": ("completion", "print a shell's completion of this command line"),
     "slice": ("slice", "make a reviewable series of one huge change in a git repository"),
     "internal-serve": ("internal_serve", ""),  # what another host starts
     "internal-exited": ("internal_exited", ""),  # what the monitor calls
