@@ -24,7 +24,7 @@ from blake3 import blake3
 from run import HERE, Side, isolated, sides_of
 
 from limosa import wiring
-from limosa.adapters.commit_store.intake import LEVEL
+from limosa.adapters.commit_store.record import LEVEL
 from limosa.engine import commits
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
@@ -224,16 +224,21 @@ def rows(times: dict[str, dict[str, list[float]]], sizes: dict[str, Any], copies
     def middle(what: str, name: str) -> float:
         return statistics.median(times[what][name])
 
-    pairs = {
-        "checkpoint": (middle("checkpoint", "limosa"), middle("checkpoint", "podman")),
-        "second": (middle("second", "limosa"), middle("checkpoint", "limosa")),
-        "fork": (middle("fork", "limosa"), middle("fork", "podman")),
-        "forks": (middle("forks", "limosa"), middle("forks", "podman")),
-        "stored": (sizes["limosa"] / 1e6, sizes["floor"] / 1e6),
-    }
+    stored = {"stored": (sizes["limosa"] / 1e6, sizes["floor"] / 1e6)}
+    pairs = (
+        stored
+        if not times
+        else {
+            **stored,
+            "checkpoint": (middle("checkpoint", "limosa"), middle("checkpoint", "podman")),
+            "second": (middle("second", "limosa"), middle("checkpoint", "limosa")),
+            "fork": (middle("fork", "limosa"), middle("fork", "podman")),
+            "forks": (middle("forks", "limosa"), middle("forks", "podman")),
+        }
+    )
     return [
         {**goal._asdict(), "value": round(pairs[goal.name][0], 1), "other": round(pairs[goal.name][1], 1),
-         "ratio": round(pairs[goal.name][0] / pairs[goal.name][1], 4)} for goal in GOALS
+         "ratio": round(pairs[goal.name][0] / pairs[goal.name][1], 4)} for goal in GOALS if goal.name in pairs
     ]  # fmt: skip
 
 
@@ -242,7 +247,7 @@ def inside(args: argparse.Namespace, work: str, groups: places.Groups) -> int:
     sides = sides_of(work, groups, places.podman_tree(), places.program_tar(work, "worker"))
     version = sides["podman"].do("--version").output.strip()
     works = [Work(name, side, args) for name, side in sides.items()]
-    times = measure_times(works, args)
+    times = {} if args.only_stored else measure_times(works, args)
     sizes = measure_bytes(works, work, args)
     for side in sides.values():
         side.launcher.end()
@@ -256,7 +261,7 @@ def inside(args: argparse.Namespace, work: str, groups: places.Groups) -> int:
             f"| {row['what']} | {row['value']:.0f} {unit} | {row['beside']} | {row['other']:.0f} {unit} "
             f"| {row['ratio']:.3f} | {row['limit']:.3f} | {met} |"
         )
-    for name in ("borg", "restic"):
+    for name in ("borg", "restic") if args.others else ():
         each = statistics.mean(sizes[f"{name}_ms"])
         print(
             f"\n{name}: CRIU's images of {args.others} commits, {each:.0f} ms each, {sizes[name] / 1e6:.0f} MB", end=""
@@ -279,6 +284,7 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=200, metavar="MIB")
     parser.add_argument("--copies", type=int, default=20, metavar="N", help="of the row with many forks")
     parser.add_argument("--commits", type=int, default=20, metavar="N", help="whose bytes are counted")
+    parser.add_argument("--only-stored", action="store_true", help="measure bytes, and no times")
     parser.add_argument("--others", type=int, default=5, metavar="N", help="commits that borg and restic get")
     parser.add_argument("--lazy", choices=("background", "demand", "off"), default="off", help="of limosa's forks")
     parser.add_argument("--json", default=f"{HERE}/bench/out/commits.json", metavar="FILE")

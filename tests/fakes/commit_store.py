@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ from limosa.model.commit_store import (
     VerifyReport,
     WriteStats,
 )
+from limosa.ports.commit_store import NewMap, Unread
 
 _ANY: Any = object()
 ZERO = bytes(PAGE_BYTES)
@@ -277,6 +278,18 @@ class FakeCommitStore:
         pass
 
 
+def _read(write: Any) -> Iterator[tuple[int, Any]]:
+    if not isinstance(write, Unread):
+        yield write
+        return
+    room = bytearray(sum(n_pages for _, n_pages in write.runs) * PAGE_BYTES)
+    write.read(memoryview(room))
+    at = 0
+    for first, n_pages in write.runs:
+        yield first, room[at : at + n_pages * PAGE_BYTES]
+        at += n_pages * PAGE_BYTES
+
+
 class FakeWriter:
     def __init__(self, store: FakeCommitStore) -> None:
         self._store = store
@@ -290,7 +303,7 @@ class FakeWriter:
     def put_pages(
         self,
         base: PageMap,
-        writes: Iterable[tuple[int, bytes | bytearray | memoryview]],
+        writes: Iterable[tuple[int, bytes | bytearray | memoryview] | Unread],
         zero: Sequence[tuple[int, int]] = (),
     ) -> PageMap:
         pages = dict(self._store.pages(base))
@@ -299,7 +312,7 @@ class FakeWriter:
             for page in [page for page in pages if first <= page < first + n_pages]:
                 del pages[page]
         end = 0
-        for first, content in writes:
+        for first, content in (one for write in writes for one in _read(write)):
             data = bytes(content)
             if len(data) % PAGE_BYTES or first < end:
                 raise ValueError("pages are out of order or not whole")
@@ -317,6 +330,13 @@ class FakeWriter:
                     known.add(content_of_page)
                     pages[first + at // PAGE_BYTES] = content_of_page
         return PageMap(0, self._store.keep(dict(sorted(pages.items())))) if pages else PageMap()
+
+    def put_maps(self, maps: Iterable[NewMap]) -> Generator[PageMap, None, None]:
+        for one in maps:
+            yield self.put_pages(*one)
+
+    def rest(self) -> None:
+        pass
 
     def put_entries(self, base: Manifest, edits: Mapping[bytes, Entry | None]) -> Manifest:
         entries = self._store.manifest(base)

@@ -155,15 +155,28 @@ def place_in(memory: ProcessMemory, address: int) -> int:
     raise AssertionError(f"{address:#x} is not in it")
 
 
-def test_commits_of_written_pages_are_whole(library: str, process: Any, host: Host, tmp_path: Any) -> None:
+@pytest.mark.parametrize("ahead", [False, True], ids=["at once", "kept ahead"])
+def test_commits_of_written_pages_are_whole(library: str, process: Any, host: Host, tmp_path: Any, ahead: bool) -> None:
     store = host.store
-    tracker = UserfaultfdPages(lambda _: str(tmp_path), HOLDER, checked=True)
+    worth_bytes = 0 if ahead else 1 << 40
+    tracker = UserfaultfdPages(lambda _: str(tmp_path), HOLDER, checked=True, worth_bytes=worth_bytes)
     parent = None
     for number in range(4):
         base = store.reading(parent) if parent else None
         reader = base.__enter__() if base else None
         upon = "" if parent is None else parent.hex()
-        with tracker.following(CONTAINER, process.pid, [process.pid], upon, str(tmp_path)) as following:
+        with (
+            store.writing() as writer,
+            tracker.following(
+                CONTAINER,
+                process.pid,
+                [process.pid],
+                upon,
+                str(tmp_path),
+                host.memory_archive.keep_ahead(writer, reader),
+            ) as following,
+        ):
+            writer.rest()
             for page in (5 + number, 700, 8000):
                 process.stdin.write(f"{page:8}".encode())
                 process.stdin.flush()
@@ -173,14 +186,14 @@ def test_commits_of_written_pages_are_whole(library: str, process: Any, host: Ho
             witness = following.witness([process.pid])
             memories = following.capture([process.pid])
             os.kill(process.pid, signal.SIGCONT)
-            with store.writing() as writer:
-                entries = CriuImageArchive().save(writer, directory, memories, reader)
-                manifest = writer.put_entries(Manifest(), entries)
-                commit = writer.put_commit(Commit((), manifest, 1))
-                written_check.check(host, commit, witness)
-                store.set_ref("containers/one", commit, when_ns=1, why="test")
+            entries = CriuImageArchive().save(writer, directory, memories, reader)
+            manifest = writer.put_entries(Manifest(), entries)
+            commit = writer.put_commit(Commit((), manifest, 1))
+            written_check.check(host, commit, witness)
+            store.set_ref("containers/one", commit, when_ns=1, why="test")
             following.settle(commit.hex())
         assert dumped_pages(directory, process.pid) < 100, "criu dumped what is followed"
+        assert all((one.kept() is not None) == ahead for one in memories)
         if number:
             written = sum(n_pages for _, n_pages in memories[0].written())
             assert memories[0].since_parent

@@ -4,22 +4,26 @@ The files are captured in CRIU's post-dump, while every process is still stopped
 Both are read and stored after the processes go on.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 
 from limosa.engine import bundle, commits, ending, journal, lifecycle, obstacles, volume_commits
 from limosa.engine.host import Host
 from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CheckpointStats, CommitRecord
-from limosa.model.commit_store import WriteStats
+from limosa.model.commit_store import PageMap, WriteStats
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import LimosaError
+from limosa.model.hints import TYPE_CHECKING
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 from limosa.ports.checkpointer import DumpMoment, DumpPlan, OnDumpMoment
-from limosa.ports.commit_store import CommitReader
+from limosa.ports.commit_store import CommitReader, CommitWriter, Unread
 from limosa.ports.dumps import Dump
-from limosa.ports.written_pages import Following, ProcessMemory
+from limosa.ports.written_pages import Following, KeepAhead, ProcessMemory
+
+if TYPE_CHECKING:
+    from threading import Thread
 
 Hold = Callable[[CommitRecord], None]
 
@@ -88,6 +92,10 @@ def _taken(
             undo.callback(host.storage.drop_snapshot, container_id, dump.label)
             undo.callback(host.volumes.drop_snapshots, dump.label)
             base = always.enter_context(commits.built_upon(host, container_id))
+            writing = always.enter_context(ExitStack())
+            writer = writing.enter_context(host.store.writing())
+            flush = _Flush(host, record)
+            always.callback(flush.wait)
             following = always.enter_context(
                 host.written_pages.following(
                     container_id,
@@ -95,9 +103,13 @@ def _taken(
                     host.cgroups.processes(container_id),
                     "" if base is None else base.commit_id.hex(),
                     directory,
+                    flush.beside(host.memory_archive.keep_ahead(writer, base)),
                 )
             )
-            taking = _Taking(host, record, dump, directory, wanted, base, following, hold, on_moment)
+            writer.rest()
+            flush.wait()
+            goal = _Goal(writer, writing, base, directory)
+            taking = _Taking(host, record, dump, goal, wanted, following, hold, on_moment)
             try:
                 commit = taking.commit()
             except LimosaError as failed:
@@ -108,6 +120,49 @@ def _taken(
     return commit
 
 
+class _Flush:
+    """Writes the container's files to the disk while a processor is busy with its memory.
+
+    Only then: a process may have to be copied before, which no other thread should see. What is dirty by the time that
+    memory was read is written back as always.
+    """
+
+    def __init__(self, host: Host, record: ContainerRecord) -> None:
+        self._host, self._container_id = host, record.container_id
+        self._thread: Thread | None = None
+
+    def beside(self, keep: KeepAhead) -> KeepAhead:
+        """Return what does as `keep` does, and begins this."""
+
+        def kept(pid: int, since_parent: bool, pages: Iterable[Unread]) -> PageMap:
+            if self._thread is None:
+                from threading import Thread
+
+                self._thread = Thread(target=self._write)
+                self._thread.start()
+            return keep(pid, since_parent, pages)
+
+        return kept
+
+    def _write(self) -> None:
+        with suppress(LimosaError, OSError):  # what is wrong is told by whoever needs it
+            self._host.storage.write_back(self._container_id)
+
+    def wait(self) -> None:
+        """Return when it is over."""
+        if self._thread is not None:
+            self._thread.join()
+
+
+class _Goal(NamedTuple):
+    """Where a commit goes."""
+
+    writer: CommitWriter
+    writing: ExitStack  # closes the writer
+    base: CommitReader | None
+    criu_images: str
+
+
 class _Taking:
     """One commit being taken."""
 
@@ -116,15 +171,14 @@ class _Taking:
         host: Host,
         record: ContainerRecord,
         dump: Dump,
-        directory: str,
+        goal: _Goal,
         wanted: Wanted,
-        base: CommitReader | None,
         following: Following,
         hold: Hold,
         on_moment: OnDumpMoment,
     ) -> None:
-        self._host, self._record, self._dump, self._directory = host, record, dump, directory
-        self._wanted, self._base, self._following = wanted, base, following
+        self._host, self._record, self._dump, self._goal = host, record, dump, goal
+        self._wanted, self._following = wanted, following
         self._hold, self._told = hold, on_moment
         self._streams = host.runtime.standard_streams(record.container_id)
         self._volumes = volume_commits.of(host, record.config)
@@ -142,7 +196,7 @@ class _Taking:
         volume_commits.write_back(host, record, self._volumes)
         plan = DumpPlan(
             init_pid=record.init_pid,
-            criu_images=self._directory,
+            criu_images=self._goal.criu_images,
             rootfs=rootfs,
             leave_running=not self._wanted.stop,
             own_network=record.config.network.network != "host",
@@ -182,7 +236,11 @@ class _Taking:
 
     def _kept(self, made: CommitRecord) -> CommitRecord:
         begun_ns = self._host.now_ns()
-        made, self._written = commits.keep(self._host, made, self._directory, self._base, self._memories, self._witness)
+        goal = self._goal
+        made, self._written = commits.keep(
+            self._host, goal.writer, made, goal.criu_images, goal.base, self._memories, self._witness
+        )
+        goal.writing.close()
         self._stored_ns = self._host.now_ns() - begun_ns
         return made
 

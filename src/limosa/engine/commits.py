@@ -42,6 +42,7 @@ def built_upon(host: Host, container_id: ContainerId) -> Iterator[CommitReader |
 
 def keep(
     host: Host,
+    writer: CommitWriter,
     record: CommitRecord,
     criu_images: str,
     base: CommitReader | None = None,
@@ -50,26 +51,25 @@ def keep(
 ) -> tuple[CommitRecord, WriteStats]:
     """Store a dump and the snapshot that belongs to it as the container's next commit; return it with its id and cost.
 
-    Of one that is `files_only` there is no dump. `base` is its parent as `built_upon` gave it, `memories` what was
-    followed, and `witness` what the commit must have.
+    `writer` is the store's, open for this commit only. Of one that is `files_only` there is no dump. `base` is its
+    parent as `built_upon` gave it, `memories` what was followed, and `witness` what the commit must have.
     Raises: LimosaError LIM-CSTORE-006: the disk is full; LIM-TRACK-002: it does not have that. Nothing of it is kept,
     earlier commits are whole.
     """
     container_id = record.container.container_id
     latest = head(host, container_id)
-    with host.store.writing() as writer:
-        manifest = _manifest(host, writer, record, criu_images, base, memories)
-        written = writer.stats()
-        record = record._replace(read_bytes=written.read_bytes, new_bytes=written.new_bytes)
-        attributes = json_text.dumps(codec.to_jsonable(record)).encode()
-        parents = () if latest is None else (latest,)
-        commit_id = writer.put_commit(Commit(parents, manifest, record.created_ns, attributes))
-        if witness:
-            written_check.check(host, commit_id, witness)
-        host.store.set_ref(
-            container_ref(container_id), commit_id, when_ns=host.now_ns(), why=f"checkpoint: {record.message}"
-        )
-        written = writer.stats()
+    manifest = _manifest(host, writer, record, criu_images, base, memories)
+    written = writer.stats()
+    record = record._replace(read_bytes=written.read_bytes, new_bytes=written.new_bytes)
+    attributes = json_text.dumps(codec.to_jsonable(record)).encode()
+    parents = () if latest is None else (latest,)
+    commit_id = writer.put_commit(Commit(parents, manifest, record.created_ns, attributes))
+    if witness:
+        written_check.check(host, commit_id, witness)
+    host.store.set_ref(
+        container_ref(container_id), commit_id, when_ns=host.now_ns(), why=f"checkpoint: {record.message}"
+    )
+    written = writer.stats()
     return record._replace(commit_id=_text(commit_id), parent=_text(latest)), written
 
 

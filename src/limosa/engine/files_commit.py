@@ -33,6 +33,7 @@ def take(host: Host, record: ContainerRecord, message: str) -> CommitRecord:
             files_only=True,
             created_ns=host.now_ns(),
         )
-        made, _ = commits.keep(host, made, "", base)
+        with host.store.writing() as writer:
+            made, _ = commits.keep(host, writer, made, "", base)
         undo.pop_all()
     return made

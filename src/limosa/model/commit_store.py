@@ -13,6 +13,7 @@ ID_BYTES: Final = 32
 PAGE_BYTES: Final = 4096
 FRAME_PAGES: Final = 64  # what a writer puts in a frame; a reader takes up to MAX_FRAME_PAGES
 MAX_FRAME_PAGES: Final = 1024
+BATCH_PAGES: Final = 256  # what is read for a writer at a time
 WHOLE_FILE_BYTES: Final = 64 << 10  # a file up to this size is one blob, a larger one a page map
 MAX_BLOB_BYTES: Final = 1 << 20
 MAX_PAGE: Final = 1 << 51  # the last page of the largest file

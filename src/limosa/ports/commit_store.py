@@ -4,7 +4,7 @@ Order of a commit: pages and blobs, manifest, commit, ref. What was not reached 
 that `collect` takes; what a ref names is on disk and whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from limosa.model.commit_store import (
@@ -23,8 +23,34 @@ from limosa.model.commit_store import (
     WriteStats,
 )
 from limosa.model.hints import Protocol
+from limosa.model.page_runs import Run
+from limosa.model.value import NamedTuple
 
 Buffer = bytes | bytearray | memoryview
+
+
+class Unread(NamedTuple):
+    """Up to BATCH_PAGES pages that the writer reads when it gets to them, maybe several of them at once.
+
+    `read` fills a buffer with the pages of `runs` in a row. It is called in another thread. What it raises ends the
+    map that they are for.
+    """
+
+    runs: tuple[Run, ...]
+    read: Callable[[memoryview], None]
+
+
+class NewMap(NamedTuple):
+    """A page map to be made: `base`, the parent's map or an empty one, with pages replaced.
+
+    `writes` are (first page, content of that page and those after it), or pages yet to be read, in order and not
+    overlapping; each buffer is read before the next write is asked for. `zero` are runs (first page, pages) that
+    become zero before.
+    """
+
+    base: PageMap
+    writes: "Iterable[tuple[int, Buffer] | Unread]"
+    zero: Sequence[Run] = ()
 
 
 class CommitWriter(Protocol):
@@ -34,14 +60,19 @@ class CommitWriter(Protocol):
         """Store a file of at most MAX_BLOB_BYTES (a larger one goes in pages) and return what its entry says."""
 
     def put_pages(
-        self, base: PageMap, writes: Iterable[tuple[int, Buffer]], zero: Sequence[tuple[int, int]] = ()
+        self, base: PageMap, writes: Iterable[tuple[int, Buffer] | Unread], zero: Sequence[Run] = ()
     ) -> PageMap:
-        """Return `base`, the parent's map or an empty one, with pages replaced; costs what `writes` brings.
+        """Return the map that a NewMap of these asks for; costs what `writes` brings.
 
-        `writes` are (first page, content of that page and those after it), in order and not overlapping; each buffer
-        is read before the next is asked for. `zero` are runs (first page, pages) that become zero before.
-        Raises: ValueError: the order or a length is wrong. LimosaError LIM-CSTORE-006: the disk is full.
+        Raises: ValueError: the order or a length is wrong. LimosaError LIM-CSTORE-006: the disk is full. What a
+        `read` raises.
         """
+
+    def put_maps(self, maps: Iterable[NewMap]) -> Generator[PageMap, None, None]:
+        """Yield each map; pages of those that come next are read meanwhile. Raises: as `put_pages`."""
+
+    def rest(self) -> None:
+        """Have no threads until it is used again: this process may be copied meanwhile."""
 
     def put_entries(self, base: Manifest, edits: Mapping[bytes, Entry | None]) -> Manifest:
         """Return `base`, the parent's manifest or an empty one, with entries set or removed (None).

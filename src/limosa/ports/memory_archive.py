@@ -7,7 +7,7 @@ from limosa.model.commit_store import Entry
 from limosa.model.hints import Final, Protocol
 from limosa.ports.commit_store import CommitReader, CommitWriter
 from limosa.ports.page_servers import LazyMemory
-from limosa.ports.written_pages import ProcessMemory
+from limosa.ports.written_pages import KeepAhead, ProcessMemory
 
 IMAGE_PREFIX: Final = b"criu/"
 """Keys of criu's metadata images: the prefix and the image's name."""
@@ -31,6 +31,12 @@ class MemoryArchive(Protocol):
         `memories` are what was followed, of the same moment: the dump may have left it out. Where one counts since
         the parent, `parent` is that commit.
         Raises: LimosaError LIM-CRIU-030: it is no whole dump; those of `writer`.
+        """
+
+    def keep_ahead(self, writer: CommitWriter, parent: CommitReader | None) -> KeepAhead:
+        """Return what puts memory of processes that still run into the store, for a `save` that follows with `parent`.
+
+        Raises, when it is called: those of `writer`.
         """
 
     def load(self, reader: CommitReader, criu_images: str) -> None:

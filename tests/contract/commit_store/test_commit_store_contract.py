@@ -9,6 +9,7 @@ from scenes import ZERO, Make, commit, content, opened, page, pages, remote_of
 from limosa.adapters.commit_store.parts import adopt_key, create
 from limosa.model.commit_store import Commit, Entry, Inline, Manifest, ObjectId, Paged, PageMap
 from limosa.model.errors import LimosaError
+from limosa.ports.commit_store import NewMap, Unread
 
 pytestmark = pytest.mark.usefixtures("pages_in")
 
@@ -76,8 +77,103 @@ def test_buffers_may_be_of_any_kind_and_used_again(store: Any) -> None:
         assert b"".join(reader.read_run(run) for run in reader.page_runs(found, 10, 12)) == pages(10, 2)
 
 
+def unread(*runs: tuple[int, int], fails: type[Exception] | None = None) -> Unread:
+    """Pages that have their numbers as content."""
+
+    def read(into: memoryview) -> None:
+        if fails is not None:
+            raise fails("they are gone")
+        into[:] = b"".join(pages(first, n_pages) for first, n_pages in runs)
+
+    return Unread(runs, read)
+
+
+def test_pages_are_read_when_it_is_their_turn(store: Any) -> None:
+    plain = [
+        (0, pages(0, 3)),
+        (10, pages(10, 1)),
+        (20, pages(20, 700)),
+        (2000, pages(2000, 600)),
+        (3000, pages(3000, 2)),
+    ]
+    later = [unread((0, 3), (10, 1), (20, 200)), unread((220, 256)), (476, pages(476, 244)), unread((2000, 256)),
+             (2256, pages(2256, 344)), unread((3000, 1)), unread((3001, 1))]  # fmt: skip
+    with store.writing() as writer:
+        expected = writer.put_pages(PageMap(), plain)
+        seen = writer.stats().pages_seen
+        assert writer.put_pages(expected, later) == expected
+        assert writer.stats().pages_seen == 2 * seen
+        assert writer.stats().pages_new == seen
+
+
+def test_many_maps_are_made_in_order(store: Any) -> None:
+    sizes = [1, 70, 0, 256, 3, 900, 1] * 3
+
+    def writes(size: int) -> Any:
+        for first in range(0, size, 256):
+            yield unread((first, min(256, size - first)))
+
+    with store.writing() as writer:
+        expected = [writer.put_pages(PageMap(), [(0, pages(0, size))]) for size in sizes]
+        base = expected[5]
+        maps = [NewMap(PageMap(), writes(size)) for size in sizes]
+        maps.insert(4, NewMap(base, [unread((1, 1))], [(0, 890)]))
+        made = list(writer.put_maps(iter(maps)))
+        assert made.pop(4) == writer.put_pages(base, [(1, pages(1, 1))], [(0, 890)])
+        assert made == expected
+        writer.rest()
+        assert list(writer.put_maps([])) == []
+        assert writer.put_pages(PageMap(), writes(900)) == expected[5]
+
+
+@pytest.mark.parametrize("at", [0, 1, 9])
+def test_what_a_read_raises_ends_the_map_and_nothing_else(store: Any, at: int) -> None:
+    maps = [NewMap(PageMap(), [unread((0, 200)), unread((200, 100))]) for _ in range(12)]
+    maps[at] = NewMap(PageMap(), [unread((1, 1)), unread((3, 1), fails=KeyError)])
+    with store.writing() as writer:
+        made = writer.put_maps(maps)
+        whole = [next(made) for _ in range(at)]
+        with pytest.raises(KeyError):
+            next(made)
+        again = writer.put_pages(PageMap(), [(0, pages(0, 300))])
+        assert whole == [again] * at
+        manifest = writer.put_entries(Manifest(), {b"m": Entry(b"", Paged(again))})
+        commit = writer.put_commit(Commit((), manifest, 1))
+        store.set_ref("tags/t", commit, when_ns=1, why="")
+    with store.reading(commit) as reader:
+        assert reader.read_pages(again, 0, 300) == pages(0, 300)
+
+
+def test_a_map_may_be_left_before_its_end(store: Any) -> None:
+    closed = []
+
+    def maps() -> Any:
+        try:
+            while True:
+                yield NewMap(PageMap(), [unread((0, 256))])
+        finally:
+            closed.append(True)
+
+    with store.writing() as writer:
+        made = writer.put_maps(maps())
+        assert next(made) == next(made)
+        made.close()
+        assert writer.put_pages(PageMap(), [(0, pages(0, 256))]).root is not None
+    del made
+    assert closed == [True]
+
+
 @pytest.mark.parametrize(
-    "writes", [[(0, b"x")], [(3, ZERO), (2, ZERO)], [(0, ZERO * 3), (2, ZERO)], [((1 << 51), page(1))]]
+    "writes",
+    [
+        [(0, b"x")],
+        [(3, ZERO), (2, ZERO)],
+        [(0, ZERO * 3), (2, ZERO)],
+        [((1 << 51), page(1))],
+        [unread((3, 1), (3, 1))],
+        [unread((0, 2)), (1, ZERO)],
+        [(5, ZERO), unread((2, 1))],
+    ],
 )
 def test_pages_out_of_order_are_refused(store: Any, writes: Any) -> None:
     with pytest.raises(ValueError), store.writing() as writer:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scenes import ZERO, page
 
-from limosa.adapters.commit_store import native, writer
+from limosa.adapters.commit_store import native, reading, writer
 from limosa.adapters.commit_store.page_rows import FramePages, PythonRows
 from limosa.adapters.commit_store.parts import create
 from limosa.adapters.commit_store.store import DirectoryStore
@@ -113,19 +113,19 @@ def _placed(writes: list[tuple[int, list[int]]], kind: type) -> list[tuple[int, 
 @ORDINARY
 @given(
     commands=st.lists(st.lists(WRITES, min_size=1, max_size=3), min_size=1, max_size=3),
-    limits=st.sampled_from([(1 << 20, 1 << 18), (4 * PAGE_BYTES, 1 << 18), (16 * PAGE_BYTES, 20)]),
+    limits=st.sampled_from([(256, 1 << 18), (4, 1 << 18), (16, 20)]),
 )
 def test_maps_frames_and_counts_are_the_same(library: str, commands: Any, limits: tuple[int, int]) -> None:
     place = tempfile.mkdtemp(prefix="limosat-pages-")
-    before = writer._BATCH_BYTES, writer._FLUSH_PAGES
-    writer._BATCH_BYTES, writer._FLUSH_PAGES = limits  # type: ignore[misc]
+    before = reading._BUFFER_PAGES, writer._FLUSH_PAGES
+    reading._BUFFER_PAGES, writer._FLUSH_PAGES = limits  # type: ignore[misc]
     try:
         both = Both(place, library)
         for rounds in commands:
             both.put(rounds, (bytes, bytearray, memoryview))
         both.close()
     finally:
-        writer._BATCH_BYTES, writer._FLUSH_PAGES = before  # type: ignore[misc]
+        reading._BUFFER_PAGES, writer._FLUSH_PAGES = before  # type: ignore[misc]
         shutil.rmtree(place)
 
 

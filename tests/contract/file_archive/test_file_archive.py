@@ -228,13 +228,13 @@ def test_a_commit_says_only_what_changed(line) -> None:
 def read_bytes(monkeypatch) -> list[int]:
     """Count what is read of files from now on."""
     counted = [0]
-    original = saving._read
+    original = saving._fill
 
-    def counting(descriptor: int, offset: int, size_bytes: int) -> bytes:
-        counted[0] += size_bytes
-        return original(descriptor, offset, size_bytes)
+    def counting(descriptor: int, offset: int, into: memoryview) -> None:
+        counted[0] += len(into)
+        original(descriptor, offset, into)
 
-    monkeypatch.setattr(saving, "_read", counting)
+    monkeypatch.setattr(saving, "_fill", counting)
     return counted
 
 

@@ -17,13 +17,14 @@ HOLDER = (sys.executable, "-I", "-S", os.path.abspath(descriptors.__file__))
 KINDS: dict[str, Callable[[str], Any]] = {
     "userfaultfd": lambda place: by_userfaultfd.UserfaultfdPages(lambda _: place, HOLDER),
     "ahead": lambda place: by_userfaultfd.UserfaultfdPages(lambda _: place, HOLDER, worth_bytes=0),
+    "kept": lambda place: by_userfaultfd.UserfaultfdPages(lambda _: place, HOLDER, worth_bytes=0),
     "soft-dirty": lambda place: by_soft_dirty.SoftDirtyPages(lambda _: place),
     "digest": lambda _: by_digest.ComparedPages(),
 }
 
 
 @pytest.fixture(
-    params=["userfaultfd", "ahead", pytest.param("soft-dirty", marks=pytest.mark.needs("soft-dirty")), "digest"]
+    params=["userfaultfd", "ahead", "kept", pytest.param("soft-dirty", marks=pytest.mark.needs("soft-dirty")), "digest"]
 )
 def make_tracker(request: pytest.FixtureRequest) -> Callable[[str], Any]:
     return KINDS[request.param]
@@ -42,5 +43,7 @@ def actor() -> Iterator[Actor]:
 
 
 @pytest.fixture
-def committer(tracker: Any, tmp_path: Any, actor: Actor) -> Committer:
-    return Committer(tracker, str(tmp_path), actor)
+def committer(request: pytest.FixtureRequest, tracker: Any, tmp_path: Any, actor: Actor) -> Committer:
+    asked = getattr(request.node, "callspec", None)  # a file with a tracker of its own asks for none
+    keeps = asked is not None and asked.params.get("make_tracker") == "kept"
+    return Committer(tracker, str(tmp_path), actor, keeps=keeps)

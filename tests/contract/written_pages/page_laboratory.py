@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from limosa.linux import pagemap, pagemap_scan, process_memory
 from limosa.linux.pagemap_scan import FILE, PRESENT, SWAPPED, WP_ALLOWED, ZERO
+from limosa.model.commit_store import BATCH_PAGES, ObjectId, PageMap
 from limosa.model.ids import ContainerId
+from limosa.ports.commit_store import Unread
 from limosa.ports.written_pages import ProcessMemory, WrittenPages
 
 PAGE = 4096
@@ -186,8 +188,11 @@ def in_order(ranges: Sequence[int], step: int) -> None:
 class Committer:
     """Makes commits of an actor's memory, and holds each against the memory itself."""
 
-    def __init__(self, tracker: WrittenPages, scratch: str, actor: Actor) -> None:
-        self.tracker, self.scratch, self.actor = tracker, scratch, actor
+    def __init__(self, tracker: WrittenPages, scratch: str, actor: Actor, *, keeps: bool = False) -> None:
+        """`keeps`: what is copied ahead first goes to where the commit will be."""
+        self.tracker, self.scratch, self.actor, self.keeps = tracker, scratch, actor, keeps
+        self.maps: dict[PageMap, dict[int, bytes]] = {}  # what was kept ahead
+        self.before_keeping: Callable[[], None] = lambda: None
         self.parent = ""
         self.number = 0
         self.kept: dict[int, dict[int, bytes]] = {}  # by pid: what the last commit has
@@ -199,7 +204,8 @@ class Committer:
         """Commit; every page of every process must be in it, as it was."""
         actor = self.actor
         self.number += 1
-        with self.tracker.following(CONTAINER, actor.pid, actor.pids(), self.parent, self.scratch) as following:
+        keep = self._keep if self.keeps else None
+        with self.tracker.following(CONTAINER, actor.pid, actor.pids(), self.parent, self.scratch, keep) as following:
             if callable(meanwhile):
                 meanwhile()
             elif meanwhile:
@@ -220,6 +226,25 @@ class Committer:
             if settle:
                 self.parent, self.kept = f"commit {self.number}", made
                 following.settle(self.parent)
+
+    def _keep(self, pid: int, since_parent: bool, pages: Iterable[Unread]) -> PageMap:
+        self.before_keeping()
+        made = dict(self.kept[pid]) if since_parent else {}
+        end = 0
+        for batch in pages:
+            room = bytearray(sum(count for _, count in batch.runs) * PAGE)
+            assert 0 < len(room) <= BATCH_PAGES * PAGE
+            batch.read(memoryview(room))
+            at = 0
+            for first, count in batch.runs:
+                assert first >= end
+                end = first + count
+                for page in range(first, end):
+                    made[page] = bytes(room[at : at + PAGE])
+                    at += PAGE
+        found = PageMap(0, ObjectId(len(self.maps).to_bytes(32, "little")))
+        self.maps[found] = made
+        return found
 
     def _made(
         self, pid: int, captured: ProcessMemory | None, dumped: set[int] | None, truth: dict[int, bytes]
@@ -242,6 +267,9 @@ class Committer:
 
     def _followed(self, captured: ProcessMemory) -> dict[int, bytes]:
         before = self.kept.get(captured.pid, {}) if captured.since_parent else {}
+        kept = captured.kept()
+        if kept is not None:
+            before = self.maps[kept[0]]
         written = captured.written()
         self.since_parent[captured.pid] = captured.since_parent
         self.copied[captured.pid] = sum(count for _, count in written)
@@ -260,7 +288,9 @@ class Committer:
                 assert page not in copied, "a page is there twice"
                 copied.add(page)
                 made[page] = bytes(content[(page - first) * PAGE : (page - first + 1) * PAGE])
-        assert captured.since_parent or copied == made.keys(), "nobody has these pages"
+        if kept is not None:
+            copied.update(page for first, count in kept[1] for page in range(first, first + count))
+        assert captured.since_parent or copied >= made.keys(), "nobody has these pages"
         return made
 
     @staticmethod

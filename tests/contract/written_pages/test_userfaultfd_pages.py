@@ -146,9 +146,10 @@ def test_a_record_of_another_boot_or_of_nobody_counts_as_none(records: Records, 
         assert records.load(CONTAINER) == Record()
 
 
-def test_what_is_copied_ahead_is_not_copied_again(actor: Actor, tmp_path: Any) -> None:
+@pytest.mark.parametrize("keeps", [False, True])
+def test_what_is_copied_ahead_is_not_copied_again(actor: Actor, tmp_path: Any, keeps: bool) -> None:
     tracker = by_userfaultfd.UserfaultfdPages(lambda _: str(tmp_path), HOLDER, worth_bytes=2 << 20)
-    committer = Committer(tracker, str(tmp_path), actor)
+    committer = Committer(tracker, str(tmp_path), actor, keeps=keeps)
     actor.do("a = area(3000); fill(a, 3000)")
     committer.commit()
     assert committer.ahead[actor.pid] == 1
@@ -162,6 +163,21 @@ def test_what_is_copied_ahead_is_not_copied_again(actor: Actor, tmp_path: Any) -
     actor.do("write(a, 8, 4)")
     committer.commit()
     assert committer.ahead[actor.pid] == 0, "little is copied at once"
+
+
+def test_memory_that_goes_while_it_is_kept_is_copied_when_all_stands_still(actor: Actor, tmp_path: Any) -> None:
+    tracker = by_userfaultfd.UserfaultfdPages(lambda _: str(tmp_path), HOLDER, worth_bytes=0)
+    committer = Committer(tracker, str(tmp_path), actor, keeps=True)
+    actor.do("a = area(3000); fill(a, 3000); b = area(500); fill(b, 500)")
+    committer.before_keeping = lambda: actor.do("libc.munmap(b, 500 * PAGE); write(a, 7, 3)")
+    committer.commit()
+    assert committer.ahead[actor.pid] == 0
+    assert committer.copied[actor.pid] >= 3000
+    committer.before_keeping = lambda: actor.do("write(a, 8, 4)")
+    actor.do("fill(a, 300, 2)")
+    committer.commit()
+    assert committer.ahead[actor.pid] >= 1
+    assert 0 < committer.copied[actor.pid] < 500
 
 
 def test_a_thread_that_does_not_leave_the_kernel_spoils_what_was_copied_ahead(actor: Actor, tmp_path: Any) -> None:

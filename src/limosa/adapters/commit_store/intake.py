@@ -14,6 +14,7 @@ from limosa.adapters.commit_store.hashing import DIGEST_BYTES, Hasher
 from limosa.adapters.commit_store.index import Index, NewObject, NewRecord
 from limosa.adapters.commit_store.page_index import PageIndex
 from limosa.adapters.commit_store.page_rows import FramePages
+from limosa.adapters.commit_store.record import LEVEL
 from limosa.model.commit_store import PAGE_BYTES, ObjectId
 from limosa.model.hints import TYPE_CHECKING, Any, Final
 from limosa.model.value import NamedTuple
@@ -22,7 +23,6 @@ from limosa.ports.commit_store import Buffer
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-LEVEL: Final = 1
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _WORKERS: Final = min(os.cpu_count() or 1, 4)
 _WAITING: Final = 4 * _WORKERS  # records at most between the caller and the pack
@@ -97,12 +97,23 @@ class Intake:
         done()
         return record.build(self._hasher, kind, record_id, members, directory, payload, size)
 
-    def _put(self, build: Callable[[], bytes], objects: tuple[NewObject, ...], pages: FramePages | None = None) -> None:
+    def submit(self, work: Callable[[], Any]) -> "Future[Any]":
+        """Have something done by the threads that compress."""
         if self._threads is None:
             from concurrent.futures import ThreadPoolExecutor
 
             self._threads = ThreadPoolExecutor(_WORKERS, "limosa-compress")
-        self._waiting.append(_Waiting(self._threads.submit(build), objects, pages))
+        return self._threads.submit(work)
+
+    def rest(self) -> None:
+        """Write what was put, and have no threads until something else is."""
+        self._drain(0)
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
+
+    def _put(self, build: Callable[[], bytes], objects: tuple[NewObject, ...], pages: FramePages | None = None) -> None:
+        self._waiting.append(_Waiting(self.submit(build), objects, pages))
         self._drain(_WAITING)
 
     def _drain(self, leave: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from limosa.adapters.commit_store.page_rows import ROW_BYTES, FramePages, PythonRows
 from limosa.adapters.commit_store.sorting import Counts, Surroundings
 from limosa.linux import c_source
-from limosa.model import page_map
+from limosa.model import page_map, page_runs
 from limosa.model.commit_store import FRAME_PAGES, PAGE_BYTES, ObjectId
 from limosa.model.hints import Any, Final
 from limosa.ports.commit_store import Buffer
@@ -64,12 +64,13 @@ class NativePages:
         self.calls: Any = ctypes.CDLL(path)
         pointer, size = ctypes.c_void_p, _SIZE
         for name, returned, arguments in (
-            ("limosa_new", pointer, (pointer, ctypes.c_uint32)),
+            ("limosa_new", pointer, (ctypes.c_uint32,)),
             ("limosa_free", None, (pointer,)),
             ("limosa_count", _U64, (pointer,)),
             ("limosa_clear", None, (pointer,)),
             ("limosa_close", ctypes.c_uint32, (pointer,)),
-            ("limosa_look", ctypes.c_int64, (pointer, pointer, size, pointer, size, pointer, pointer)),
+            ("limosa_look", ctypes.c_int, (pointer, pointer, size, pointer, pointer)),
+            ("limosa_find", size, (pointer, pointer, size, pointer, size, pointer)),
             ("limosa_sort", ctypes.c_int, (*(pointer,) * 4, size, size, _U64, pointer, size, *(pointer,) * 4)),
             ("limosa_digests", ctypes.c_int, (pointer, pointer, size, pointer)),
             ("limosa_rows", None, (pointer, pointer, size, _U64)),
@@ -130,10 +131,11 @@ class _Frame:
 
 
 class _Batch:
-    """Room for what is found out about a batch of pages."""
+    """Room for what is found out about a batch of pages, which are at `start` in memory."""
 
     def __init__(self, n_pages: int) -> None:
-        self.n_pages = n_pages
+        self.most_pages = self.n_pages = n_pages
+        self.start = 0
         self.digests = bytearray(n_pages * _DIGEST_BYTES)
         self.rows = array("Q", bytes(8 * n_pages))
         self.runs = bytearray(n_pages * _RUN.size)
@@ -151,7 +153,7 @@ class NativeSorter:
         self._calls = native.calls
         self._around = around
         self.counts = Counts()
-        self._sorter: int | None = self._calls.limosa_new(_address(around.hasher.page_key), FRAME_PAGES)
+        self._sorter: int | None = self._calls.limosa_new(FRAME_PAGES)
         if self._sorter is None:
             raise MemoryError
         self._spare: list[_Frame] = []
@@ -160,7 +162,7 @@ class NativeSorter:
         self._known: list[ObjectId] = []  # that directories are of, by number
         self._directories: dict[int, tuple[int, bytes]] = {}  # by record: a number, and the prefixes
         self._runs: list[tuple[int, int, int, int]] = []
-        self._batch = _Batch(0)
+        self._batches: list[_Batch] = []
         self._segments = (b"", 0)
         self._segments_of: object = None
         self._told = _Sorted()
@@ -184,31 +186,51 @@ class NativeSorter:
         """See `sorting.Sorter`."""
         self._runs.clear()
 
-    def add(self, first_page: int, pages: memoryview) -> None:
+    def look(self, pages: memoryview) -> _Batch:
         """See `sorting.Sorter`."""
         n_pages = len(pages) // PAGE_BYTES
-        if n_pages > self._batch.n_pages:
-            self._batch = _Batch(n_pages)
-        batch, start = self._batch, _address(pages)
-        digests, rows, runs = batch.addresses
-        segments, n_segments = self._indexed()
-        in_index = self._calls.limosa_look(self._sorter, start, n_pages, _address(segments), n_segments, digests, rows)
-        if in_index < 0:
+        try:
+            batch = self._batches.pop()  # no test before it: another thread may have been faster
+        except IndexError:
+            batch = _Batch(n_pages)
+        if batch.most_pages < n_pages:
+            batch = _Batch(n_pages)
+        batch.n_pages, batch.start = n_pages, _address(pages)
+        digests, rows, _ = batch.addresses
+        if self._calls.limosa_look(_address(self._around.hasher.page_key), batch.start, n_pages, digests, rows) != 0:
             raise MemoryError
-        directories, n_directories = self._asked(batch.rows[:n_pages]) if in_index else (b"", 0)
-        about = (_address(directories), n_directories)
-        at = zero = new = 0
-        while at < n_pages:
+        return batch
+
+    def sort(self, runs: Iterable[page_runs.Run], looked: _Batch) -> None:
+        """See `sorting.Sorter`."""
+        digests, rows, _ = looked.addresses
+        segments, n_segments = self._indexed()
+        n_pages = looked.n_pages
+        in_index = self._calls.limosa_find(self._sorter, digests, n_pages, _address(segments), n_segments, rows)
+        directories, n_directories = self._asked(looked.rows[:n_pages]) if in_index else (b"", 0)
+        at = 0
+        for first_page, count in runs:
+            self._sort(looked, (at, at + count, first_page - at), (_address(directories), n_directories))
+            at += count
+        self._batches.append(looked)
+
+    def _sort(self, batch: _Batch, part: tuple[int, int, int], directories: tuple[int, int]) -> None:
+        """Sort a part of a batch: from, to, and the number that the batch's first page would have."""
+        at, end, first_page = part
+        zero, new, count = 0, 0, end - at
+        digests, rows, runs = batch.addresses
+        while at < end:
             told = self._told
             frame = (*self._frame.addresses, runs, ctypes.addressof(told))
-            if self._calls.limosa_sort(self._sorter, start, digests, rows, at, n_pages, first_page, *about, *frame):
+            where = (batch.start, digests, rows, at, end, first_page % (1 << 64))
+            if self._calls.limosa_sort(self._sorter, *where, *directories, *frame):
                 raise MemoryError
             self._runs += _RUN.iter_unpack(memoryview(batch.runs)[: told.n_runs * _RUN.size])
             at, zero, new = told.next, zero + told.zero, new + told.fresh
             if told.full:
                 self._close()
         seen, zero_before, known, new_before = self.counts
-        self.counts = Counts(seen + n_pages, zero_before + zero, known + n_pages - zero - new, new_before + new)
+        self.counts = Counts(seen + count, zero_before + zero, known + count - zero - new, new_before + new)
 
     def _indexed(self) -> tuple[bytes, int]:
         """Return where the page index is in memory now; a flush may have made other segments."""

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 
 from limosa.adapters.commit_store import record as records
+from limosa.linux import writeback
 from limosa.model.commit_store import Malformed
 from limosa.model.hints import Final
 
@@ -20,6 +21,7 @@ HEAD_BYTES: Final = _HEAD.size
 _MAGIC: Final = b"LIMOSAPK"
 MAX_PACK_BYTES: Final = 512 << 20
 _SUFFIX: Final = ".pack"
+_BEGIN_BYTES: Final = 8 << 20  # as soon as there are so many, the disk may begin with them
 
 
 def head(key_id: bytes, key: bytes | None = None) -> bytes:
@@ -68,6 +70,7 @@ class PackWriter:
         self.name = name
         self.end = end
         self.began_at = end
+        self._begun = end
         self._directory = directory
         self._descriptor = descriptor
 
@@ -109,6 +112,9 @@ class PackWriter:
             written = os.pwrite(self._descriptor, view, self.end)
             self.end += written
             view = view[written:]
+        if self.end - self._begun >= _BEGIN_BYTES:
+            writeback.begin(self._descriptor, self._begun, self.end - self._begun)
+            self._begun = self.end
         return start
 
     def sync(self) -> None:

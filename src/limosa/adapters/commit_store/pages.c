@@ -80,7 +80,6 @@ struct entry {
 };
 
 struct sorter {
-    uint32_t key[8];
     struct entry *table;
     size_t capacity, count; /* a power of two; less than half of it is in use */
     uint32_t frame, filled, frame_pages;
@@ -95,11 +94,10 @@ void limosa_free(struct sorter *sorter) {
 }
 
 /* NULL: there is no memory. */
-struct sorter *limosa_new(const uint8_t key[DIGEST], uint32_t frame_pages) {
+struct sorter *limosa_new(uint32_t frame_pages) {
     struct sorter *made = calloc(1, sizeof *made);
     if (!made)
         return NULL;
-    memcpy(made->key, key, sizeof made->key);
     made->capacity = FIRST_CAPACITY;
     made->frame_pages = frame_pages;
     made->table = calloc(made->capacity, sizeof *made->table);
@@ -185,14 +183,15 @@ static int is_zero(const uint8_t *page) {
     return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
 }
 
-/* For each of n pages its digest, and in `rows` whether it is ZERO, or where the page index has one that begins
- * so, or NONE. Returns how many the page index has, -1: there is no memory. */
-int64_t limosa_look(const struct sorter *sorter, const uint8_t *pages, size_t n, const struct segment *segments,
-                    size_t n_segments, uint8_t *digests, uint64_t *rows) {
-    const uint8_t **from = malloc(n * sizeof *from);
-    uint8_t **to = malloc(n * sizeof *to);
-    int64_t in_index = -1;
-    if (from && to) {
+/* For each of n pages its digest, and in `rows` whether it is ZERO or not known yet, NONE. Nothing but its arguments is
+ * used: many may be called at once. Returns -1: there is no memory. */
+int limosa_look(const uint8_t key[DIGEST], const uint8_t *pages, size_t n, uint8_t *digests, uint64_t *rows) {
+    uint32_t words[8];
+    const uint8_t **from = malloc((n + 1) * sizeof *from);
+    uint8_t **to = malloc((n + 1) * sizeof *to);
+    int failed = !from || !to;
+    memcpy(words, key, sizeof words);
+    if (!failed) {
         size_t there = 0;
         for (size_t at = 0; at < n; at++) {
             rows[at] = ZERO;
@@ -202,14 +201,22 @@ int64_t limosa_look(const struct sorter *sorter, const uint8_t *pages, size_t n,
             from[there] = pages + at * PAGE;
             to[there++] = digests + at * DIGEST;
         }
-        digest_all(sorter->key, from, to, there);
-        in_index = 0;
-        for (size_t at = 0; at < n; at++)
-            if (rows[at] == NONE && found(sorter, digests + at * DIGEST)->frame == 0)
-                in_index += (rows[at] = row_of(segments, n_segments, digests + at * DIGEST)) != NONE;
+        if (there)
+            digest_all(words, from, to, there);
     }
     free(from);
     free(to);
+    return -failed;
+}
+
+/* For each page that is not zero, nor new since the last flush: where the page index has one whose digest begins so.
+ * Returns how many it has. */
+size_t limosa_find(const struct sorter *sorter, const uint8_t *digests, size_t n, const struct segment *segments,
+                   size_t n_segments, uint64_t *rows) {
+    size_t in_index = 0;
+    for (size_t at = 0; at < n && n_segments; at++)
+        if (rows[at] == NONE && found(sorter, digests + at * DIGEST)->frame == 0)
+            in_index += (rows[at] = row_of(segments, n_segments, digests + at * DIGEST)) != NONE;
     return in_index;
 }
 
@@ -256,7 +263,7 @@ struct sorted {
     uint32_t full; /* the frame is */
 };
 
-/* Sort pages from number `at` on, as `limosa_look` found them, until all are or the frame is full. New ones are copied
+/* Sort pages from number `at` on, as `limosa_look` and `limosa_find` found them, until all are or the frame is full. New ones are copied
  * to `frame` and their digests to `frame_digests`; `runs` has room for all. Returns -1: there is no memory; what was
  * sorted before is not undone. */
 int limosa_sort(struct sorter *sorter, const uint8_t *pages, const uint8_t *digests, const uint64_t *rows, size_t at,

@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from limosa.adapters.commit_store import failures
 from limosa.adapters.commit_store.hashing import KEY_BYTES, Hasher
 from limosa.adapters.commit_store.index import Index, remove
-from limosa.adapters.commit_store.intake import LEVEL, Intake
 from limosa.adapters.commit_store.objects import ObjectReader
 from limosa.adapters.commit_store.page_index import PageIndex
+from limosa.adapters.commit_store.record import LEVEL
 from limosa.adapters.commit_store.refs import Refs
-from limosa.adapters.commit_store.sorting import PutFrame, PythonSorter, Sorter, Surroundings
 from limosa.linux import atomic_file, flock
 from limosa.model import json_text
 from limosa.model.commit_store import ObjectId
 from limosa.model.hints import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from limosa.adapters.commit_store.intake import Intake
     from limosa.adapters.commit_store.native import NativePages
+    from limosa.adapters.commit_store.sorting import PutFrame, Sorter
 
 FORMAT: Final = 1
 
@@ -144,8 +145,10 @@ class Parts:
         self.hasher.many = self._native.digests
         self.page_index.row_maker = NativeRows(self._native)
 
-    def sorter(self, put_frame: PutFrame) -> Sorter:
+    def sorter(self, put_frame: "PutFrame") -> "Sorter":
         """Return what sorts pages for a writer that gives frames to `put_frame`."""
+        from limosa.adapters.commit_store.sorting import PythonSorter, Surroundings
+
         self.quicken()
         around = Surroundings(self.hasher, self.page_index, self.objects, put_frame)
         if self._native is None:
@@ -154,8 +157,10 @@ class Parts:
 
         return NativeSorter(self._native, around)
 
-    def intake(self) -> Intake:
+    def intake(self) -> "Intake":
         """Return a way into the packs. The caller holds the lock."""
+        from limosa.adapters.commit_store.intake import Intake
+
         return Intake(self.packs, self.index, self.page_index, self.hasher, self._level)
 
     @contextmanager

@@ -17,6 +17,7 @@ _HEADER: Final = struct.Struct("<4sBBBBIIII8s32s24s16s24x")  # then the checksum
 HEADER_BYTES: Final = _HEADER.size + CHECKSUM_BYTES
 FRAME, BUNDLE = 1, 2
 COMPRESSION_ZSTD: Final = 1
+LEVEL: Final = 1  # of zstd, for what is written
 MAX_PLAIN_BYTES: Final = MAX_FRAME_PAGES * PAGE_BYTES  # 4 MiB
 MAX_MEMBERS: Final = 4096
 MAX_DIRECTORY_BYTES: Final = MAX_MEMBERS * 48
@@ -82,7 +83,7 @@ def build(
 
 
 def build_from(
-    hasher: Hasher, kind: int, record_id: ObjectId, members: int, directory: bytes, content: bytes, level: int = 1
+    hasher: Hasher, kind: int, record_id: ObjectId, members: int, directory: bytes, content: bytes, level: int = LEVEL
 ) -> bytes:
     """Return a whole record whose payload is `content` compressed."""
     from zstandard import ZstdCompressor

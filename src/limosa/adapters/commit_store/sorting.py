@@ -3,15 +3,15 @@
 Both make the same frames and the same runs of the same pages.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from limosa.adapters.commit_store import record
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.objects import ObjectReader
 from limosa.adapters.commit_store.page_index import PageIndex
-from limosa.model import page_map
+from limosa.model import page_map, page_runs
 from limosa.model.commit_store import FRAME_PAGES, PAGE_BYTES, ObjectId
-from limosa.model.hints import Final, Protocol
+from limosa.model.hints import Any, Final, Protocol
 from limosa.model.value import NamedTuple
 from limosa.ports.commit_store import Buffer
 
@@ -55,8 +55,14 @@ class Sorter(Protocol):
     def begin(self) -> None:
         """Begin another map: what was not told of the last one is not wanted."""
 
-    def add(self, first_page: int, pages: memoryview) -> None:
-        """Take a batch of pages; batches come in order. It is read before this returns."""
+    def look(self, pages: memoryview) -> Any:
+        """Find out about a batch of pages what needs nothing but them; other threads may do so at the same time."""
+
+    def sort(self, runs: Iterable[page_runs.Run], looked: Any) -> None:
+        """Take a batch that was looked at: `runs` say where its pages are, and come in order, within it and after.
+
+        The pages are not needed any more when this has returned.
+        """
 
     def finished(self) -> list[page_map.Change]:
         """Close the frame and return the changes since the last call, sorted."""
@@ -117,10 +123,19 @@ class PythonSorter:
         """See `Sorter`."""
         self._waiting, self._placed, self._zero = [], [], []
 
-    def add(self, first_page: int, pages: memoryview) -> None:
+    def look(self, pages: memoryview) -> list[bytes]:
         """See `Sorter`."""
         data = bytes(pages)
-        contents = [data[at : at + PAGE_BYTES] for at in range(0, len(data), PAGE_BYTES)]
+        return [data[at : at + PAGE_BYTES] for at in range(0, len(data), PAGE_BYTES)]
+
+    def sort(self, runs: Iterable[page_runs.Run], looked: list[bytes]) -> None:
+        """See `Sorter`."""
+        at = 0
+        for first_page, n_pages in runs:
+            self._sort(first_page, looked[at : at + n_pages])
+            at += n_pages
+
+    def _sort(self, first_page: int, contents: list[bytes]) -> None:
         there = [number for number, content in enumerate(contents) if content != _ZERO_PAGE]
         if len(there) < len(contents):
             for number in sorted(set(range(len(contents))).difference(there)):

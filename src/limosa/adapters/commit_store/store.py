@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from limosa.adapters.commit_store import failures, gc, leases, pack, strangers, transfer, verify, walk
+from limosa.adapters.commit_store import failures, gc, leases, pack, walk
 from limosa.adapters.commit_store.hashing import KEY_BYTES, Hasher
-from limosa.adapters.commit_store.intake import LEVEL
 from limosa.adapters.commit_store.parts import Parts
 from limosa.adapters.commit_store.reader import Reader
-from limosa.adapters.commit_store.writer import Writer
+from limosa.adapters.commit_store.record import LEVEL
 from limosa.model import page_map, sorted_map, store_codec
 from limosa.model.commit_store import (
     Commit,
@@ -27,9 +26,13 @@ from limosa.model.commit_store import (
     VerifyReport,
 )
 from limosa.model.errors import LimosaError
-from limosa.model.hints import Final
+from limosa.model.hints import TYPE_CHECKING, Final
 from limosa.model.ids import HEX_DIGITS
 from limosa.ports.commit_store import Remote
+
+if TYPE_CHECKING:  # what only some commands need, they load
+    from limosa.adapters.commit_store import transfer
+    from limosa.adapters.commit_store.writer import Writer
 
 _ANY: Final = object()
 _LITTLE_BYTES: Final = 2 << 20
@@ -62,8 +65,10 @@ class DirectoryStore:
     # Writing and reading
 
     @contextmanager
-    def writing(self) -> Iterator[Writer]:
+    def writing(self) -> Iterator["Writer"]:
         """Open the store for writing a commit."""
+        from limosa.adapters.commit_store.writer import Writer
+
         with self.parts.locked():
             intake = self.parts.intake()
             try:
@@ -202,16 +207,22 @@ class DirectoryStore:
 
     def verify(self, commits: Iterable[ObjectId] | None = None) -> VerifyReport:
         """Read everything and check it."""
+        from limosa.adapters.commit_store import verify
+
         return verify.verify(self.parts, commits)
 
     # Transfers
 
     def push(self, commits: Sequence[ObjectId], remote: Remote, refs: Mapping[str, ObjectId], *, when_ns: int) -> int:
         """Send commits to another store and set refs there."""
+        from limosa.adapters.commit_store import transfer
+
         return transfer.push(self.parts, commits, remote, refs, when_ns=when_ns)
 
-    def as_remote(self) -> transfer.DirectoryRemote:
+    def as_remote(self) -> "transfer.DirectoryRemote":
         """Return this store as a transfer sees it."""
+        from limosa.adapters.commit_store import transfer
+
         return transfer.DirectoryRemote(self.parts)
 
     def export(
@@ -223,6 +234,8 @@ class DirectoryStore:
         sign: Callable[[Commit, bytes], Signature | None] = lambda commit, data: None,
     ) -> int:
         """Write commits to a new file."""
+        from limosa.adapters.commit_store import strangers, transfer
+
         if not for_strangers:
             return transfer.export(self.parts, commits, path)
         with strangers.workplace(f"{path}.{os.getpid()}.store", os.urandom(KEY_BYTES), self.parts) as place:
@@ -237,6 +250,8 @@ class DirectoryStore:
         self, path: str, taken: Callable[[Commit, bytes], bytes] = lambda commit, data: commit.attributes
     ) -> list[ObjectId]:
         """Take the commits of a file."""
+        from limosa.adapters.commit_store import strangers, transfer
+
         key_id, key = transfer.key_of(path)
         if key_id == self.parts.hasher.key_id:
             return transfer.import_file(self.parts, path)

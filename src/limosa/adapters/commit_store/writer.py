@@ -1,18 +1,17 @@
 """Write commits: pages into frames, files and nodes into bundles, each only if the store does not have it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from limosa.adapters.commit_store import failures, record
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index
 from limosa.adapters.commit_store.intake import Intake
 from limosa.adapters.commit_store.objects import ObjectReader
+from limosa.adapters.commit_store.reading import Steps
 from limosa.adapters.commit_store.sorting import Counts, MakeSorter, Sorter
 from limosa.model import page_map, sorted_map, store_codec
 from limosa.model.commit_store import (
     MAX_BLOB_BYTES,
-    MAX_PAGE,
-    PAGE_BYTES,
     Blob,
     Commit,
     Entry,
@@ -23,8 +22,9 @@ from limosa.model.commit_store import (
     WriteStats,
 )
 from limosa.model.hints import Final
+from limosa.model.page_runs import Run
+from limosa.ports.commit_store import Buffer, NewMap, Unread
 
-_BATCH_BYTES: Final = 1 << 20
 _BUNDLE_BYTES: Final = 256 << 10
 _BUNDLE_MEMBERS: Final = 1024
 _FLUSH_PAGES: Final = 1 << 18  # what is remembered of one writer's pages before they go to the index
@@ -112,37 +112,42 @@ class Writer:
     # Pages
 
     def put_pages(
-        self,
-        base: PageMap,
-        writes: Iterable[tuple[int, bytes | bytearray | memoryview]],
-        zero: Sequence[tuple[int, int]] = (),
+        self, base: PageMap, writes: Iterable[tuple[int, Buffer] | Unread], zero: Sequence[Run] = ()
     ) -> PageMap:
-        """Return `base` with pages replaced.
+        """Return `base` with pages replaced; see the port."""
+        (made,) = self.put_maps([NewMap(base, writes, zero)])
+        return made
 
-        `writes` are (first page, content of that page and the following ones), sorted; the content is read before the
-        next is asked for, so one buffer can serve for all. `zero` are runs (first page, pages) that become zero; what
-        is in both is as `writes` says.
-        """
-        changes = [page_map.Change(first, n_pages, None) for first, n_pages in zero]
-        if changes:
-            base = page_map.update(self._load_node, self._save_node, base, sorted(changes))
+    def put_maps(self, maps: Iterable[NewMap]) -> Generator[PageMap, None, None]:
+        """Yield each map; see the port."""
         sorter = self._page_sorter()
-        sorter.begin()
-        end_page = 0
-        for first_page, content in writes:
-            view = memoryview(content).cast("B")
-            if len(view) % PAGE_BYTES or first_page < end_page:
-                raise ValueError(f"{len(view)} bytes from page {first_page} on are no whole pages or not in order")
-            end_page = first_page + len(view) // PAGE_BYTES
-            if end_page > MAX_PAGE:
-                raise ValueError(f"page {end_page} is after the last page of the largest file")
-            for at in range(0, len(view), _BATCH_BYTES):
-                sorter.add(first_page + at // PAGE_BYTES, view[at : at + _BATCH_BYTES])
-                if sorter.n_new > _FLUSH_PAGES:
-                    self.flush()
-            if sorter.n_runs > _FLUSH_PAGES:
-                base = page_map.update(self._load_node, self._save_node, base, sorter.finished())
-        return page_map.update(self._load_node, self._save_node, base, sorter.finished())
+        reading = Steps(sorter, self._intake.submit)
+        steps = reading.of(maps)
+        now = PageMap()
+        try:
+            for step in steps:
+                if step.begins is not None:
+                    sorter.begin()
+                    now = self._changed(
+                        step.begins.base, [page_map.Change(*run, None) for run in sorted(step.begins.zero)]
+                    )
+                elif step.is_batch:
+                    sorter.sort(step.runs, step.looked())
+                    if sorter.n_new > _FLUSH_PAGES:
+                        self.flush()
+                    if sorter.n_runs > _FLUSH_PAGES:
+                        now = self._changed(now, sorter.finished())
+                else:
+                    yield self._changed(now, sorter.finished())
+        finally:
+            steps.close()
+
+    def _changed(self, pages: PageMap, changes: Sequence[page_map.Change]) -> PageMap:
+        return page_map.update(self._load_node, self._save_node, pages, changes)
+
+    def rest(self) -> None:
+        """Have no threads until it is used again; see the port."""
+        self._intake.rest()
 
     def _page_sorter(self) -> Sorter:
         if self._sorter is None:

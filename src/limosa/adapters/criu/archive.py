@@ -7,9 +7,8 @@ place; the pages image is not stored and is made again from the pagemap's runs.
 import mmap
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from limosa.adapters.criu import core, followed, mapped, pagemap
 from limosa.linux import files
@@ -25,10 +24,11 @@ from limosa.model.commit_store import (
     PageMap,
 )
 from limosa.model.errors import LimosaError
-from limosa.ports.commit_store import CommitReader, CommitWriter
+from limosa.model.hints import Final
+from limosa.ports.commit_store import CommitReader, CommitWriter, Unread
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
 from limosa.ports.page_servers import LazyMemory
-from limosa.ports.written_pages import ProcessMemory
+from limosa.ports.written_pages import KeepAhead, ProcessMemory
 
 _PAGEMAP: Final = re.compile(r"pagemap-(?:shmem-)?[0-9]{1,20}\.img\Z")
 _OF_PROCESS: Final = re.compile(r"pagemap-[0-9]{1,20}\.img\Z")
@@ -75,6 +75,15 @@ class CriuImageArchive:
                 hint="limosa doctor shows whether this criu works",
             ) from failed
         return entries
+
+    def keep_ahead(self, writer: CommitWriter, parent: CommitReader | None) -> KeepAhead:
+        """See the port."""
+
+        def keep(pid: int, since_parent: bool, pages: Iterable[Unread]) -> PageMap:
+            base = _pages_before(f"pagemap-{pid}.img", parent) if since_parent else PageMap()
+            return writer.put_pages(base, pages)
+
+        return keep
 
     def load(self, reader: CommitReader, criu_images: str) -> None:
         """See the port."""
@@ -170,15 +179,19 @@ def _followed_entries(
     with open(f"{criu_images}/mm-{memory.pid}.img", "rb") as file:
         runs = followed.runs(found, memory)
         mapped.require(memory.pid, file.read(), runs)
-    before = parent.entry(MEMORY_PREFIX + name.encode()) if parent is not None else None
-    base = before.content.pages if before is not None and isinstance(before.content, Paged) else PageMap()
     with _pages_view(criu_images, found) as view:
-        pages = followed.page_map(writer, found, view, memory, base)
+        pages = followed.page_map(writer, found, view, memory, _pages_before(name, parent))
     data = pagemap.encode(pagemap.Pagemap(found.pages_id, runs))
     return {
         IMAGE_PREFIX + name.encode(): Entry(content=_small(writer, data)),
         MEMORY_PREFIX + name.encode(): Entry(content=Paged(pages)),
     }
+
+
+def _pages_before(name: str, parent: CommitReader | None) -> PageMap:
+    """Return what the parent has of the memory that the pagemap image `name` describes."""
+    before = parent.entry(MEMORY_PREFIX + name.encode()) if parent is not None else None
+    return before.content.pages if before is not None and isinstance(before.content, Paged) else PageMap()
 
 
 def _small(writer: CommitWriter, data: bytes) -> Inline | Blob | Paged:

@@ -20,8 +20,10 @@ def page_map(
     present = memory.present()
     rest = _rest(dumped, present)
     pieces = memory.pieces()
+    base, kept_runs = memory.kept() or (parent if memory.since_parent else PageMap(), [])
     if not memory.since_parent:
-        missing = list(page_runs.left(page_runs.placed(present), [(first, n_pages) for first, n_pages, _ in pieces]))
+        copied = sorted([*kept_runs, *((first, n_pages) for first, n_pages, _ in pieces)])
+        missing = list(page_runs.left(page_runs.placed(present), copied))
         if missing:
             raise ValueError(f"page {missing[0][0]:#x} of process {memory.pid} was not copied")
     writes = heapq.merge(
@@ -29,7 +31,6 @@ def page_map(
         ((first, view[at : at + n_pages * PAGE_BYTES]) for first, n_pages, at in rest),
         key=lambda write: write[0],
     )
-    base = parent if memory.since_parent else PageMap()
     gone = list(page_runs.gaps(heapq.merge(present, ((first, n_pages) for first, n_pages, _ in rest))))
     return writer.put_pages(base, writes, gone)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.written_pages import witness
 from limosa.adapters.written_pages.copies import Copies
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
-from limosa.ports.written_pages import ProcessMemory
+from limosa.ports.written_pages import KeepAhead, ProcessMemory
 
 
 class ComparedPages:
@@ -21,10 +21,16 @@ class ComparedPages:
 
     @contextmanager
     def following(
-        self, container_id: ContainerId, init_pid: int, pids: Sequence[int], parent: str, scratch: str
+        self,
+        container_id: ContainerId,
+        init_pid: int,
+        pids: Sequence[int],
+        parent: str,
+        scratch: str,
+        keep_ahead: KeepAhead | None = None,
     ) -> Iterator["_Following"]:
         """See the port."""
-        del container_id, init_pid, pids, parent
+        del container_id, init_pid, pids, parent, keep_ahead
         yield _Following(Copies(scratch), self._checked)
 
 

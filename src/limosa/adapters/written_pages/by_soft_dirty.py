@@ -7,14 +7,14 @@ Source: Linux Documentation/admin-guide/mm/soft-dirty.rst.
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.adapters.written_pages import failures, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import FollowedProcess, Record, Records
 from limosa.linux import pagemap, process
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
-from limosa.ports.written_pages import ProcessMemory
+from limosa.ports.written_pages import KeepAhead, ProcessMemory
 
 
 class SoftDirtyPages:
@@ -28,10 +28,16 @@ class SoftDirtyPages:
 
     @contextmanager
     def following(
-        self, container_id: ContainerId, init_pid: int, pids: Sequence[int], parent: str, scratch: str
+        self,
+        container_id: ContainerId,
+        init_pid: int,
+        pids: Sequence[int],
+        parent: str,
+        scratch: str,
+        keep_ahead: KeepAhead | None = None,
     ) -> Iterator["_Following"]:
         """See the port."""
-        del init_pid, pids
+        del init_pid, pids, keep_ahead  # everything is read from the dump
         record = self._records.load(container_id)
         self._records.prepare_reset(container_id, record)
         yield _Following(self._records, container_id, record, parent, Copies(scratch), self._checked)

@@ -11,15 +11,15 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import compress
-from typing import Final
 
-from limosa.adapters.written_pages import ahead, discarded, failures, holder, witness
+from limosa.adapters.written_pages import ahead, discarded, failures, holder, unread, witness
 from limosa.adapters.written_pages.copies import Copies
 from limosa.adapters.written_pages.followed import NOBODY, FollowedProcess, Record, Records
 from limosa.linux import pagemap_scan, process, process_memory, userfaultfd
 from limosa.linux.pagemap_scan import FILE, PRESENT, SWAPPED, WP_ALLOWED, WRITTEN, ZERO
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
-from limosa.ports.written_pages import EarlierCopy, ProcessMemory
+from limosa.ports.written_pages import EarlierCopy, KeepAhead, ProcessMemory
 
 _WORTH_BYTES: Final = 16 << 20  # copied in 5 ms: less is not worth stopping every thread once more
 _ROUNDS: Final = 3
@@ -49,7 +49,13 @@ class UserfaultfdPages:
 
     @contextmanager
     def following(
-        self, container_id: ContainerId, init_pid: int, pids: Sequence[int], parent: str, scratch: str
+        self,
+        container_id: ContainerId,
+        init_pid: int,
+        pids: Sequence[int],
+        parent: str,
+        scratch: str,
+        keep_ahead: KeepAhead | None = None,
     ) -> Iterator["_Following"]:
         """See the port."""
         program = (*self._program, container_id)
@@ -58,7 +64,7 @@ class UserfaultfdPages:
             opened.callback(following.close)
             following.join(list(pids)[:_MOST_PROCESSES])
             following.hold(init_pid)
-            following.copy_ahead(pids, self._worth_bytes)
+            following.copy_ahead(pids, self._worth_bytes, keep_ahead)
             yield following
 
 
@@ -155,11 +161,15 @@ class _Following:
         self._records.prepare_reset(self._container_id, self._record)
         holder.end(before.holder)
 
-    def copy_ahead(self, pids: Sequence[int], worth_bytes: int) -> None:
-        """Copy what was written while it is worth it, and have memory for the copies that are still to be made."""
+    def copy_ahead(self, pids: Sequence[int], worth_bytes: int, keep: KeepAhead | None) -> None:
+        """Copy what was written while it is worth it, and have memory for the copies that are still to be made.
+
+        The first of these copies, which is the largest, goes to `keep`: of what is kept and written again, the store
+        has both.
+        """
         expected_bytes = self._expected_bytes()
-        for _ in range(_ROUNDS):
-            if expected_bytes < worth_bytes or not self._copied_ahead(pids):
+        for turn in range(_ROUNDS):
+            if expected_bytes < worth_bytes or not self._copied_ahead(pids, keep if turn == 0 else None):
                 break
             before_bytes, expected_bytes = expected_bytes, self._expected_bytes()
             if expected_bytes > before_bytes // 2:
@@ -179,7 +189,7 @@ class _Following:
     def _wanted(self, one: FollowedProcess) -> int:
         return WP_ALLOWED | (WRITTEN if self._counts(one) or one in self._ahead else 0)
 
-    def _copied_ahead(self, pids: Sequence[int]) -> bool:
+    def _copied_ahead(self, pids: Sequence[int], keep: KeepAhead | None) -> bool:
         """Copy what was written, once; False if that is not to be relied on. Marks count from here on."""
         self._forget_marks()
         found: list[tuple[FollowedProcess, array[int]]] = []
@@ -196,13 +206,30 @@ class _Following:
             starts, ends = ranges[0::3], ranges[1::3]
             both = array("Q", bytes(16 * len(starts)))
             both[0::2], both[1::2] = starts, ends
-            try:
-                copy = EarlierCopy(both, self._copies.take(one.pid, starts, ends))
-            except OSError:  # something was unmapped meanwhile
+            copy = self._copy(one, both, keep)
+            if copy is None:  # something was unmapped meanwhile
                 self._spoiled.add(one)
                 continue
             self._ahead[one] = (*self._ahead.get(one, ()), copy)
         return True
+
+    def _copy(self, one: FollowedProcess, ranges: "array[int]", keep: KeepAhead | None) -> EarlierCopy | None:
+        starts, ends = ranges[0::2], ranges[1::2]
+        if keep is None:
+            try:
+                return EarlierCopy(ranges, self._copies.take(one.pid, starts, ends))
+            except OSError:
+                return None
+        try:
+            inside = process.pid_inside(one.pid)
+        except OSError:
+            return None
+        try:
+            return EarlierCopy(
+                ranges, memoryview(b""), keep(inside, self._counts(one), unread.of(one.pid, starts, ends))
+            )
+        except unread.Gone:
+            return None
 
     def _forget_marks(self) -> None:
         if not self._reset:
