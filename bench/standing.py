@@ -262,7 +262,8 @@ def main() -> int:
             print(
                 f"{mib:5} MiB: raw criu {size['raw_ms']:8.1f}  limosa {size['limosa_ms']:7.1f}  "
                 f"ratio {size['limosa_ms'] / size['raw_ms']:.3f}  scan {size['scan_ms']:6.1f}  "
-                f"whole commit {size['whole_ms']:8.1f}  read and hash {size['read_and_hash_ms']:7.1f} ms",
+                f"whole commit {size['whole_ms']:8.1f}  read and hash {size['read_and_hash_ms']:7.1f} ms"
+                f"  ratio {size['whole_ms'] / max(size['read_and_hash_ms'], 0.1):.1f}",
                 flush=True,
             )
         results["throughput"] = throughput(bench, 256, args.runs)

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from limosa import wiring
 from limosa.cli import table, values
@@ -14,6 +13,7 @@ from limosa.model import codec
 from limosa.model.commit import CheckpointStats, CommitRecord
 from limosa.model.container import ContainerRecord
 from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.hints import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from limosa.model.retention import Keep

@@ -102,6 +102,8 @@ def _ahead(args: arguments.Arguments) -> CopyRequest:
 
 
 def _hook(args: arguments.Arguments) -> tuple[str, ...]:
+    if not args.hook:
+        return ()
     import shlex
 
     try:

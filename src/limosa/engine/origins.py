@@ -1,9 +1,7 @@
 """Whose commits are restored: this store's own, those that a trusted key signed, and those that somebody accepted."""
 
-import json
-
 from limosa.engine.host import Host
-from limosa.model import trust
+from limosa.model import json_text, trust
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import Commit, Signature
 from limosa.model.errors import LimosaError
@@ -39,12 +37,12 @@ def noted(host: Host, commit: Commit, data: bytes, *, accepted: bool) -> bytes:
 
     label = hashlib.sha256(data).hexdigest()[:24]
     said = {**_attributes(commit), "origin": trust.ACCEPTED if accepted else origin, "snapshot": label}
-    return json.dumps(said).encode()
+    return json_text.dumps(said).encode()
 
 
 def _attributes(commit: Commit) -> dict[str, object]:
     try:
-        said = json.loads(commit.attributes)
+        said = json_text.loads(commit.attributes)
     except ValueError:
         said = None
     if not isinstance(said, dict):

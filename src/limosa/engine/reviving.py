@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import Final
 
 from limosa.engine import bundle, ending, journal, lifecycle, origins, pausing, system
 from limosa.engine.host import Host
@@ -11,6 +10,7 @@ from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import ObjectId
 from limosa.model.container import SUBORDINATE_IDS, ContainerRecord, Phase
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 from limosa.ports.checkpointer import RestoreMoment, RestorePlan
 from limosa.ports.page_servers import LazyMemory, PageServer

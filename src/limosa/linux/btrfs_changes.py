@@ -8,8 +8,8 @@ import errno
 import fcntl
 import os
 import struct
-from typing import Final
 
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _TREE_SEARCH_V2: Final = 0xC0709411

@@ -3,9 +3,9 @@
 import os
 import socket
 import stat
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _SYS_PIDFD_GETFD: Final = 438

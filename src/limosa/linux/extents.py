@@ -3,7 +3,8 @@
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final
+
+from limosa.model.hints import Final
 
 PAGE_BYTES: Final = 4096
 _LAST_PAGE: Final = 1 << 51

@@ -2,9 +2,9 @@
 
 import ctypes
 import os
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 
 TMPFS_MAGIC: Final = 0x01021994
 BTRFS_MAGIC: Final = 0x9123683E

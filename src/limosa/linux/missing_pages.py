@@ -11,9 +11,9 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 DEVICE: Final = "/dev/userfaultfd"

@@ -2,7 +2,8 @@
 
 import os
 from array import array
-from typing import Final
+
+from limosa.model.hints import Final
 
 PRESENT: Final = 1 << 63
 SWAPPED: Final = 1 << 62

@@ -6,9 +6,9 @@ import mmap
 import os
 import struct
 from array import array
-from typing import Final
 
 from limosa.linux import libc
+from limosa.model.hints import Final
 
 _PAGEMAP_SCAN: Final = 0xC0606610
 _WP_MATCHING: Final = 1

@@ -8,10 +8,10 @@ import os
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final
 
 from limosa.linux import process_memory, ptrace
 from limosa.linux.ptrace_through import told
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _SYS_FCNTL: Final = 72

@@ -16,9 +16,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
 
 from limosa.linux import libc, process_memory
+from limosa.model.hints import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     import socket

@@ -9,9 +9,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.linux import process_memory, ptrace
+from limosa.model.hints import Final
 
 _SYS_MMAP: Final = 9
 _SYS_MUNMAP: Final = 11

@@ -8,9 +8,9 @@ Source: userfaultfd(2), ioctl_userfaultfd(2), Linux Documentation/admin-guide/mm
 import errno
 import os
 import struct
-from typing import Final
 
 from limosa.linux import libc, ptrace
+from limosa.model.hints import Final
 
 _API_REQUEST: Final = 0xC018AA3F
 _REGISTER: Final = 0xC020AA00

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
 
 from limosa.model.commit_store import ObjectId, PageMap
+from limosa.model.hints import Literal, Protocol
 from limosa.model.ids import ContainerId
 from limosa.model.page_runs import Run
 from limosa.model.value import NamedTuple

@@ -30,6 +30,15 @@ CREATE INDEX IF NOT EXISTS objects_by_record ON objects (record);
 """
 KINDS: Final = ("frame", "blob", "node", "commit")
 _BATCH: Final = 500
+_ADD_RECORD: Final = (
+    "INSERT INTO records (pack, start, bytes) VALUES (?, ?, ?)"
+    " ON CONFLICT (pack, start) DO UPDATE SET bytes = bytes RETURNING record"
+)
+_ADD_OBJECT: Final = (
+    "INSERT INTO objects (id, kind, record, start, size) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+    " SET record = excluded.record, start = excluded.start, size = excluded.size"
+    " WHERE kind = 0 AND excluded.kind = 0 AND excluded.size > size"
+)
 
 
 class Place(NamedTuple):
@@ -226,22 +235,14 @@ class Index:
         number = self._db.execute("SELECT pack FROM packs WHERE name = ?", (pack,)).fetchone()[0]
         numbers = []
         for offset, record_bytes, objects in records:
-            self._db.execute(
-                "INSERT OR IGNORE INTO records (pack, start, bytes) VALUES (?, ?, ?)", (number, offset, record_bytes)
-            )
-            record = self._db.execute(
-                "SELECT record FROM records WHERE pack = ? AND start = ?", (number, offset)
-            ).fetchone()[0]
-            self._db.executemany(
-                "INSERT INTO objects (id, kind, record, start, size) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-                " SET record = excluded.record, start = excluded.start, size = excluded.size"
-                " WHERE kind = 0 AND excluded.kind = 0 AND excluded.size > size",
-                [(item.object_id, KINDS.index(item.kind), record, item.start, item.size) for item in objects],
-            )
+            (record,) = self._db.execute(_ADD_RECORD, (number, offset, record_bytes)).fetchone()
+            rows = [(item.object_id, KINDS.index(item.kind), record, item.start, item.size) for item in objects]
             if objects[0].kind == "frame":
-                (record,) = self._db.execute(
-                    "SELECT record FROM objects WHERE id = ?", (objects[0].object_id,)
-                ).fetchone()
+                entered = self._db.execute(f"{_ADD_OBJECT} RETURNING record", rows[0]).fetchone()
+                if entered is None:  # it was there, and stays where it is
+                    (record,) = self._db.execute("SELECT record FROM objects WHERE id = ?", rows[0][:1]).fetchone()
+            else:
+                self._db.executemany(_ADD_OBJECT, rows)
             numbers.append(record)
         return numbers
 

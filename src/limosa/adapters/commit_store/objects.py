@@ -3,13 +3,13 @@
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 from limosa.adapters.commit_store import failures, record
 from limosa.adapters.commit_store.hashing import Hasher
 from limosa.adapters.commit_store.index import Index, Place
 from limosa.model.commit_store import MAX_FRAME_PAGES, PAGE_BYTES, Malformed, ObjectId
 from limosa.model.hints import Final, TypeVar
+from limosa.model.value import NamedTuple
 
 _CACHE_BYTES: Final = 48 << 20
 _MAX_OPEN_PACKS: Final = 64

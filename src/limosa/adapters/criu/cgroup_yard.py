@@ -4,7 +4,8 @@ On the hybrid layout and on v1 that was nine times, while everything stood still
 """
 
 import os
-from typing import Final
+
+from limosa.model.hints import Final
 
 _PLACE: Final = "/sys/fs/cgroup"
 _NAMED: Final = "name="

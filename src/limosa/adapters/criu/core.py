@@ -5,9 +5,9 @@ Source: CRIU images/core.proto, core-x86.proto, rseq.proto, pstree.proto, includ
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Final
 
 from limosa.adapters.criu import pagemap, wire
+from limosa.model.hints import Any, Final
 from limosa.model.value import NamedTuple
 
 Image = Callable[[str], bytes]

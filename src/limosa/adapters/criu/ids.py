@@ -4,13 +4,13 @@ Source: CRIU criu/namespaces.c, criu/cgroup.c; images/userns.proto, images/cgrou
 """
 
 import os
-from typing import Any, Final
 
 from limosa.adapters.criu import images
 from limosa.adapters.criu.schema import Message
 from limosa.adapters.criu.wire import WireError
 from limosa.model.container import SUBORDINATE_IDS
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any, Final
 
 _DUMPED: Final = ".dumped"  # the image as it was: there may be another copy with other ids
 _PERMS: Final = 4

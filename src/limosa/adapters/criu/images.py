@@ -10,10 +10,10 @@ import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
 
 from limosa.adapters.criu import schema
 from limosa.adapters.criu.wire import WireError
+from limosa.model.hints import Final, Literal
 from limosa.model.value import NamedTuple
 
 _COMMON_MAGIC: Final = 0x54564319

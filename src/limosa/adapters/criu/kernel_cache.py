@@ -7,9 +7,9 @@ tmpfs is bind-mounted on /run/criu.kdat: one mount of one file, which the next r
 """
 
 import os
-from typing import Final
 
 from limosa.linux import filesystem, mount, process
+from limosa.model.hints import Final
 
 CACHE: Final = "/run/criu.kdat"
 _PROBE: Final = 'mount -t tmpfs limosa-criu /run && "$1" check >/dev/null 2>&1; exec cat /run/criu.kdat'

@@ -7,13 +7,13 @@ Source: CRIU criu/include/vma.h, vma_entry_can_be_lazy; Linux fs/userfaultfd.c, 
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 from limosa.adapters.criu import core, mapped, pagemap
 from limosa.adapters.criu.core import Image
 from limosa.adapters.criu.mapped import Mapping
 from limosa.model import page_runs
 from limosa.model.commit_store import PAGE_BYTES
+from limosa.model.hints import Final
 from limosa.model.page_runs import Run
 from limosa.model.value import NamedTuple
 

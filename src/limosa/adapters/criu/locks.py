@@ -12,7 +12,6 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 from limosa.adapters.criu import images
 from limosa.adapters.criu.schema import Message
@@ -20,6 +19,7 @@ from limosa.adapters.criu.wire import WireError
 from limosa.linux import namespaces, posix_locks, process, ptrace, ptrace_through
 from limosa.linux.posix_locks import Lock
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _IMAGE: Final = "filelocks"

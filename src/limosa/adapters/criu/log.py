@@ -1,9 +1,9 @@
 """CRIU's log in the container's own terms."""
 
 import re
-from typing import Final
 
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 
 # (pattern in an Error line, code, what it means, what helps)
 _DENIED = "limosa's default seccomp profile denies it"

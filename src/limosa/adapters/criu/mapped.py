@@ -5,12 +5,12 @@ Source: CRIU images/mm.proto, images/vma.proto, include/image.h, include/vma.h; 
 
 import struct
 from collections.abc import Sequence
-from typing import Final
 
 from limosa.adapters.criu import wire
 from limosa.model import page_runs
 from limosa.model.commit_store import PAGE_BYTES
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _MAGICS: Final = (0x54564319, 0x57492820)

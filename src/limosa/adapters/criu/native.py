@@ -10,9 +10,9 @@ that gave up root, and restores all memory before anything goes on.
 """
 
 import os
-from typing import Final
 
 from limosa.linux import c_source
+from limosa.model.hints import Final
 
 _LIBRARY: Final = ("-O2", "-shared", "-fPIC", "-nostdlib", "-fno-stack-protector")
 _CALLS: Final = "system_call.h"  # what each library includes

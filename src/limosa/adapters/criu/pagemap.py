@@ -7,9 +7,9 @@ image, and an entry per run of pages. Source: CRIU images/pagemap.proto, include
 import heapq
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
 
 from limosa.adapters.criu import wire
+from limosa.model.hints import Any, Final
 from limosa.model.value import NamedTuple
 
 _COMMON_MAGIC: Final = 0x54564319

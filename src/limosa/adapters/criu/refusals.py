@@ -7,11 +7,11 @@ A rule returns what is the matter, or None. Processes and numbers are put to it 
 import socket
 import stat
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from limosa.linux.descriptors import Descriptor, MountFacts, SocketFacts
 from limosa.linux.descriptors import Mapping as OddMapping
 from limosa.linux.sock_diag import UNIX_CONNECTED, UNIX_LISTENING, UnixSocket
+from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
 
 _ANONYMOUS: Final = ("eventfd", "eventpoll", "inotify", "fanotify", "signalfd", "timerfd", "pidfd")

@@ -8,9 +8,9 @@ import os
 import select
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any, Final
 
 from limosa.adapters.criu import wire
+from limosa.model.hints import Any, Final
 
 DUMP: Final = 1
 RESTORE: Final = 2

@@ -6,9 +6,9 @@
 
 import functools
 import os
-from typing import Any, Final
 
 from limosa.adapters.criu.wire import WireError, varint
+from limosa.model.hints import Any, Final
 from limosa.model.value import NamedTuple
 
 _MOST_DEPTH: Final = 40  # of groups below groups in cgroup.img; every other message is flat beside it

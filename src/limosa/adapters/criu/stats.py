@@ -1,9 +1,9 @@
 """criu's own times of a dump. Source: CRIU images/stats.proto, include/magic.h, stats.c."""
 
 import struct
-from typing import Final
 
 from limosa.adapters.criu import wire
+from limosa.model.hints import Final
 
 _MAGICS: Final = (0x55105940, 0x57093306)  # of service images; of statistics
 _HEAD: Final = struct.Struct("<III")

@@ -6,7 +6,8 @@ search the whole tree while everything is stopped; here the tree is searched bef
 
 import os
 from collections.abc import Collection, Iterator
-from typing import Final
+
+from limosa.model.hints import Final
 
 _LIKELY: Final = ("/etc", "/usr/share/dbus-1", "/usr/lib/systemd", "/usr/local", "/var/spool", "/var/lib", "/usr/share")
 _MOST_ENTRIES: Final = 200_000

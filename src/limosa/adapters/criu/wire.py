@@ -6,7 +6,8 @@ Source: Protocol Buffers "Encoding"; CRIU images/rpc.proto.
 """
 
 from collections.abc import Mapping
-from typing import Any
+
+from limosa.model.hints import Any
 
 Table = Mapping[int, tuple[str, Any]]
 

@@ -5,9 +5,9 @@ import select
 import signal
 import time
 from contextlib import suppress
-from typing import Final
 
 from limosa.linux import descriptors, proc_table, process
+from limosa.model.hints import Final
 from limosa.ports.runtime import ExecSession, Started
 
 _PATIENCE_SECONDS: Final = 2.0

@@ -2,10 +2,10 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Final
 
 from limosa.model.container import ContainerConfig
 from limosa.model.errors import LimosaError
+from limosa.model.hints import TYPE_CHECKING, Final
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import Started
 

@@ -9,10 +9,10 @@ and crun: `<run>/seccomp/<digest>`.
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from limosa.linux import files, process
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Any
 
 _NAME = "filter"
 
@@ -22,10 +22,10 @@ def compiled(profile: Mapping[str, Any], run_directory: str, enter: str, env: Ma
 
     Raises: LimosaError LIM-RUN-009: crun cannot compile it; nothing is left.
     """
-    import hashlib
+    from _blake2 import blake2b  # hashlib takes 10 ms to load
 
     program = os.path.realpath(env["LIMOSA_CRUN"])
-    digest = hashlib.sha256(json.dumps([program, profile], sort_keys=True).encode()).hexdigest()[:32]
+    digest = blake2b(json.dumps([program, profile], sort_keys=True).encode(), digest_size=16).hexdigest()
     path = f"{run_directory}/seccomp/{digest}"
     if not os.path.exists(path):
         place = f"{path}.{os.getpid()}"

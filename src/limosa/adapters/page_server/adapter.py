@@ -8,13 +8,13 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from limosa.adapters.page_server import restoring, server
 from limosa.adapters.page_server.source import PageSource
 from limosa.linux import boot, missing_pages, process
 from limosa.model.commit_store import ObjectId
 from limosa.model.errors import LimosaError
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 from limosa.ports.commit_store import CommitStore

@@ -10,11 +10,11 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Final
 
 from limosa.adapters.page_server.served import Served
 from limosa.linux import missing_pages
 from limosa.model.commit_store import PageMap
+from limosa.model.hints import Final
 from limosa.model.owed_pages import OwedPages
 from limosa.ports.page_servers import LazyMemory
 

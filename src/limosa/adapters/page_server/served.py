@@ -4,11 +4,11 @@ import errno
 import os
 import time
 from collections.abc import Iterator
-from typing import Final
 
 from limosa.adapters.page_server.source import BLOCK_PAGES, PageSource
 from limosa.linux import missing_pages
 from limosa.model.commit_store import PAGE_BYTES, PageMap
+from limosa.model.hints import Final
 from limosa.model.owed_pages import OwedPages
 from limosa.ports.page_servers import LazyMemory
 

@@ -10,12 +10,12 @@ import select
 import signal
 import socket
 from collections.abc import Sequence
-from typing import Final
 
 from limosa.adapters.page_server.restoring import Restoring
 from limosa.adapters.page_server.served import Served
 from limosa.adapters.page_server.source import PageSource
 from limosa.linux import missing_pages
+from limosa.model.hints import Final
 from limosa.ports.page_servers import LazyMemory
 
 ALL_NOW: Final = signal.SIGUSR1

@@ -4,9 +4,9 @@ import ctypes
 import mmap
 from bisect import bisect_right
 from collections import OrderedDict
-from typing import Final
 
 from limosa.model.commit_store import PAGE_BYTES, PageMap, PageRun
+from limosa.model.hints import Final
 from limosa.ports.commit_store import CommitReader
 
 BLOCK_PAGES: Final = 64  # what a writer puts into a frame: less would decompress it again

@@ -3,9 +3,9 @@
 import mmap
 import os
 from array import array
-from typing import Final
 
 from limosa.linux import process_memory
+from limosa.model.hints import Final
 
 _SLACK_BYTES: Final = 4 << 20
 _HUGE_BYTES: Final = 2 << 20

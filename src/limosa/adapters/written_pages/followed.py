@@ -8,10 +8,10 @@ everything counts as written.
 import json
 import os
 from collections.abc import Callable
-from typing import Final
 
 from limosa.linux import boot
 from limosa.model import codec
+from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
 

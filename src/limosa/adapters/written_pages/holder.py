@@ -5,9 +5,9 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 from limosa.linux import process, userfaultfd
+from limosa.model.hints import Final
 
 _FIRST: Final = 4  # 3 is the pidfd of the container's first process
 _FAR: Final = 400  # numbers that none of the holder's own descriptors gets

@@ -3,10 +3,10 @@
 import os
 from array import array
 from collections.abc import Sequence
-from typing import Final
 
 from limosa.adapters.written_pages.copies import Copies
 from limosa.linux import pagemap, process, process_memory
+from limosa.model.hints import Final
 from limosa.ports.written_pages import ProcessMemory
 
 _PAGE_BYTES: Final = 4096
