@@ -48,9 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.history:
         owner = commits.find(host, args.history).container.container_id
         wanted += [commit for commit in commits.every(host) if commit.container.container_id == owner]
-    for commit in reversed(wanted):
-        commits.forget(host, commit)
-        print(commit.commit_id)
+    commits.forget_all(host, wanted, lambda commit: print(commit.commit_id))
     return 0
 
 

@@ -2,9 +2,8 @@
 
 from limosa import wiring
 from limosa.cli import arguments, lazy_option, values
-from limosa.engine import commits, copies, volume_commits
+from limosa.engine import copies
 from limosa.engine.host import Host
-from limosa.model.commit import CommitRecord
 from limosa.model.container import CopyRequest, PublishedPort
 from limosa.model.errors import EXIT_USAGE, LimosaError
 
@@ -17,6 +16,9 @@ examples:
   limosa fork --warm 5 good                     five that stand still, for the next forks of good
   limosa fork -n 3 --on spare db                copies that run on another host
   limosa fork --hook "sh -c 'rm -f /etc/ssh/ssh_host_*; ssh-keygen -A'" box
+A running container is committed first, and goes on. The name of one that does not run means its latest commit, which
+has nothing of what came later. One that is paused is refused: unpause it, or name a commit.
+
 The hook has LIMOSA_NAME, LIMOSA_ID, LIMOSA_COMMIT and LIMOSA_COPY_OF in its environment, and is executed as the copy's
 root while every other process of the copy stands still; if it fails, there is no copy.
 
@@ -61,7 +63,7 @@ def run(args: arguments.Arguments) -> int:
     requests = [_ahead(args)] * args.warm if args.warm else _requests(args)
     if args.on:
         return _elsewhere(host, args, requests)
-    commit = _commit(host, args.source, requests)
+    commit = copies.source(host, args.source, requests)
     if args.warm:
         copies.make_ahead(host, commit, requests, laziness=args.lazy)
         print(commit.commit_id)
@@ -77,7 +79,7 @@ def _elsewhere(host: Host, args: arguments.Arguments, requests: list[CopyRequest
 
     with exchange.reached(host, peer_options.address(host, args.on, args.ssh_option)) as peer:
         exchange.require_one_key(host, peer)
-        commit = _commit(host, args.source, requests)
+        commit = copies.source(host, args.source, requests)
         with ProgressLine() as line:
             exchange.push(host, peer, [commit], line.update)
         if args.warm:
@@ -134,21 +136,3 @@ def _ports(args: arguments.Arguments, index: int) -> tuple[PublishedPort, ...]:
             )
         found.append(first._replace(host_port=first.host_port and first.host_port + index))
     return tuple(found)
-
-
-def _commit(host: Host, source: str, requests: list[CopyRequest]) -> CommitRecord:
-    """Return a new commit of a running container, or the commit that `source` means.
-
-    None is made where the copies would be refused for what the container has mounted.
-    """
-    try:
-        record = host.containers.find(source)
-    except LimosaError:
-        return commits.find(host, source)
-    if record.phase == "running":
-        for wanted in requests:
-            volume_commits.require_apart(record.config, volume_commits.of(host, record.config), wanted)
-        from limosa.engine import checkpoint
-
-        return checkpoint.checkpoint(host, record.container_id, checkpoint.Wanted("fork"))
-    return commits.find(host, source)

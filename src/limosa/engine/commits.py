@@ -4,7 +4,7 @@ A ref `containers/ID` is a container's latest commit, which is the parent of its
 Tags are refs `tags/NAME`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from limosa.engine import written_check
@@ -232,14 +232,23 @@ def descent(host: Host, heads: set[ObjectId]) -> list[CommitRecord]:
     return sorted(found, key=lambda record: record.created_ns)
 
 
-def forget(host: Host, record: CommitRecord) -> None:
-    """Let `gc` take a commit; descendants stay. A ref that named it goes to its parent; tags of it are refused.
+def forget_all(host: Host, records: Sequence[CommitRecord], told: Callable[[CommitRecord], None]) -> None:
+    """Let `gc` take commits, the last one first; `told` is called with each.
 
-    Raises: LimosaError LIM-COMM-004: a tag names it; nothing changed.
+    Raises: LimosaError LIM-COMM-004: a tag names one of them; none is forgotten then.
     """
+    refs = host.store.refs()
+    wanted = list({record.commit_id: record for record in records}.values())
+    for record in wanted:
+        _require_untagged(refs, record)
+    for record in reversed(wanted):
+        forget(host, record)
+        told(record)
+
+
+def _require_untagged(refs: dict[str, ObjectId], record: CommitRecord) -> None:
     commit_id = identifier(record)
-    names = [ref for ref, named in host.store.refs().items() if named == commit_id]
-    tags = [ref.removeprefix("tags/") for ref in names if ref.startswith("tags/")]
+    tags = [ref.removeprefix("tags/") for ref, named in refs.items() if named == commit_id and ref.startswith("tags/")]
     if tags:
         raise LimosaError(
             "LIM-COMM-004",
@@ -247,6 +256,17 @@ def forget(host: Host, record: CommitRecord) -> None:
             cause=f"{', '.join(tags)} would lead nowhere",
             hint=f"limosa untag {tags[0]} first",
         )
+
+
+def forget(host: Host, record: CommitRecord) -> None:
+    """Let `gc` take a commit; descendants stay. A ref that named it goes to its parent; tags of it are refused.
+
+    Raises: LimosaError LIM-COMM-004: a tag names it; nothing changed.
+    """
+    commit_id = identifier(record)
+    refs = host.store.refs()
+    _require_untagged(refs, record)
+    names = [ref for ref, named in refs.items() if named == commit_id]
     forgotten = host.store.forgotten()
     parent = ObjectId(bytes.fromhex(record.parent)) if record.parent else None
     there = {one for one, _ in host.store.history({commit_id})}
@@ -308,6 +328,8 @@ def heads(host: Host) -> dict[CommitId, list[str]]:
 def require_free_tag(host: Host, name: str) -> None:
     """Raise what `tag` would raise for a commit that is yet to be made."""
     named = host.store.refs().get(f"tags/{checked_name(name, 'tag')}")
+    if named is None:
+        _require_own_meaning(host, name)
     if named is not None:
         raise LimosaError(
             "LIM-COMM-005",
@@ -317,8 +339,33 @@ def require_free_tag(host: Host, name: str) -> None:
         )
 
 
+def _require_own_meaning(host: Host, name: str) -> None:
+    """Raise LimosaError LIM-COMM-025 if a name that is no tag means a container or a commit already."""
+    try:
+        container = host.containers.find(name).config.name
+    except LimosaError:
+        try:
+            meant = f"the id {host.store.resolve(name).hex()[:12]} of a commit begins so"
+        except LimosaError as unknown:
+            if unknown.code == _NO_COMMIT and "ids begin" not in unknown.cause:
+                return
+            meant = "the ids of several commits begin so"
+    else:
+        meant = f'it means the container "{container}"'
+    raise LimosaError(
+        "LIM-COMM-025",
+        f"{name!r} can be no tag",
+        cause=f"{meant}, so that one name would have two meanings",
+        hint="choose another name",
+    )
+
+
 def tag(host: Host, record: CommitRecord, name: str) -> None:
-    """Name a commit for good. Raises: LimosaError LIM-NAME-001; LIM-COMM-005: another commit has the tag."""
+    """Name a commit for good.
+
+    Raises: LimosaError LIM-NAME-001; LIM-COMM-005: another commit has the tag; LIM-COMM-025: it means a container or
+    a commit already.
+    """
     ref = f"tags/{checked_name(name, 'tag')}"
     if host.store.refs().get(ref) != identifier(record):
         require_free_tag(host, name)

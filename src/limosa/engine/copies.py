@@ -3,7 +3,19 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from limosa.engine import commits, creation, ending, hooks, inspection, journal, restore, reviving, volume_commits, warm
+from limosa.engine import (
+    commits,
+    creation,
+    ending,
+    hooks,
+    inspection,
+    journal,
+    lifecycle,
+    restore,
+    reviving,
+    volume_commits,
+    warm,
+)
 from limosa.engine.host import Host
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import container_ref
@@ -11,6 +23,28 @@ from limosa.model.container import ContainerConfig, ContainerRecord, CopyRequest
 from limosa.model.errors import LimosaError
 from limosa.model.ids import ContainerId, checked_name
 from limosa.ports.page_servers import Laziness
+
+
+def source(host: Host, reference: str, requests: list[CopyRequest]) -> CommitRecord:
+    """Return the commit that copies of `reference` are made from: a new one, if that is a running container.
+
+    The name of a container that does not run means its latest commit. None is made where the copies would be refused
+    for what the container has mounted.
+    Raises: LimosaError LIM-CONT-002: it is paused, so no commit has what it is now; LIM-COMM-001; as `checkpoint`.
+    """
+    try:
+        record = host.containers.find(reference)
+    except LimosaError:
+        return commits.find(host, reference)
+    if record.phase == "paused":
+        lifecycle.require_running(record, "fork")
+    if record.phase != "running":
+        return commits.find(host, reference)
+    for wanted in requests:
+        volume_commits.require_apart(record.config, volume_commits.of(host, record.config), wanted)
+    from limosa.engine import checkpoint
+
+    return checkpoint.checkpoint(host, record.container_id, checkpoint.Wanted("fork"))
 
 
 def fork(
@@ -23,10 +57,45 @@ def fork(
     """Start a running copy of a commit per request; `laziness` says whether all their memory is there then.
 
     Those that were made ahead are taken first. `started` is called with each.
-    Raises: LimosaError LIM-HOOK-002: the hook of one failed; …; the copies made before the one that failed run on, of
-    the failed one nothing is left.
+    Raises: LimosaError LIM-HOOK-002: the hook of one failed; …; the copies made before the one that failed run on, and
+    the error's state names them; of the failed one nothing is left.
     """
     made: list[ContainerRecord] = []
+
+    def tell(record: ContainerRecord) -> None:
+        made.append(record)
+        started(record)
+
+    try:
+        _start_all(host, commit, requests, tell, laziness)
+    except LimosaError as failed:
+        raise _with_those(failed, made, "runs", "run") from failed
+    return made
+
+
+def _with_those(failed: LimosaError, made: list[ContainerRecord], one: str, several: str) -> LimosaError:
+    """Return an error whose state names the copies that are there."""
+    if not made:
+        return failed
+    names = ", ".join(record.config.name for record in made)
+    state = f"{names} {one if len(made) == 1 else several}; nothing is left of the copy that failed"
+    return LimosaError(
+        failed.code,
+        failed.summary,
+        state=state,
+        cause=failed.cause,
+        hint=failed.hint,
+        exit_status=failed.exit_status,
+    )
+
+
+def _start_all(
+    host: Host,
+    commit: CommitRecord,
+    requests: list[CopyRequest],
+    started: Callable[[ContainerRecord], None],
+    laziness: Laziness,
+) -> None:
     missing: list[CopyRequest] = []
     waiting = warm.ready(host, commit.commit_id) if any(map(warm.suits, requests)) else []
     for wanted in requests:
@@ -34,9 +103,8 @@ def fork(
         if taken is None:
             missing.append(wanted)
         else:
-            made.append(taken)
             started(taken)
-    return made + _made(host, commit, missing, started, laziness, "running")
+    _made(host, commit, missing, started, laziness, "running")
 
 
 def make_ahead(
@@ -50,7 +118,17 @@ def make_ahead(
 
     Raises: as `fork`.
     """
-    return _made(host, commit, requests, made, laziness, "paused")
+    found: list[ContainerRecord] = []
+
+    def tell(record: ContainerRecord) -> None:
+        found.append(record)
+        made(record)
+
+    try:
+        _made(host, commit, requests, tell, laziness, "paused")
+    except LimosaError as failed:
+        raise _with_those(failed, found, "stands ready", "stand ready") from failed
+    return found
 
 
 def _made(
@@ -60,15 +138,12 @@ def _made(
     made: Callable[[ContainerRecord], None],
     laziness: Laziness,
     phase: Phase,
-) -> list[ContainerRecord]:
-    found: list[ContainerRecord] = []
+) -> None:
     if not requests:
-        return found
+        return
     with restore.brought(host, commit, laziness) as images:
-        for wanted in requests:
-            found.append(_fork_one(host, commit, images, wanted, phase, examined=bool(found)))
-            made(found[-1])
-    return found
+        for index, wanted in enumerate(requests):
+            made(_fork_one(host, commit, images, wanted, phase, examined=index > 0))
 
 
 def _fork_one(

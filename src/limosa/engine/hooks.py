@@ -74,7 +74,7 @@ def in_copy(
         raise LimosaError(
             "LIM-HOOK-002",
             f'there is no copy "{record.config.name}": its hook failed',
-            state="nothing of the copy is left; those made before run",
+            state="nothing of the copy is left",
             cause=f"{' '.join(command)[:200]}: {failure}",
             hint="the hook is executed inside the copy, by no shell; limosa exec tries it in the original",
         )

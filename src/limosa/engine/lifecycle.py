@@ -162,7 +162,7 @@ def require_running(record: ContainerRecord, verb: str) -> None:
         name = record.config.name
         raise LimosaError(
             "LIM-CONT-002",
-            f'cannot {verb} "{name}": it does not run',
+            f'cannot {verb} "{name}": it {"is paused" if record.phase == "paused" else "does not run"}',
             state=f'"{name}" is {record.phase}; nothing changed',
             hint=f"limosa unpause {name}" if record.phase == "paused" else f"limosa start {name}",
         )
