@@ -83,10 +83,6 @@ class FakeVolumes:
         self.create(volume)
         shutil.copytree(origin, self.directory(volume.name), dirs_exist_ok=True)
 
-    def clear(self, name: str) -> None:
-        shutil.rmtree(self.directory(name))
-        os.makedirs(self.directory(name))
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         yield

@@ -71,3 +71,12 @@ def test_an_address_comes_along_only_on_one_segment() -> None:
     assert found(other, here=same, keep=False) == []
     host = CONFIG._replace(network=NetworkRequest("host"))
     assert found(MACHINE, host)[0].startswith("stops: it is on the host's own network")
+
+
+def test_a_volume_that_no_commit_has_is_taken_as_it_is_there() -> None:
+    load = LOAD._replace(volumes=(CommittedVolume("cache", "exclude"),))
+    there = MACHINE._replace(networks=LAN)
+    assert found(there, load=load) == ["warns: volume 'cache' will be empty there"]
+    for user in ("", "db"):
+        there = there._replace(volumes=(("cache", user),))
+        assert found(there, load=load) == ["warns: volume 'cache' is taken as it is there"]

@@ -154,16 +154,6 @@ class PoolVolumes:
         btrfs.snapshot_subvolume(origin, f"{self._files}/{volume.name}")
         self._save(volume)
 
-    def clear(self, name: str) -> None:
-        """See the port."""
-        place = self.directory(name)
-        status = os.stat(place)
-        with self._staged() as staged:
-            btrfs.create_subvolume(staged)
-            os.chown(staged, status.st_uid, status.st_gid)
-            os.chmod(staged, status.st_mode & 0o7777)
-            renameat2.exchange(staged, place)
-
     def locked(self) -> AbstractContextManager[None]:
         """See the port."""
         os.makedirs(self._records, mode=0o700, exist_ok=True)

@@ -10,7 +10,10 @@ EXAMPLES = """\
 examples:
   limosa rewind db good
   limosa rewind db db~2        two commits back
-  limosa rewind --discard db 5f2c9a"""
+  limosa rewind --discard db 5f2c9a
+
+It runs afterwards. What it was is kept as a commit first, and named: of one that does not run its files; a paused one
+goes on for a moment for that. limosa reflog db finds it later."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,5 +30,9 @@ def run(args: argparse.Namespace) -> int:
     container_id = host.containers.find(args.container).container_id
     commit = commits.find(host, args.commit)
     kept = rewind.rewind(host, container_id, commit, discard=args.discard, laziness=args.lazy)
-    print(args.container if kept is None else f"{args.container}: what was thrown away is {kept.commit_id[:12]}")
+    if kept is None:
+        print(args.container)
+    else:
+        what = "what was thrown away, its files," if kept.files_only else "what was thrown away"
+        print(f"{args.container}: {what} is {kept.commit_id[:12]}")
     return 0

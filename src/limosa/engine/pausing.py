@@ -27,16 +27,21 @@ def pause(host: Host, container_id: ContainerId) -> ContainerRecord:
             )
         if record.phase == "paused":
             return record
-        # The record first: whoever finds it "paused" thaws, which is harmless; a frozen "running" one would hang them.
-        paused = record._replace(phase="paused")
-        host.containers.save(paused)
-        try:
-            freeze(host, record)
-        except LimosaError:
-            host.containers.save(record._replace(phase="running"))
-            raise
-        journal.note(host, "pause", paused)
-        return paused
+        return stand_still(host, record)
+
+
+def stand_still(host: Host, record: ContainerRecord) -> ContainerRecord:
+    """Pause a running container, whose lock the caller holds, and return its record. Raises: as `pause`."""
+    # The record first: whoever finds it "paused" thaws, which is harmless; a frozen "running" one would hang them.
+    paused = record._replace(phase="paused")
+    host.containers.save(paused)
+    try:
+        freeze(host, record)
+    except LimosaError:
+        host.containers.save(record._replace(phase="running"))
+        raise
+    journal.note(host, "pause", paused)
+    return paused
 
 
 def freeze(host: Host, record: ContainerRecord) -> None:

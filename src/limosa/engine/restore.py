@@ -74,12 +74,26 @@ def started(
     is released.
     """
     with brought_files(host, commit), ExitStack() as undo:
-        ending.release(host, record)
-        host.storage.revert(record.container_id, commit.snapshot)
-        volume_commits.put_back(host, commit, undo)
+        _put_files(host, record, commit, undo)
         record = lifecycle.start_locked(host, record, hold)
         undo.pop_all()
     return record
+
+
+def files_in_place(host: Host, record: ContainerRecord, commit: CommitRecord) -> None:
+    """Make the files of a container and of its volumes what a commit has; none of its processes lives.
+
+    The caller holds its lock. Raises: as `brought_files`.
+    """
+    with brought_files(host, commit), ExitStack() as undo:
+        _put_files(host, record, commit, undo)
+        undo.pop_all()
+
+
+def _put_files(host: Host, record: ContainerRecord, commit: CommitRecord, undo: ExitStack) -> None:
+    ending.release(host, record)
+    host.storage.revert(record.container_id, commit.snapshot)
+    volume_commits.put_back(host, commit, undo)
 
 
 def _require_processes(commit: CommitRecord) -> None:
@@ -89,7 +103,7 @@ def _require_processes(commit: CommitRecord) -> None:
             "LIM-COMM-023",
             f"commit {name} has files alone: no process comes back from it",
             state="nothing changed",
-            cause="it was made when its container moved by being stopped and started: limosa migrate --fallback",
+            cause="no process ran when it was made: before a rewind, or by migrate --fallback, which stops and starts",
             hint=f"limosa restore {name} starts its container with these files, once that does not run; limosa mount",
         )
 
@@ -218,8 +232,11 @@ def in_place(
     *,
     keep_connections: bool,
     hold: reviving.Hold | None = None,
+    phase: Phase = "running",
 ) -> ContainerRecord:
     """Make a container of whose processes none lives what a commit says, also its files; the caller holds its lock.
+
+    It has `phase` afterwards: it runs, or is "paused" before any process has run.
 
     Raises: LimosaError: it cannot be restored; the record is `record` again then, and what it held is released.
     """
@@ -230,7 +247,9 @@ def in_place(
             host.containers.save(record._replace(phase="starting"))
         host.storage.revert(record.container_id, commit.snapshot)
         volume_commits.put_back(host, commit, undo)
-        return reviving.revive(host, record, commit, images, undo, keep_connections=keep_connections, hold=hold)
+        return reviving.revive(
+            host, record, commit, images, undo, keep_connections=keep_connections, hold=hold, phase=phase
+        )
 
 
 def _lives(record: ContainerRecord, commit: CommitRecord) -> LimosaError:

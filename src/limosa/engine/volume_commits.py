@@ -54,11 +54,11 @@ def require_there(host: Host, commit: CommitRecord) -> None:
     """Raise LimosaError unless the volumes of a commit can be put back.
 
     LIM-VOL-002: one that it only names is gone; LIM-VOL-007: another container runs with one that would be put back;
-    LIM-VOL-009: what has its name here is another volume.
+    LIM-VOL-009: what has its name here is another volume. One that was left out stays as it is, whoever has it.
     """
     known = {volume.name: volume.created_ns for volume in host.volumes.all()}
     for volume in commit.volumes:
-        if volume.policy != "reference" and known.get(volume.name, volume.created_ns) != volume.created_ns:
+        if volume.policy == "include" and known.get(volume.name, volume.created_ns) != volume.created_ns:
             raise LimosaError(
                 "LIM-VOL-009",
                 f"the volume {volume.name!r} is another one than that of commit {commit.commit_id[:12]}",
@@ -73,7 +73,7 @@ def require_there(host: Host, commit: CommitRecord) -> None:
                 hint=f"limosa volume create {volume.name}, and fill it",
             )
     container_id = commit.container.container_id
-    changed = {volume.name for volume in commit.volumes if volume.policy != "reference"}
+    changed = set(included(commit))
     for record in host.containers.all():
         shared = [mount.source for mount in record.config.mounts if mount.kind == "volume" and mount.source in changed]
         if shared and record.container_id != container_id and record.phase in ending.LIVE:
@@ -87,7 +87,7 @@ def require_there(host: Host, commit: CommitRecord) -> None:
 
 
 def put_back(host: Host, commit: CommitRecord, undo: ExitStack) -> None:
-    """Make the volumes what they were at the commit; those that it left out are empty afterwards.
+    """Make the volumes what they were at the commit. Those that it left out stay as they are: no commit has them.
 
     A volume that is gone is made again, and goes again if what follows fails. The container does not run.
     """
@@ -103,8 +103,6 @@ def put_back(host: Host, commit: CommitRecord, undo: ExitStack) -> None:
                 host.volumes.create(Volume(volume.name, volume.created_ns, volume.policy, of=of, filled=True))
             if volume.policy == "include":
                 host.volumes.revert(volume.name, commit.snapshot)
-            else:
-                host.volumes.clear(volume.name)
 
 
 def of_copy(

@@ -151,13 +151,14 @@ def _mounts(config: ContainerConfig, volumes: tuple[CommittedVolume, ...], there
             if volume.name not in users:
                 words = f"{there.host} has no volume {volume.name!r}, which does not come along"
                 found.append(Finding("stops", words, f"limosa volume create {volume.name}, there, and fill it"))
-        elif users.get(volume.name):
+        elif volume.policy == "include" and users.get(volume.name):
             words = f"volume {volume.name!r} of {there.host} would be replaced, and {users[volume.name]} uses it"
             found.append(Finding("stops", words, "another name for it"))
-        elif volume.name in users:
+        elif volume.name in users and volume.policy == "include":
             found.append(Finding("warns", f"volume {volume.name!r} of {there.host} is replaced by what comes along"))
         elif volume.policy == "exclude":
-            found.append(Finding("warns", f"volume {volume.name!r} will be empty there"))
+            what = "is taken as it is" if volume.name in users else "will be empty"
+            found.append(Finding("warns", f"volume {volume.name!r} {what} there"))
     for mount in config.mounts:
         if mount.kind == "bind":
             found.append(Finding("stops", f"{mount.source}, a directory of this host, does not come along"))

@@ -58,9 +58,6 @@ class Volumes(Protocol):
     def copy(self, name: str, label: str, volume: Volume) -> None:
         """Make a volume with the files of a snapshot of `name`. Raises: as `create`; KeyError: no such snapshot."""
 
-    def clear(self, name: str) -> None:
-        """Make a volume empty in one step; what has it mounted keeps the old files. Raises: LimosaError LIM-VOL-002."""
-
     def locked(self) -> AbstractContextManager[None]:
         """Hold all volumes for one command: between a look at who uses one, and what follows from it."""
 
