@@ -35,6 +35,7 @@ class FakeImages:
     def __init__(self, root: str, registries: Sequence[FakeRegistry] = ()) -> None:
         self._root = root
         self._names: dict[str, OciImage] = {}
+        self._nameless: dict[Digest, OciImage] = {}
         self._registries = registries
         self._logins: dict[str, tuple[str, str]] = {}
 
@@ -63,6 +64,10 @@ class FakeImages:
 
     def all(self) -> list[OciImage]:
         return [self._names[name] for name in sorted(self._names)]
+
+    def nameless(self, layers: tuple[Digest, ...]) -> list[OciImage]:
+        named = {image.digest for image in self._names.values()}
+        return [one for digest, one in self._nameless.items() if one.layers == layers and digest not in named]
 
     def tag(self, reference: str, new_reference: str) -> OciImage:
         return self._name(self.resolve(reference), str(oci.parse_reference(new_reference, oci.LOCAL)))
@@ -207,7 +212,7 @@ class FakeImages:
 
     @contextmanager
     def as_archive(self, reference: str) -> Iterator[str]:
-        image = self.resolve(reference)
+        image = self._nameless.get(Digest(reference)) or self.resolve(reference)
         with self.workspace() as place:
             for digest, directory in zip(image.layers, self.layer_directories(image.layers), strict=True):
                 _copy(directory, f"{place}/{digest[7:]}")
@@ -254,12 +259,14 @@ class FakeImages:
     def remove(self, reference: str, layers_in_use: frozenset[Digest]) -> list[str]:
         names = self._find(reference)
         for name in names:
-            del self._names[name]
+            image = self._names.pop(name)
+            self._nameless[image.digest] = image._replace(reference="")
         self.prune(layers_in_use)
         return names
 
     def prune(self, layers_in_use: frozenset[Digest], *, build_cache: bool = False) -> int:
         freed = 0
+        self._nameless = {key: one for key, one in self._nameless.items() if layers_in_use.issuperset(one.layers)}
         for digest in self._unused(layers_in_use):
             freed += _size(self._layer(digest))
             shutil.rmtree(self._layer(digest))

@@ -4,15 +4,17 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fakes.commit_store import FakeCommitStore
+from tests.fakes.oci_images import FakeImages
 
-from limosa.engine import commits, copies, restore
+from limosa.engine import commits, copies, restore, transfers
 from limosa.engine.host import Host
 from limosa.model import codec
-from limosa.model.commit import CommitRecord
+from limosa.model.commit import CommitId, CommitRecord
 from limosa.model.commit_store import Commit, Manifest, container_ref
 from limosa.model.container import FIRST_HOST_ID, ContainerConfig, ContainerRecord, CopyRequest
 from limosa.model.errors import LimosaError
@@ -153,3 +155,22 @@ def test_a_fork_that_fails_says_which_copies_run(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(LimosaError) as failed:
             make(host, commit, requests[2:])
         assert failed.value.state == "nothing changed"
+
+
+def test_an_image_that_commits_need_is_sent_without_a_name(tmp_path: Path) -> None:
+    here, there = (
+        Host({"oci_images": lambda at=at: FakeImages(at)}, lambda: 1, os.urandom, lambda: "b")
+        for at in (str(tmp_path / "here"), str(tmp_path / "there"))
+    )
+    for name in ("here", "there", "rootfs"):
+        (tmp_path / name).mkdir()
+    made = here.oci_images.import_archive(str(tmp_path / "rootfs"), "python", lambda *_: None)
+    commit = CommitRecord(RUNNING._replace(layers=made.layers), ("", "", ""), commit_id=CommitId("c" * 64))
+    here.oci_images.remove("python", frozenset(made.layers))
+    name = f"localhost/committed:{made.digest[7:19]}"
+    assert transfers.share_images(here, there, [commit], lambda *_: None) == [name]
+    assert transfers.has_layers(there, made.layers)
+    here.oci_images.prune(frozenset())
+    with pytest.raises(LimosaError) as refused:
+        transfers.images_of(here, {made.layers: commit})
+    assert refused.value.code == "LIM-COMM-020"

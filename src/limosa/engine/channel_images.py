@@ -44,7 +44,7 @@ def _sent(host: Host, connection: Connection, image: OciImage, progress: Progres
 
 def send(host: Host, connection: Connection, image: OciImage, progress: Progress) -> None:
     """Send an image as `TakeImage`, files and `ImageEnd`."""
-    with host.oci_images.as_archive(image.reference) as directory:
+    with host.oci_images.as_archive(image.digest) as directory:
         files = host.archive_files.listed(directory)
         total = sum(size_bytes for _, size_bytes in files)
         sent = 0

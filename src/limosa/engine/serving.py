@@ -96,11 +96,11 @@ def _take_image(host: Host, peer: Peer, message: TakeImage) -> None:
 
 def _send_image(host: Host, peer: Peer, message: SendImage) -> None:
     layers = _checked(peer.connection, message.layers)
-    for image in host.oci_images.all():
+    for image in (*host.oci_images.all(), *transfers.nameless(host, layers)):
         if image.layers == layers:
             return channel_images.send(host, peer.connection, image, lambda what, done, total: None)
     raise LimosaError(
-        "LIM-COMM-020", "the image of a commit has no name here", hint="--no-image brings the commits alone"
+        "LIM-COMM-020", "the image of a commit is not here any more", hint="--no-image brings the commits alone"
     )
 
 

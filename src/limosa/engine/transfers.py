@@ -86,16 +86,18 @@ def share_images(source: Host, target: Host, records: Iterable[CommitRecord], pr
     lacking = {record.container.layers: record for record in records if not has_layers(target, record.container.layers)}
     sent = []
     for image in images_of(source, lacking):
-        with source.oci_images.as_archive(image.reference) as archive:
+        with source.oci_images.as_archive(image.digest) as archive:
             name = free_name(target, image.reference, image.digest)
             sent.append(target.oci_images.import_archive(archive, name, progress).reference)
     return sent
 
 
 def images_of(source: Host, lacking: dict[tuple[Digest, ...], CommitRecord]) -> list[OciImage]:
-    """Return the image of each of these layers. Raises: LimosaError LIM-COMM-020: one has no name any more here."""
+    """Return the image of each of these layers. Raises: LimosaError LIM-COMM-020: one is not here."""
     here = {image.layers: image for image in source.oci_images.all()}
     for layers, record in lacking.items():
+        if layers not in here:
+            here.update((image.layers, image) for image in nameless(source, layers))
         if layers not in here:
             raise LimosaError(
                 "LIM-COMM-020",
@@ -120,8 +122,17 @@ def has_layers(host: Host, layers: tuple[Digest, ...]) -> bool:
 def free_name(host: Host, reference: str, digest: Digest) -> str:
     """Return an image's own name, or one made from its digest where another image has that."""
     if any(one.reference == reference and one.digest != digest for one in host.oci_images.all()):
-        return f"localhost/committed:{digest[7:19]}"
+        return _name_of(digest)
     return reference
+
+
+def nameless(host: Host, layers: tuple[Digest, ...]) -> list[OciImage]:
+    """Return the images with these layers that have no name any more, under one made from their digest."""
+    return [image._replace(reference=_name_of(image.digest)) for image in host.oci_images.nameless(layers)]
+
+
+def _name_of(digest: Digest) -> str:
+    return f"localhost/committed:{digest[7:19]}"
 
 
 def export(host: Host, records: list[CommitRecord], path: str, *, for_strangers: bool = False) -> int:

@@ -69,7 +69,8 @@ class OciImages(Protocol):
     """The images of one limosa host.
 
     A layer is unpacked once and shared; an image exists as long as it has a name. Layers that are in use stay after
-    that. A command that is killed leaves only what `tidy` and `prune` remove.
+    that, with what it takes to send them to another host. A command that is killed leaves only what `tidy` and `prune`
+    remove.
     """
 
     def resolve(self, reference: str) -> OciImage:
@@ -81,6 +82,12 @@ class OciImages(Protocol):
 
     def all(self) -> list[OciImage]:
         """Return every named image, by reference."""
+
+    def nameless(self, layers: tuple[Digest, ...]) -> list[OciImage]:
+        """Return the images with exactly these layers that lost their last name while the layers were in use.
+
+        `as_archive` takes their digest.
+        """
 
     def layer_directories(self, image_layers: tuple[Digest, ...]) -> tuple[str, ...]:
         """Return the unpacked directories, lowest first, files owned by inner ids.
@@ -123,6 +130,8 @@ class OciImages(Protocol):
 
     def as_archive(self, reference: str) -> AbstractContextManager[str]:
         """Give an image as something that another host's `import_archive` takes, for the time of a `with` block.
+
+        The digest of one of the `nameless` will do.
 
         Raises: LimosaError LIM-IMG-001.
         """

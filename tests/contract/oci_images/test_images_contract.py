@@ -139,6 +139,23 @@ def test_an_image_goes_with_its_last_name_and_its_layers_with_their_last_user(
     assert images.disk_use(frozenset()).unused_bytes == 0
 
 
+def test_an_image_whose_layers_are_needed_can_be_sent_without_a_name(
+    images: OciImages, second: OciImages, tmp_path: object
+) -> None:
+    made = images.import_archive(rootfs(tmp_path), "web", quiet)
+    assert images.nameless(made.layers) == []
+    images.remove("web", frozenset(made.layers))
+    images.prune(frozenset(made.layers))
+    assert images.all() == []
+    (kept,) = images.nameless(made.layers)
+    assert kept.digest == made.digest
+    with images.as_archive(kept.digest) as archive:
+        assert second.import_archive(archive, "web", quiet).layers == made.layers
+    images.prune(frozenset())
+    assert images.nameless(made.layers) == []
+    refused("LIM-IMG-001", lambda: images.as_archive(kept.digest).__enter__())
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive" * 100])
 def test_what_is_no_archive_is_refused(images: OciImages, tmp_path: object, content: bytes) -> None:
     path = f"{tmp_path}/file"

@@ -34,6 +34,9 @@ class NoImages:
     def all(self) -> list[Any]:
         return []
 
+    def nameless(self, layers: object) -> list[Any]:
+        return []
+
     def layer_directories(self, layers: object) -> Any:
         raise LimosaError("LIM-IMG-002", f"no {layers}")
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.layout import Layout, Named
@@ -10,7 +10,7 @@ from limosa.linux import atomic_file
 from limosa.model import oci
 from limosa.model.errors import LimosaError
 from limosa.model.hints import TYPE_CHECKING, Any
-from limosa.model.ids import Digest
+from limosa.model.ids import Digest, checked_digest
 from limosa.model.oci import PLAIN_ROOTFS, Reference, RootfsConfig
 from limosa.ports.oci_images import DEFAULT_REGISTRY, BuildRequest, DiskUse, OciImage, Progress, Registry
 
@@ -81,6 +81,10 @@ class LayoutImages:
     def all(self) -> list[OciImage]:
         """See the port."""
         return [self._catalog.image(named) for named in self._layout.names()]
+
+    def nameless(self, layers: tuple[Digest, ...]) -> list[OciImage]:
+        """See the port."""
+        return [image for image in self._catalog.nameless(frozenset(layers)) if image.layers == layers]
 
     def layer_directories(self, image_layers: tuple[Digest, ...]) -> tuple[str, ...]:
         """See the port."""
@@ -209,11 +213,19 @@ class LayoutImages:
     @contextmanager
     def as_archive(self, reference: str) -> Iterator[str]:
         """See the port."""
-        named = self._find(reference)[0]
         with self._layout.at_work(), self._layout.workspace() as workspace:
-            manifest = self._catalog.manifest(named.manifest.digest)
-            self._layout.view(f"{workspace}/view", named.manifest, (manifest.config, *manifest.layers))
+            descriptor = self._descriptor(reference)
+            manifest = self._catalog.manifest(descriptor.digest)
+            self._layout.view(f"{workspace}/view", descriptor, (manifest.config, *manifest.layers))
             yield f"{workspace}/view"
+
+    def _descriptor(self, reference: str) -> oci.Descriptor:
+        """Return the manifest that a reference means, or the whole digest of an image that has no name any more."""
+        found = self._catalog.find(reference)
+        if not found and reference.startswith("sha256:"):
+            with suppress(ValueError, FileNotFoundError):
+                return self._layout.descriptor_of_manifest(Digest(checked_digest(reference)))
+        return self._find(reference)[0].manifest
 
     def _import_directory(
         self, path: str, name: str, workspace: str, progress: Progress, run: RootfsConfig

@@ -53,6 +53,26 @@ class Catalog:
                 ) from damage
         return known._replace(reference=named.reference)
 
+    def nameless(self, layers: frozenset[Digest]) -> list[OciImage]:
+        """Return the images without a name that are here whole, and have no other layers than these."""
+        named = {one.manifest.digest for one in self._layout.names()}
+        found = []
+        for file in sorted(files.names_in(f"{self._layout.place}/known")):
+            digest = Digest(f"sha256:{file.removesuffix('.json')}")
+            if digest in named or not file.endswith(".json"):
+                continue
+            try:
+                with open(self._known(digest), encoding="utf-8") as opened:
+                    image = codec.from_jsonable(OciImage, json_text.loads(opened.read()))
+                if not layers.issuperset(image.layers):
+                    continue
+                manifest = self.manifest(digest)
+            except (FileNotFoundError, ValueError):
+                continue
+            if all(self._layout.has(blob) for blob in (manifest.config, *manifest.layers)):
+                found.append(image)
+        return found
+
     def manifest(self, digest: Digest) -> oci.Manifest:
         """Return a manifest. Raises: ValueError, FileNotFoundError."""
         return oci.parse_manifest(self._layout.read_json(digest))

@@ -92,6 +92,11 @@ class Garbage:
             layers.update(digest[7:] for digest in image.layers)
             blobs.add(named.manifest.digest[7:])
             blobs.update(blob.digest[7:] for blob in (manifest.config, *manifest.layers))
+        for image in self._catalog.nameless(layers_in_use):  # what commits need is sent with them
+            manifest = self._catalog.manifest(image.digest)
+            known.add(f"{image.digest[7:]}.json")
+            blobs.add(image.digest[7:])
+            blobs.update(blob.digest[7:] for blob in (manifest.config, *manifest.layers))
         place = self._layout.place
         return _Found(
             blobs=_without(f"{self._layout.blobs}/sha256", blobs),

@@ -150,6 +150,11 @@ class Layout:
             raise ValueError(f"{digest}: the content is not what the digest says")
         return data
 
+    def descriptor_of_manifest(self, digest: Digest) -> Descriptor:
+        """Return what names a manifest that is here. Raises: as `read_json`."""
+        media_type = self.read_json(digest).get("mediaType") or MANIFEST
+        return Descriptor(media_type, digest, os.stat(self.blob(digest)).st_size)
+
     def add_bytes(self, data: bytes, media_type: str) -> Descriptor:
         """Keep a small blob."""
         import hashlib
