@@ -166,16 +166,41 @@ class Segment:
             raise AttributeError(name) from None
 
 
+def _routed(bridges: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """Join segments by a namespace that forwards between them, at .254 of each; return the process that holds it."""
+    router = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    own, there = os.readlink("/proc/self/ns/net"), f"/proc/{router.pid}/ns/net"
+    for _ in range(500):
+        if os.readlink(there) != own:
+            break
+        time.sleep(0.01)
+    inside = ("nsenter", f"--net={there}")
+    for bridge, network in bridges.items():
+        outer, inner = f"rt{bridge}", f"to{bridge}"
+        subprocess.run(
+            ["ip", "link", "add", outer, "type", "veth", "peer", inner, "netns", str(router.pid)], check=True
+        )
+        subprocess.run(["ip", "link", "set", outer, "up", "master", bridge], check=True)
+        subprocess.run([*inside, "ip", "address", "add", f"{network}.254/24", "dev", inner], check=True)
+        subprocess.run([*inside, "ip", "link", "set", inner, "up"], check=True)
+    subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+    return router
+
+
 @contextmanager
-def segment(names: str = "abc", env: str = "", command: str = LIMOSA) -> Iterator[Segment]:
-    """Make hosts, each of which may log in at each other as root without a question."""
+def segment(names: str = "abc", env: str = "", command: str = LIMOSA, far: str = "") -> Iterator[Segment]:
+    """Make hosts, each of which may log in at each other as root without a question.
+
+    Those named by `far` are on another segment, 10.78.0.0/24, and a router is between both.
+    """
     place = tempfile.mkdtemp(prefix="limosat-", dir="/var/tmp")
     os.chmod(place, 0o711)
-    bridge = "segment"
-    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    bridges = {"segment": "10.77.0", **({"segment2": "10.78.0"} if far else {})}
+    for bridge in bridges:
+        subprocess.run(["ip", "link", "add", bridge, "up", "type", "bridge"], check=True)
     hosts: dict[str, LimosaHost] = {}
+    router = _routed(bridges) if far else None
     try:
-        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
         for key in ("user_key", "host_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{place}/{key}"], check=True)
         for number, name in enumerate(names, 1):
@@ -186,8 +211,12 @@ def segment(names: str = "abc", env: str = "", command: str = LIMOSA) -> Iterato
                 shutil.copy(f"{place}/{key}", f"{own}/{key}")
             with open(f"{own}/home/.ssh/config", "w", encoding="utf-8") as file:
                 file.write(SSH.format(place=own))
-            hosts[name] = LimosaHost(name, f"10.77.0.{number}", own, env.format(name=name), command)
+            bridge = "segment2" if name in far else "segment"
+            address = f"{bridges[bridge]}.{number}"
+            hosts[name] = LimosaHost(name, address, own, env.format(name=name), command)
             hosts[name].begin(number, bridge)
+            if far:
+                hosts[name].do("ip", "route", "add", "default", "via", f"{bridges[bridge]}.254")
         yield Segment(hosts)
     finally:
         failures = []
@@ -196,7 +225,11 @@ def segment(names: str = "abc", env: str = "", command: str = LIMOSA) -> Iterato
                 host.close()
             except Exception as failed:  # the others are to be closed, too
                 failures.append(failed)
-        subprocess.run(["ip", "link", "delete", bridge], check=True)
+        if router is not None:
+            router.kill()
+            router.wait()
+        for bridge in bridges:
+            subprocess.run(["ip", "link", "delete", bridge], check=True)
         shutil.rmtree(place)
         if failures and sys.exc_info()[0] is None:
             raise failures[0]

@@ -16,6 +16,7 @@ examples:
   limosa network create --subnet 10.9.0.0/24 --subnet fd00:9::/64 --internal vault
   limosa network create --uplink eth0 lan            bridged: containers have addresses of the host's own segment
   limosa network create --uplink eth0 --routed --subnet 192.0.2.64/28 public
+  limosa network create --vxlan 192.0.2.7,198.51.100.7 --subnet 10.9.0.0/24 lan    the same command on each host
   limosa run -d --network backend --name db pg
   limosa network ls
   limosa network inspect backend
@@ -31,6 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--gateway", action="append", default=[], metavar="ADDRESS", help="the first address of the subnet otherwise")
     add("--uplink", default="", metavar="IF", help="an interface of the host that leads to its segment")
     add("--routed", action="store_true", help="the host answers for the addresses on its own segment")
+    add(
+        "--vxlan",
+        default=(),
+        type=_hosts,
+        metavar="ADDRESS,ADDRESS…",
+        help="one segment with these hosts, this one too",
+    )
     add("--internal", action="store_true", help="no way out")
     add("-l", "--label", action="append", default=[], type=values.label, metavar="KEY[=VALUE]")
     add("--json", action="store_true", help="print the whole network")
@@ -71,6 +79,13 @@ def run(args: argparse.Namespace) -> int:
 def _wanted(args: argparse.Namespace) -> Network:
     """Return the network that the options ask for. Raises: LimosaError LIM-CLI-003: they contradict each other."""
     kind: Literal["bridge", "uplink", "routed"] = "routed" if args.routed else "uplink" if args.uplink else "bridge"
+    if args.vxlan and (kind != "bridge" or not any(":" not in subnet for subnet in args.subnet)):
+        raise LimosaError(
+            "LIM-CLI-003",
+            "--vxlan takes an IPv4 --subnet, the same on each host, and no uplink",
+            hint="leave out --uplink and --routed, and give --subnet",
+            exit_status=EXIT_USAGE,
+        )
     if args.internal and kind != "bridge":
         raise LimosaError(
             "LIM-CLI-003",
@@ -86,9 +101,16 @@ def _wanted(args: argparse.Namespace) -> Network:
         uplink=args.uplink,
         internal=args.internal,
         labels=tuple(dict(args.label).items()),
+        vxlan_hosts=args.vxlan,
         ipv4_gateway=_of_version(args.gateway, "--gateway", ipv6=False),
         ipv6_gateway=_of_version(args.gateway, "--gateway", ipv6=True),
     )
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    import ipaddress
+
+    return tuple(str(ipaddress.IPv4Address(one)) for one in text.split(","))
 
 
 def _of_version(given: list[str], option: str, *, ipv6: bool) -> str:

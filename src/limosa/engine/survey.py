@@ -17,7 +17,9 @@ from limosa.model.peer_protocol import Survey, Surveyed
 def facts(host: Host, record: ContainerRecord | None, name: str) -> Facts:
     """Return what this host is like for a container that may come to it under `name`."""
     machine = host.machine.facts()
-    networks = tuple((one.name, one.kind, one.ipv4_subnet) for one in host.networks.all())
+    networks = tuple(
+        (one.name, "vxlan" if one.vxlan_hosts else one.kind, one.ipv4_subnet) for one in host.networks.all()
+    )
     found = Facts(
         host.peers.own_name(),
         __version__,

@@ -49,8 +49,12 @@ _RTA_TABLE: Final = 15
 _RTN_UNICAST: Final = 1
 _RTM_F_CLONED: Final = 0x200
 _RTNH_F_ONLINK: Final = 4
+_AF_BRIDGE: Final = 7
 _NDA_DST: Final = 1
+_NDA_LLADDR: Final = 2
+_NTF_SELF: Final = 0x02
 _NTF_PROXY: Final = 0x08
+_NUD_NOARP: Final = 0x40
 _NUD_PERMANENT: Final = 0x80
 
 _IFADDR: Final = struct.Struct("=BBBBi")  # ifaddrmsg: family, prefix length, flags, scope, index
@@ -217,6 +221,19 @@ def put_proxy_neighbour(route: RouteSocket, index: int, address: str) -> None:
     """Let the interface answer ARP (or neighbour solicitations, with proxy_ndp on) for `address`."""
     body = _NDMSG.pack(family_of(address), index, _NUD_PERMANENT, _NTF_PROXY, 0) + attribute(_NDA_DST, packed(address))
     route.change(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def add_flood_destination(route: RouteSocket, index: int, address: str) -> None:
+    """Let a VXLAN send to the end at `address` what it knows no destination for. Nothing happens if it does already.
+
+    Source: bridge(8), `fdb append 00:00:00:00:00:00`.
+    """
+    body = _NDMSG.pack(_AF_BRIDGE, index, _NUD_PERMANENT | _NUD_NOARP, _NTF_SELF, 0)
+    body += attribute(_NDA_LLADDR, bytes(6)) + attribute(_NDA_DST, packed(address))
+    try:
+        route.change(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND, body)
+    except FileExistsError:
+        return
 
 
 def delete_proxy_neighbour(route: RouteSocket, index: int, address: str) -> None:

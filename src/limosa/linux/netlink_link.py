@@ -46,6 +46,11 @@ _IFLA_BR_FORWARD_DELAY: Final = 1
 _IFLA_BR_STP_STATE: Final = 5
 _IFLA_BRPORT_MODE: Final = 4  # hairpin
 _VETH_INFO_PEER: Final = 1
+_IFLA_VXLAN_ID: Final = 1
+_IFLA_VXLAN_LOCAL: Final = 4
+_IFLA_VXLAN_LEARNING: Final = 7
+_IFLA_VXLAN_PORT: Final = 15
+VXLAN_PORT: Final = 4789
 
 _IFINFO: Final = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 
@@ -134,6 +139,33 @@ def create_bridge(route: RouteSocket, name: str, *, mac: str, mtu: int, group: i
         + u32(_IFLA_MTU, mtu)
         + u32(_IFLA_GROUP, group)
         + nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "bridge"), data)
+    )
+    route.change(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+    index = _index_of(route, name)
+    set_link(route, index, alias=alias)
+    return index
+
+
+def create_vxlan(route: RouteSocket, name: str, *, number: int, local: str, mtu: int, group: int, alias: str) -> int:
+    """Make one end of a VXLAN that learns who is where from what comes; it is down, and knows no other end yet.
+
+    `number` is the network identifier, of 24 bits, `local` the IPv4 address that it sends from.
+    Returns: its index. Raises: FileExistsError: there is an interface of this name, or one of this number.
+    Source: RFC 7348; the kernel's Documentation/networking/vxlan.rst.
+    """
+    data = nested(
+        _IFLA_INFO_DATA,
+        u32(_IFLA_VXLAN_ID, number),
+        attribute(_IFLA_VXLAN_LOCAL, socket.inet_aton(local)),
+        attribute(_IFLA_VXLAN_LEARNING, b"\x01"),
+        attribute(_IFLA_VXLAN_PORT, VXLAN_PORT.to_bytes(2, "big")),
+    )
+    body = (
+        _ifinfo()
+        + text(_IFLA_IFNAME, name)
+        + u32(_IFLA_MTU, mtu)
+        + u32(_IFLA_GROUP, group)
+        + nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "vxlan"), data)
     )
     route.change(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
     index = _index_of(route, name)

@@ -26,6 +26,16 @@ def bridge_name(tag: str, network: str) -> str:
     return f"lmb{binascii.crc32(f'{tag}/{network}'.encode()):08x}"
 
 
+def vxlan_name(bridge: str) -> str:
+    """Return the name of the VXLAN's end that is a port of a network's bridge."""
+    return f"lmx{bridge[3:]}"
+
+
+def vxlan_number(network: str, hosts: Iterable[str]) -> int:
+    """Return a VXLAN's identifier, which is the same on all its hosts: 24 bits, not 0."""
+    return binascii.crc32(" ".join((network, *hosts)).encode()) & 0xFFFFFF or 1
+
+
 def veth_name(tag: str, container_id: ContainerId) -> str:
     """Return the name of the host's end of a container's veth pair: 14 characters.
 
@@ -129,6 +139,30 @@ def first_address(subnet: str) -> str:
     import ipaddress
 
     return str(ipaddress.ip_network(subnet)[1])
+
+
+def nth_address(subnet: str, place: int) -> str:
+    """Return the gateway of the host in this place of those that share a subnet. Raises: LimosaError LIM-NET-008."""
+    import ipaddress
+
+    space = ipaddress.ip_network(subnet)
+    if place + 2 >= space.num_addresses:
+        raise LimosaError("LIM-NET-008", f"{subnet} is too small for so many hosts", exit_status=2)
+    return str(space[1 + place])
+
+
+def place_of(subnet: str, address: str) -> int:
+    """Return how far behind the first one an address of a subnet is."""
+    import ipaddress
+
+    return int(ipaddress.ip_address(address)) - int(ipaddress.ip_network(subnet).network_address)
+
+
+def handed_out(subnet: str) -> int:
+    """Return how many addresses of a subnet `next_address` hands out."""
+    import ipaddress
+
+    return min(ipaddress.ip_network(subnet).num_addresses, 1 << 16) - 2
 
 
 def prefix_of(subnet: str) -> int:

@@ -29,6 +29,7 @@ class Network(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     ipv4_gateway: str = ""  # chosen by `create` where it is empty
     ipv6_gateway: str = ""
+    vxlan_hosts: tuple[str, ...] = ()  # a bridge that spans these hosts, by their addresses, in one order on all
 
 
 class Attachment(NamedTuple):

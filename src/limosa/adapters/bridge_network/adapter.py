@@ -52,6 +52,13 @@ class BridgeNetworks(SilencingNetworks):
         """Put a network with everything chosen into `state`."""
         if network.kind != "bridge":
             network = fabric.with_uplink(self._host.route, network)
+        if network.vxlan_hosts:
+            place = fabric.own_place(self._host.route, network)
+            network = network._replace(
+                ipv4_gateway=network.ipv4_gateway or names.nth_address(network.ipv4_subnet, place),
+                ipv6_gateway=network.ipv6_subnet
+                and (network.ipv6_gateway or names.nth_address(network.ipv6_subnet, place)),
+            )
         first = int(names.bridge_name(self._tag, network.name)[3:], 16)
         if self._default_root and network.name == DEFAULT_NETWORK:
             first = 0

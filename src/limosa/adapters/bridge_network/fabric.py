@@ -19,6 +19,8 @@ from limosa.model.hints import Final
 from limosa.ports.network import Network
 
 DEFAULT_MTU: Final = 1500
+VXLAN_BYTES: Final = 50
+"""What a VXLAN over IPv4 puts in front of each frame, and the frame's own head: RFC 7348."""
 ROUTED_GATEWAY4: Final = "169.254.1.1"
 ROUTED_GATEWAY6: Final = "fe80::1"
 _KERNEL_MADE: Final = addr.RTPROT_KERNEL
@@ -128,12 +130,11 @@ def build_nat_bridge(route: RouteSocket, tag: str, network: Network, bridge: str
     found = link.find_link(route, bridge)
     if found is None:
         _refuse_overlap(route, network)
-        uplink = default_uplink(route)
         ifindex = link.create_bridge(
             route,
             bridge,
-            mac=names.bridge_mac(bridge),
-            mtu=uplink.mtu if uplink else DEFAULT_MTU,
+            mac=names.bridge_mac(_told_apart(route, network, bridge)),
+            mtu=_segment_mtu(route, network),
             group=group_of(tag),
             alias=_alias(tag, network),
         )
@@ -145,7 +146,61 @@ def build_nat_bridge(route: RouteSocket, tag: str, network: Network, bridge: str
     for gateway, subnet in ((network.ipv4_gateway, network.ipv4_subnet), (network.ipv6_gateway, network.ipv6_subnet)):
         if subnet:
             addr.add_address(route, ifindex, gateway, names.prefix_of(subnet))
+    if network.vxlan_hosts:
+        span_hosts(route, tag, network, bridge, ifindex)
     return ifindex
+
+
+def span_hosts(route: RouteSocket, tag: str, network: Network, bridge: str, bridge_ifindex: int) -> None:
+    """Make a bridge one segment with those of the network's other hosts, by a VXLAN. It may be repeated.
+
+    Raises: LimosaError LIM-NET-009: this host has none of the network's addresses any more.
+    """
+    own = own_place(route, network)
+    name = names.vxlan_name(bridge)
+    found = link.find_link(route, name)
+    ifindex = (
+        found.ifindex
+        if found is not None
+        else link.create_vxlan(
+            route,
+            name,
+            number=names.vxlan_number(network.name, network.vxlan_hosts),
+            local=network.vxlan_hosts[own],
+            mtu=_segment_mtu(route, network),
+            group=group_of(tag),
+            alias=_alias(tag, network),
+        )
+    )
+    for place, address in enumerate(network.vxlan_hosts):
+        if place != own:
+            addr.add_flood_destination(route, ifindex, address)
+    link.set_link(route, ifindex, up=True, master=bridge_ifindex)
+
+
+def own_place(route: RouteSocket, network: Network) -> int:
+    """Return which of a network's hosts this is. Raises: LimosaError LIM-NET-009: none of them."""
+    mine = {one.address for one in addr.addresses(route)}
+    for place, address in enumerate(network.vxlan_hosts):
+        if address in mine:
+            return place
+    raise LimosaError(
+        "LIM-NET-009",
+        f"network {network.name!r} does not reach this host",
+        cause=f"none of {', '.join(network.vxlan_hosts)} is an address of this host",
+        hint="--vxlan takes an address of each host, this one's too, in one order on all of them",
+    )
+
+
+def _told_apart(route: RouteSocket, network: Network, bridge: str) -> str:
+    """Return what a bridge's MAC address follows from: hosts that share a segment may have one root, and one name."""
+    return f"{bridge} {network.vxlan_hosts[own_place(route, network)]}" if network.vxlan_hosts else bridge
+
+
+def _segment_mtu(route: RouteSocket, network: Network) -> int:
+    uplink = default_uplink(route)
+    mtu = uplink.mtu if uplink else DEFAULT_MTU
+    return mtu - VXLAN_BYTES if network.vxlan_hosts else mtu
 
 
 def _alias(tag: str, network: Network) -> str:

@@ -48,7 +48,7 @@ class HostSide:
 
     def neighbour_has(self, network: Network, address: str) -> bool:
         """Say whether somebody on the segment of an uplink has an IPv4 address; takes a moment if nobody has."""
-        if network.kind != "uplink":
+        if network.kind != "uplink" and not network.vxlan_hosts:
             return False
         there = link.find_link(self.route, self.bridge(network)) or link.find_link(self.route, network.uplink)
         if there is None or not there.up:
@@ -188,7 +188,9 @@ class HostSide:
             with locked(f"{self._book.directory}/use.lock", blocking=False), self._book.building():
                 bridge = self.bridge(network) if network.kind == "bridge" else ""
                 found = link.find_link(self.route, bridge) if bridge else None
-                if found is None or all(one.master != found.ifindex for one in link.links(self.route)):
+                own = names.vxlan_name(bridge) if bridge else ""
+                ports = [one for one in link.links(self.route) if one.name != own]
+                if found is None or all(one.master != found.ifindex for one in ports):
                     self._tear_down(network, bridge)
         except BlockingIOError:
             return
@@ -204,6 +206,7 @@ class HostSide:
     def _tear_down(self, network: Network, bridge: str) -> None:
         """Remove bridge and elements, and the table after the last; the caller holds the building lock."""
         if bridge:
+            link.delete_link(self.route, names.vxlan_name(bridge))
             link.delete_link(self.route, bridge)
         if all(one.group != fabric.group_of(self.tag) for one in link.links(self.route)):
             guarded(lambda: rules.drop(self._nft, self._table))

@@ -30,7 +30,7 @@ def with_subnets(
         if free is None:
             raise _in_use(network.name, "every subnet that limosa chooses from is in use", "give one: --subnet")
         network = network._replace(ipv4_subnet=free)
-    if not network.ipv6_subnet:
+    if not network.ipv6_subnet and not network.vxlan_hosts:  # each of its hosts would choose another
         network = network._replace(ipv6_subnet=ipv6_choice)
     network = _with_checked_subnets(network)
     for subnet, taken in ((network.ipv4_subnet, taken4), (network.ipv6_subnet, taken6)):
@@ -83,6 +83,10 @@ def addresses_for(
     mac = rules.checked_mac(request.mac) if request.mac else kept.mac or _free_mac(container_id, others)
     _refuse_taken("mac", mac, others)
     reserved = {*host_has, network.ipv4_gateway, network.ipv6_gateway}
+    for place in range(len(network.vxlan_hosts)):
+        reserved.add(rules.nth_address(network.ipv4_subnet, place))
+        if network.ipv6_subnet:
+            reserved.add(rules.nth_address(network.ipv6_subnet, place))
     found = []
     for kind, subnet, fixed in (
         ("ipv4", network.ipv4_subnet, request.ipv4),
@@ -131,7 +135,7 @@ def _next(state: State, network: Network, kind: str, subnet: str, taken: Collect
     """Hand out the next free address; IPv6 has a cursor of its own."""
     cursors: dict[str, int] = state.values["cursors"]
     key = network.name if kind == "ipv4" else f"{network.name}/6"
-    found = rules.next_address(subnet, cursors.get(key, 0), taken)
+    found = rules.next_address(subnet, cursors.get(key, _first_cursor(network, subnet)), taken)
     if found is None:
         raise LimosaError(
             "LIM-NET-004",
@@ -168,3 +172,11 @@ def _taken(value: str, by_whom: str) -> LimosaError:
         cause=f"{by_whom} has it",
         hint="choose another, or none and get a free one",
     )
+
+
+def _first_cursor(network: Network, subnet: str) -> int:
+    """Return where to begin: hosts that share a subnet each have a part of it, as long as that lasts."""
+    if not network.vxlan_hosts:
+        return 0
+    place = rules.place_of(subnet, network.ipv6_gateway if ":" in subnet else network.ipv4_gateway) - 1
+    return place * (rules.handed_out(subnet) // len(network.vxlan_hosts))
