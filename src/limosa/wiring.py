@@ -12,6 +12,7 @@ from limosa.model.hints import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from limosa.ports.journal import Journal
+    from limosa.ports.oci_images import OciImages
 
 DEFAULT_ROOT: Final = "/var/lib/limosa"
 DEFAULT_RUN: Final = "/run/limosa"
@@ -62,6 +63,13 @@ def other_host(path: str, *, take_key_of: str = "") -> Host:
             hint="give the root of another host (its --root); push --init makes one there",
         )
     return host(root)
+
+
+def images_at(path: str) -> "OciImages":
+    """Return the images of the host at another root, which may be none yet; nothing is made there."""
+    from limosa.adapters.oci_images.adapter import LayoutImages
+
+    return LayoutImages(os.path.realpath(path), _program, _BUILD_HOST_ID)
 
 
 def share_key(source: str, target: str) -> None:

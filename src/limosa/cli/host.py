@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(host: Host, args: argparse.Namespace) -> int:
+    peer_options.require_known_kind(args.destination)
     address = PeerAddress(args.destination, tuple(args.ssh_option), args.host_root, args.command)
     with exchange.reached(host, address) as peer:
         if args.init:

@@ -45,9 +45,13 @@ def run(args: argparse.Namespace) -> int:
     record = commits.find(host, args.commit)
     records = transfers.with_history(host, record) if args.history else [record]
     if peer_options.is_directory(host, args.target):
+        if args.init and not args.no_image:  # a missing image leaves no new store behind
+            transfers.lacking_images(host, wiring.images_at(args.target), records)
         target = wiring.other_host(args.target, take_key_of=root if args.init else "")
         return moved(args, host, target, records)
     with exchange.reached(host, peer_options.address(host, args.target, args.ssh_option)) as found:
+        if args.init and not args.no_image:
+            exchange.require_images(host, found, records)
         peer = exchange.give_key(host, found) if args.init else found
         with ProgressLine(quiet=args.json) as line:
             done = exchange.push(host, peer, records, line.update, with_images=not args.no_image)

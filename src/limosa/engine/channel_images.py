@@ -23,6 +23,11 @@ def share(host: Host, connection: Connection, records: Iterable[CommitRecord], p
 
     Raises: LimosaError LIM-COMM-020, LIM-PEER-003, -004, and what the peer says.
     """
+    return [_sent(host, connection, image, progress) for image in lacking(host, connection, records)]
+
+
+def lacking(host: Host, connection: Connection, records: Iterable[CommitRecord]) -> list[OciImage]:
+    """Return the images that commits need and that the peer lacks. Raises: LimosaError as `share`, with nothing sent."""
     needed = {record.container.layers: record for record in records}
     if not needed:
         return []
@@ -31,8 +36,8 @@ def share(host: Host, connection: Connection, records: Iterable[CommitRecord], p
     assert isinstance(answer, Bits)
     if len(answer.answers) != len(needed):
         raise not_kept(connection, f"{len(answer.answers)} answers to {len(needed)} questions")
-    lacking = {layers: needed[layers] for layers, there in zip(needed, answer.answers, strict=True) if not there}
-    return [_sent(host, connection, image, progress) for image in transfers.images_of(host, lacking)]
+    wanted = {layers: needed[layers] for layers, there in zip(needed, answer.answers, strict=True) if not there}
+    return transfers.images_of(host, wanted)
 
 
 def _sent(host: Host, connection: Connection, image: OciImage, progress: Progress) -> str:

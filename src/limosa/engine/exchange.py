@@ -95,6 +95,11 @@ def require_one_key(host: Host, peer: Peer) -> None:
         )
 
 
+def require_images(host: Host, peer: Peer, records: list[CommitRecord]) -> None:
+    """Raise LimosaError LIM-COMM-020 if an image that commits need and the peer lacks has no name here any more."""
+    channel_images.lacking(host, peer.connection, records)
+
+
 def push(host: Host, peer: Peer, records: list[CommitRecord], progress: Progress, *, with_images: bool = True) -> Moved:
     """Send commits, and the images that they need and the peer lacks.
 

@@ -10,7 +10,7 @@ from limosa.model.commit_store import ObjectId, container_ref
 from limosa.model.container import FIRST_HOST_ID, ContainerRecord
 from limosa.model.errors import LimosaError
 from limosa.model.ids import Digest
-from limosa.ports.oci_images import OciImage, Progress
+from limosa.ports.oci_images import OciImage, OciImages, Progress
 
 
 def with_history(host: Host, record: CommitRecord) -> list[CommitRecord]:
@@ -83,13 +83,21 @@ def share_images(source: Host, target: Host, records: Iterable[CommitRecord], pr
     Raises: LimosaError LIM-COMM-020: an image has no name any more where the commits are; nothing was sent then;
     otherwise as `OciImages.import_archive`.
     """
-    lacking = {record.container.layers: record for record in records if not has_layers(target, record.container.layers)}
     sent = []
-    for image in images_of(source, lacking):
+    for image in lacking_images(source, target.oci_images, records):
         with source.oci_images.as_archive(image.digest) as archive:
             name = free_name(target, image.reference, image.digest)
             sent.append(target.oci_images.import_archive(archive, name, progress).reference)
     return sent
+
+
+def lacking_images(source: Host, there: OciImages, records: Iterable[CommitRecord]) -> list[OciImage]:
+    """Return the images that commits need and that are not `there`. Raises: LimosaError LIM-COMM-020: see `images_of`.
+
+    State: unchanged.
+    """
+    needed = {record.container.layers: record for record in records}
+    return images_of(source, {layers: record for layers, record in needed.items() if not are_kept(there, layers)})
 
 
 def images_of(source: Host, lacking: dict[tuple[Digest, ...], CommitRecord]) -> list[OciImage]:
@@ -110,8 +118,13 @@ def images_of(source: Host, lacking: dict[tuple[Digest, ...], CommitRecord]) -> 
 
 def has_layers(host: Host, layers: tuple[Digest, ...]) -> bool:
     """Say whether the layers of an image are here."""
+    return are_kept(host.oci_images, layers)
+
+
+def are_kept(there: OciImages, layers: tuple[Digest, ...]) -> bool:
+    """Say whether the layers of an image are in a root's images."""
     try:
-        host.oci_images.layer_directories(layers)
+        there.layer_directories(layers)
     except LimosaError as missing:
         if missing.code != "LIM-IMG-002":
             raise
