@@ -27,7 +27,7 @@ def share(host: Host, connection: Connection, records: Iterable[CommitRecord], p
 
 
 def lacking(host: Host, connection: Connection, records: Iterable[CommitRecord]) -> list[OciImage]:
-    """Return the images that commits need and that the peer lacks. Raises: LimosaError as `share`, with nothing sent."""
+    """Return the images that commits need and that the peer lacks. Raises: LimosaError as `share`; nothing was sent."""
     needed = {record.container.layers: record for record in records}
     if not needed:
         return []
