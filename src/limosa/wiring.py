@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from limosa.engine.host import Host
 from limosa.linux import boot
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -35,16 +35,29 @@ def run_directory(root: str) -> str:
 def host(root: str) -> Host:
     """Return the host at `root`; an adapter's program is looked for when the adapter is first used.
 
-    Raises: LimosaError LIM-HOST-001: not root; later LIM-HOST-002: a program is missing.
+    Raises: LimosaError LIM-HOST-001: not root; LIM-HOST-003: the root cannot be made; later LIM-HOST-002: a program is
+    missing.
     """
     if os.geteuid() != 0:
         raise LimosaError(
             "LIM-HOST-001", "limosa needs root", cause="it makes mounts, cgroups and namespaces", hint="sudo limosa …"
         )
     run = run_directory(root)
-    os.makedirs(root, mode=0o711, exist_ok=True)
-    os.makedirs(run, mode=0o711, exist_ok=True)
+    _make(root)
+    _make(run)
     return Host(_builders(root, run), time.time_ns, os.urandom, boot.boot_id)
+
+
+def _make(directory: str) -> None:
+    try:
+        os.makedirs(directory, mode=0o711, exist_ok=True)
+    except OSError as refused:
+        raise LimosaError(
+            "LIM-HOST-003",
+            f"limosa's directory {directory} cannot be made",
+            cause=words_of(refused),
+            hint="--root or LIMOSA_ROOT names a directory that is there or can be made",
+        ) from refused
 
 
 def other_host(path: str, *, take_key_of: str = "") -> Host:
@@ -77,7 +90,7 @@ def share_key(source: str, target: str) -> None:
     from limosa.adapters.commit_store import parts
 
     parts.create(f"{source}/commits")
-    os.makedirs(target, mode=0o711, exist_ok=True)
+    _make(target)
     parts.adopt_key(f"{target}/commits", f"{source}/commits")
 
 

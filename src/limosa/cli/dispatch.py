@@ -12,7 +12,7 @@ from importlib import import_module
 from limosa import __version__
 from limosa.cli import arguments
 from limosa.model import json_text
-from limosa.model.errors import EXIT_FAILURE, EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, LimosaError
+from limosa.model.errors import EXIT_FAILURE, EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, LimosaError, words_of
 from limosa.model.hints import Final
 
 # verb -> (module, what it does)
@@ -105,15 +105,12 @@ exit status:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
-    as_json = "--json" in argv
     try:
-        status = _run(list(argv))
-        sys.stdout.flush()
-        return status
+        return _run_and_flush(list(argv))
     except LimosaError as error:
         if error.exit_status == EXIT_FAILURE and _verb(argv) in _PASS_STATUS_ON:
             error.exit_status = EXIT_RUN_FAILED  # 1 is what the program might have ended with
-        print(json_text.dumps(error.as_json()) if as_json else error, file=sys.stderr)
+        _tell(error, as_json="--json" in argv)
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output is gone: end like any other program in a pipeline, without a word.
@@ -121,6 +118,68 @@ def run(argv: Sequence[str]) -> int:
         return 141
     except KeyboardInterrupt:
         return 130
+
+
+def _tell(error: LimosaError, *, as_json: bool) -> None:
+    try:
+        print(json_text.dumps(error.as_json()) if as_json else error, file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody can be told: the status says it
+
+
+def _run_and_flush(argv: list[str]) -> int:
+    """Return the status. Raises: LimosaError, also for what the kernel refused and no part of limosa reckoned with."""
+    try:
+        status = _run(argv)
+    except SystemExit as helped:  # argparse's way to end after a help text
+        status = int(helped.code or EXIT_OK)
+    except BrokenPipeError:
+        raise
+    except OSError as refused:
+        if _output_is_lost():
+            raise _unwritable(refused, "what was done before it stays done") from refused
+        raise _unexpected(refused) from refused
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as refused:
+        raise _unwritable(refused, "all was done that was asked for; only the output is missing") from refused
+    return status
+
+
+def _output_is_lost() -> bool:
+    """Say whether what is still to be printed cannot be: a stream keeps what it could not write."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _unwritable(refused: OSError, state: str) -> LimosaError:
+    return LimosaError(
+        "LIM-CLI-005",
+        "what limosa prints cannot be written",
+        state=state,
+        cause=words_of(refused),
+        hint="free room there",
+    )
+
+
+def _unexpected(refused: OSError) -> LimosaError:
+    where, trace = "", refused.__traceback__
+    while trace is not None:
+        where = f"{trace.tb_frame.f_globals.get('__name__')}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return LimosaError(
+        "LIM-HOST-004",
+        f"the system refused: {words_of(refused)}",
+        state="the command ended there; what it had begun may be half done",
+        cause=f"nothing in limosa reckons with that here ({where})",
+        hint="limosa recover finishes or undoes what was begun",
+    )
 
 
 def _run(argv: list[str]) -> int:
