@@ -44,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
         return _by_rule(host, args)
     if args.dry_run or args.json:
         raise LimosaError("LIM-CLI-003", "--dry-run and --json are of --keep", exit_status=EXIT_USAGE)
+    if not args.commits and not args.history:
+        hint = "limosa forget [OPTION …] COMMIT …; limosa forget --help has the options"
+        raise LimosaError("LIM-CLI-002", "COMMIT is missing", hint=hint, exit_status=EXIT_USAGE)
     wanted = [commits.find(host, reference) for reference in args.commits]
     if args.history:
         owner = commits.find(host, args.history).container.container_id
