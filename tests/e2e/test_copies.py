@@ -285,6 +285,17 @@ def test_copies_publish_ports_of_their_own_and_run_a_hook_before_they_go_on(limo
     published = [record["config"]["ports"] for record in limosa.records().values()]
     assert len({port["host_port"] for ports in published for port in ports}) == 5
 
+    refused = limosa("rewind", "c-1", commit, status=1)
+    assert "LIM-CONT-031" in refused
+    assert f"limosa fork {commit[:12]}" in refused, "what was asked for is not to be had, this is"
+    limosa("rm", "--force", "web")
+    limosa("fork", "-p", "18000:8000", "--name", "taker", commit)
+    refused = limosa("restore", commit, status=1)
+    assert "LIM-NET-005" in refused
+    assert "taker has it" in refused
+    assert f"limosa fork -p OTHER:8000 {commit[:12]}" in refused
+    assert "web" not in limosa.records()
+
 
 def test_copies_have_ids_of_their_own(limosa: Limosa, python_rootfs: str) -> None:
     limosa("image", "import", python_rootfs, "python")

@@ -211,8 +211,8 @@ def test_statuses_and_messages(limosa: Limosa) -> None:
     assert "LIM-IMG-001" in limosa("run", "localhost/none", status=125)
     assert "LIM-IMG-008" in limosa("pull", "No Such", status=2)
     assert "LIM-CLI-002" in limosa("login", "-u", "me", "127.0.0.1:1", status=2)
-    assert "LIM-IMG-013" in limosa("login", "-u", "me", "--password-stdin", "127.0.0.1:1", stdin="x", status=1)
-    assert "LIM-IMG-013" in limosa("login", "-u", "me", "-p", "x", "127.0.0.1:1", status=1)
+    assert "LIM-IMG-003" in limosa("login", "-u", "me", "--password-stdin", "127.0.0.1:1", stdin="x", status=1)
+    assert "LIM-IMG-003" in limosa("login", "-u", "me", "-p", "x", "127.0.0.1:1", status=1)
     assert "LIM-CLI-003" in limosa("login", "-u", "me", "-p", "x", "--password-stdin", "127.0.0.1:1", status=2)
     assert limosa("logout", "127.0.0.1:1") == "not logged in to 127.0.0.1:1\n"
     assert limosa("image", "prune", "--all") == "freed 0 B\n"

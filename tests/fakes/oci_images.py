@@ -153,7 +153,9 @@ class FakeImages:
 
     def login(self, registry: str, user: str, password: str, access: Registry = DEFAULT_REGISTRY) -> None:
         there = self._at(registry)
-        if there is None or there.stopped or (there.passwords or {}).get(user) != password:
+        if there is None or there.stopped:
+            raise LimosaError("LIM-IMG-003", f"{registry} cannot be reached", hint="check the network")
+        if (there.passwords or {}).get(user) != password:
             raise LimosaError("LIM-IMG-013", f"{registry} refuses the password", hint="check it")
         self._logins[registry] = (user, password)
 

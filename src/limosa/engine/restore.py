@@ -291,8 +291,22 @@ def _add_record(host: Host, commit: CommitRecord, name: str, undo: ExitStack) ->
     undo.callback(ending.destroy_files, host, container_id)
     if ending.networked(config):
         undo.callback(host.networks.forget, container_id)
-        record = with_addresses(host, record)
+        try:
+            record = with_addresses(host, record)
+        except LimosaError as refused:
+            raise _port_taken(refused, commit) if refused.code == "LIM-NET-005" else refused from refused
     host.containers.save(record._replace(phase="stopped"))
+
+
+def _port_taken(refused: LimosaError, commit: CommitRecord) -> LimosaError:
+    """Return the error in terms of a container that comes back as it was, with its own ports."""
+    others = " ".join(f"-p OTHER:{port.container_port}" for port in commit.container.config.ports)
+    return LimosaError(
+        refused.code,
+        f'cannot restore "{commit.container.config.name}": {refused.summary}',
+        cause=refused.cause,
+        hint=f"stop what has it; or limosa fork {others} {commit.commit_id[:12]} for a copy that is reached elsewhere",
+    )
 
 
 def with_addresses(host: Host, record: ContainerRecord) -> ContainerRecord:

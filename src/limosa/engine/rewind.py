@@ -40,7 +40,8 @@ def rewind(
                 f'cannot rewind "{record.config.name}" to {commit.commit_id[:12]}',
                 state=f'"{record.config.name}" is {record.phase}; nothing changed',
                 cause=f'that is a commit of "{commit.container.config.name}"',
-                hint=f"limosa log {record.config.name} lists its own; limosa fork makes copies of any",
+                hint="a container goes back to commits that it made itself; "
+                f"limosa fork {commit.commit_id[:12]} makes a new copy of this one",
             )
         volume_commits.require_there(host, commit)
         if not discard:

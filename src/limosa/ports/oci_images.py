@@ -113,7 +113,10 @@ class OciImages(Protocol):
         """Send an image to a registry. Raises: LimosaError LIM-IMG-003, LIM-IMG-001."""
 
     def login(self, registry: str, user: str, password: str, access: Registry = DEFAULT_REGISTRY) -> None:
-        """Check a password with `registry` and keep it for pull and push. Raises: LimosaError LIM-IMG-013."""
+        """Check a password with `registry` and keep it for pull and push.
+
+        Raises: LimosaError LIM-IMG-013: it does not take them; LIM-IMG-003: it cannot be reached or trusted.
+        """
 
     def logout(self, registry: str) -> bool:
         """Forget the password of `registry`; say whether there was one."""

@@ -112,6 +112,8 @@ def test_a_password_is_checked_kept_and_forgotten(
     assert "limosa login" in refused("LIM-IMG-003", lambda: images.push("web", there, quiet)).hint
     refused("LIM-IMG-013", lambda: images.login(closed_registry.name, "godwit", "wrong"))
     refused("LIM-IMG-003", lambda: images.push("web", there, quiet))
+    unreachable = refused("LIM-IMG-003", lambda: images.login("127.0.0.1:1", "godwit", "far away"))
+    assert "password" not in unreachable.hint
     images.login(closed_registry.name, "godwit", "far away")
     images.push("web", there, quiet)
     images.pull(there, quiet)

@@ -26,17 +26,23 @@ class _Answer(NamedTuple):
     hint: str
 
 
+_UNTRUSTED: Final = _Answer(
+    ("http response to https client", "x509:", "tls:", "certificate"),
+    "the registry cannot be trusted",
+    "a registry without TLS, or with a certificate of its own: --tls-verify=false, or --cert-dir DIR",
+)
+_UNREACHED: Final = _Answer(
+    ("connection refused", "no such host", "timeout", "dial tcp", "unreachable", "temporary failure"),
+    "the registry cannot be reached",
+    "check the network and the name; an image can also come from a file: limosa image import FILE NAME",
+)
 _ANSWERS: Final = (
     _Answer(
         ("no space left on device",),
         "the disk is full",
         "limosa system prune, or make room",
     ),
-    _Answer(
-        ("http response to https client", "x509:", "tls:", "certificate"),
-        "the registry cannot be trusted",
-        "a registry without TLS, or with a certificate of its own: --tls-verify=false, or --cert-dir DIR",
-    ),
+    _UNTRUSTED,
     _Answer(
         ("unauthorized", "authentication required", "denied", "invalid username/password", "forbidden"),
         "the registry refuses access",
@@ -47,19 +53,14 @@ _ANSWERS: Final = (
         "the registry has no such image",
         "check the name and the tag",
     ),
-    _Answer(
-        ("connection refused", "no such host", "timeout", "dial tcp", "unreachable", "temporary failure"),
-        "the registry cannot be reached",
-        "check the network and the name; an image can also come from a file: limosa image import FILE NAME",
-    ),
+    _UNREACHED,
 )
 
 
 def failure(what: str, reference: Reference, lines: list[str]) -> LimosaError:
     """Return the error that skopeo's last lines mean."""
     cause = _message(lines)
-    lower = cause.lower()
-    answer = next((one for one in _ANSWERS if any(word in lower for word in one.words)), None)
+    answer = _meaning(cause)
     summary = f"{what} {reference}" + (f": {answer.summary}" if answer else "")
     return LimosaError(
         "LIM-IMG-007" if answer is _ANSWERS[0] else "LIM-IMG-003",
@@ -67,6 +68,25 @@ def failure(what: str, reference: Reference, lines: list[str]) -> LimosaError:
         cause=cause,
         hint=answer.hint.format(registry=reference.registry) if answer else "the cause is the registry's own answer",
     )
+
+
+def _meaning(cause: str) -> _Answer | None:
+    lower = cause.lower()
+    return next((one for one in _ANSWERS if any(word in lower for word in one.words)), None)
+
+
+def login_failure(registry: str, lines: list[str]) -> LimosaError:
+    """Return the error that skopeo's last lines mean when somebody logs in."""
+    cause = _message(lines)
+    answer = _meaning(cause)
+    if answer is _UNREACHED:
+        hint = "check the network, the registry's name and its port"
+    elif answer is _UNTRUSTED:
+        hint = answer.hint
+    else:
+        hint = "check the user, the password and the registry's name"
+        return LimosaError("LIM-IMG-013", f"cannot log in to {registry}", cause=cause, hint=hint)
+    return LimosaError("LIM-IMG-003", f"cannot log in to {registry}: {answer.summary}", cause=cause, hint=hint)
 
 
 class Skopeo:
@@ -127,20 +147,19 @@ class Skopeo:
         self._run(argv, lambda lines: ValueError(_message(lines)), {**os.environ, "TMPDIR": scratch})
 
     def login(self, registry: str, user: str, password: str, access: Registry) -> None:
-        """Check a password with its registry and keep it. Raises: LimosaError LIM-IMG-013."""
-        reference = Reference(registry, "")
-        options = [option for option in self._access(reference, access) if option not in ("--authfile", self._authfile)]
+        """Check a password with its registry and keep it. Raises: LimosaError LIM-IMG-013, LIM-IMG-003."""
+        options = [
+            option
+            for option in self._access(Reference(registry, ""), access)
+            if option not in ("--authfile", self._authfile)
+        ]
         argv = self._argv(
             *("login", "--authfile", self._authfile, "--username", user, "--password-stdin", *options, registry)
         )
         done = process.capture(argv, stdin=password.encode())
         if done.status != 0:
             lines = (done.stderr or done.stdout).decode(errors="replace").splitlines()
-            said = failure("log in to", reference, lines)
-            raise LimosaError(
-                "LIM-IMG-013", f"cannot log in to {registry}", cause=said.cause, hint="check the user, the password "
-                "and the registry's name; --tls-verify=false for one without TLS",
-            )  # fmt: skip
+            raise login_failure(registry, lines)
         os.chmod(self._authfile, 0o600)
 
     def _run(self, argv: list[str], error: Callable[[list[str]], Exception], env: dict[str, str] | None = None) -> None:
