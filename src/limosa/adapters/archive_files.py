@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 
 _PART_BYTES: Final = 256 << 10
 _NAME: Final = re.compile(r"(?:oci-layout|index\.json|blobs/sha256/[0-9a-f]{64})\Z")
@@ -42,5 +42,5 @@ class LayoutFiles:
             if failed.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise LimosaError(
-                "LIM-IMG-007", "there is no room for the image", cause=str(failed), hint="limosa system df"
+                "LIM-IMG-007", "there is no room for the image", cause=words_of(failed), hint="limosa system df"
             ) from failed

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from limosa.linux import atomic_file, files, flock, mount
 from limosa.model import codec
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.ids import ContainerId
 from limosa.ports.commit_mounts import CommitMount
 
@@ -78,7 +78,7 @@ class DirectoryCommitMounts:
             raise LimosaError(
                 "LIM-ROOT-001",
                 "the files of a commit cannot be mounted",
-                cause=str(refused),
+                cause=words_of(refused),
                 hint="limosa doctor shows whether this kernel has overlayfs",
             ) from refused
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from limosa.linux import atomic_file, files, flock
 from limosa.model import codec, json_text
 from limosa.model.container import FIRST_HOST_ID, SUBORDINATE_IDS, ContainerRecord
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Final
 from limosa.model.ids import ContainerId, looks_like_id
 
@@ -90,7 +90,7 @@ class FileContainerRecords:
             pass
         except ValueError as damaged:
             raise LimosaError(
-                "LIM-NAME-005", f"the record {path} is damaged", cause=str(damaged), hint="limosa recover"
+                "LIM-NAME-005", f"the record {path} is damaged", cause=words_of(damaged), hint="limosa recover"
             ) from damaged
         try:
             return _read(f"{self._directory(container_id)}/{_PASSING}")

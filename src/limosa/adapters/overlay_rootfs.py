@@ -62,7 +62,7 @@ class OverlayRootfs:
             raise LimosaError(
                 "LIM-ROOT-001",
                 "the root file system cannot be mounted",
-                cause=str(refused),
+                cause=words_of(refused),
                 hint="limosa doctor shows whether this kernel has overlayfs with idmapped layers",
             ) from refused
         return target
@@ -207,7 +207,7 @@ class OverlayRootfs:
                 "LIM-VOL-006",
                 f"what the image has in {path} cannot be copied to its volume",
                 state="the container does not run",
-                cause=str(failed),
+                cause=words_of(failed),
                 hint="limosa volume rm, make room, start it again",
             ) from failed
         finally:

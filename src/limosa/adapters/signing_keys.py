@@ -10,7 +10,7 @@ from typing import Final
 from limosa.linux import atomic_file, files, flock, process
 from limosa.model import trust
 from limosa.model.commit_store import Signature
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.ids import checked_name
 from limosa.model.trust import TrustedKey
 
@@ -81,7 +81,7 @@ class SigningKeys:
             raise LimosaError(
                 "LIM-TRUST-004",
                 "ssh-keygen cannot sign, check or make a key",
-                cause=str(failed),
+                cause=words_of(failed),
                 hint="limosa needs OpenSSH's ssh-keygen of 8.2 or later",
             ) from failed
 

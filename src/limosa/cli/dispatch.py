@@ -184,6 +184,10 @@ def _unexpected(refused: OSError) -> LimosaError:
 
 def _run(argv: list[str]) -> int:
     root, rest = _root_option(argv)
+    if root == "" or rest[:1] == ["--root"]:
+        raise LimosaError(
+            "LIM-CLI-002", "--root takes a directory", hint="limosa --root DIR VERB …", exit_status=EXIT_USAGE
+        )
     if not rest or rest[0] in ("-h", "--help", "help"):
         print(_overview())
         return EXIT_OK if rest else EXIT_USAGE

@@ -108,9 +108,11 @@ def mount(text: str) -> Mount:
     named = is_name(source)
     policies: list[Policy] = [one for one in POLICIES if f"commit={one}" in options and named]
     options -= {f"commit={one}" for one in policies}
+    if named and any(word.startswith("commit=") for word in options):
+        raise arguments.wrong(f"{text!r}: it is commit={'|'.join(POLICIES)}")
     known = {"ro", "rw"} if named else {"ro", "rw", "noidmap"}
     if not (named or source.startswith("/")) or not _inner_path(target) or options - known or {"ro", "rw"} <= options:
-        raise arguments.wrong(f"{text!r} is not SRC:DST[:ro]: SRC is an absolute path or a volume's name")
+        raise arguments.wrong(f"{text!r} is not SRC:DST[:ro,commit=…]: SRC is an absolute path or a volume's name")
     if len(policies) > 1:
         raise arguments.wrong(f"{text!r}: one commit= at most, of {', '.join(POLICIES)}")
     kept = ("noidmap",) if "noidmap" in options else ()

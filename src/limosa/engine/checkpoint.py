@@ -13,7 +13,7 @@ from limosa.model.cgroup import CgroupNode
 from limosa.model.commit import CheckpointStats, CommitRecord
 from limosa.model.commit_store import PageMap, WriteStats
 from limosa.model.container import ContainerRecord
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import TYPE_CHECKING
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
@@ -294,6 +294,6 @@ def _end_sessions(host: Host, record: ContainerRecord) -> None:
             "LIM-CRIU-020",
             f'cannot checkpoint "{name}": an exec session does not end',
             state=f'"{name}" is running; its sessions were asked to end, and killed',
-            cause=str(stuck),
+            cause=words_of(stuck),
             hint=f"limosa top {name} shows what it waits for",
         ) from stuck

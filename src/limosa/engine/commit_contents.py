@@ -19,7 +19,7 @@ from limosa.model.commit_contents import (
     SettingChange,
 )
 from limosa.model.commit_store import PAGE_BYTES, Blob, Entry, Inline, Paged, PageMap
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.file_entry import FILES_PREFIX, VOLUMES_PREFIX
 from limosa.ports.commit_store import CommitReader
 from limosa.ports.memory_archive import MEMORY_PREFIX
@@ -90,7 +90,7 @@ def _size_bytes(entry: Entry | None) -> int | None:
         raise LimosaError(
             "LIM-COMM-011",
             "the files of a commit cannot be understood",
-            cause=str(made_up),
+            cause=words_of(made_up),
             hint="limosa verify shows whether the commit is whole; it may come from somebody who means harm",
         ) from made_up
     if said.kind == "character" and said.device == _WHITEOUT:

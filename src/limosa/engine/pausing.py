@@ -3,7 +3,7 @@
 from limosa.engine import ending, journal
 from limosa.engine.host import Host
 from limosa.model.container import ContainerRecord
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
@@ -53,7 +53,7 @@ def freeze(host: Host, record: ContainerRecord) -> None:
             "LIM-CONT-020",
             f'cannot pause "{record.config.name}"',
             state=f'"{record.config.name}" is {record.phase}; nothing changed',
-            cause=str(failed),
+            cause=words_of(failed),
             hint="a process waits in the kernel, for a disk or a server of files; try again when it has its answer",
         ) from failed
 

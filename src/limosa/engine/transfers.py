@@ -8,7 +8,7 @@ from limosa.model import ids
 from limosa.model.commit import CommitRecord
 from limosa.model.commit_store import ObjectId, container_ref
 from limosa.model.container import FIRST_HOST_ID, ContainerRecord
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.ids import Digest
 from limosa.ports.oci_images import OciImage, OciImages, Progress
 
@@ -161,7 +161,12 @@ def export(host: Host, records: list[CommitRecord], path: str, *, for_strangers:
             wanted, path, for_strangers=for_strangers, sign=lambda commit, data: origins.signature(host, commit, data)
         )
     except OSError as unwritable:
-        raise LimosaError("LIM-COMM-022", f"{path} cannot be written", cause=str(unwritable)) from unwritable
+        raise LimosaError(
+            "LIM-COMM-022",
+            f"{path} cannot be written",
+            cause=unwritable.strerror or str(unwritable),
+            hint="name a new file in a directory that is there and has room",
+        ) from unwritable
 
 
 def import_file(host: Host, path: str, *, trust: bool = False) -> list[CommitRecord]:
@@ -175,7 +180,12 @@ def import_file(host: Host, path: str, *, trust: bool = False) -> list[CommitRec
     try:
         came = host.store.import_file(path, lambda commit, data: origins.noted(host, commit, data, accepted=trust))
     except OSError as unreadable:
-        raise LimosaError("LIM-COMM-022", f"{path} cannot be imported", cause=str(unreadable)) from unreadable
+        raise LimosaError(
+            "LIM-COMM-022",
+            f"{path} cannot be imported",
+            cause=words_of(unreadable),
+            hint="name a file that limosa export has made",
+        ) from unreadable
     keepers = {f"imported/{commit_id.hex()[:24]}": commit_id for commit_id in came}
     new = [ref for ref in keepers if ref not in before]
     try:

@@ -12,8 +12,10 @@ EXIT_NOT_EXECUTABLE: Final = 126
 EXIT_NOT_FOUND: Final = 127
 
 
-def words_of(error: OSError) -> str:
-    """Return what the kernel says and about which file, without its number."""
+def words_of(error: BaseException) -> str:
+    """Return what an error says; of the kernel's, about which file and without its number."""
+    if not isinstance(error, OSError):
+        return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 

@@ -6,7 +6,7 @@
 import binascii
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
@@ -118,7 +118,13 @@ def checked_subnet(text: str, version: int) -> str:
 
 
 def _bad_subnet(text: str, cause: str) -> LimosaError:
-    return LimosaError("LIM-NET-008", f"{text!r} cannot be the subnet of a network", cause=cause, exit_status=2)
+    return LimosaError(
+        "LIM-NET-008",
+        f"{text!r} cannot be the subnet of a network",
+        cause=cause,
+        hint="for example 10.20.30.0/24 or fd00:20:30::/64; without a subnet limosa chooses a free one",
+        exit_status=2,
+    )
 
 
 def overlapping(subnet: str, others: Iterable[str]) -> str | None:
@@ -181,7 +187,13 @@ def address_in(subnet: str, address: str) -> str:
     try:
         found = ipaddress.ip_address(address)
     except ValueError as error:
-        raise LimosaError("LIM-NET-008", f"{address!r} is no address", cause=str(error), exit_status=2) from error
+        raise LimosaError(
+            "LIM-NET-008",
+            f"{address!r} is no address",
+            cause=words_of(error),
+            hint=f"an address of {subnet}, or none: limosa chooses a free one",
+            exit_status=2,
+        ) from error
     if found not in space or found in (space[0], space[-1]):
         raise LimosaError(
             "LIM-NET-008",

@@ -38,11 +38,16 @@ class BridgeNetworks(SilencingNetworks):
                 "LIM-NET-001",
                 f"{network.name!r} cannot be the name of a network",
                 cause="it means no network of limosa",
+                hint="choose another name",
             )
         checked_name(network.name, "network")
         with self._book.changing() as state:
             if network.name in state.values["networks"]:
-                raise LimosaError("LIM-NET-001", f"there is a network called {network.name!r} already")
+                raise LimosaError(
+                    "LIM-NET-001",
+                    f"there is a network called {network.name!r} already",
+                    hint=f"choose another name; limosa network rm {network.name} removes that one",
+                )
             chosen = self._record(state, network)
         if chosen.kind == "uplink":
             self._build_or_undo(chosen)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from limosa.linux import sockets
 from limosa.model.container import PublishedPort
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 
 _ANY = {"": (4, 6), "0.0.0.0": (4,), "::": (6,)}  # noqa: S104 - compared, not bound
 
@@ -45,14 +45,24 @@ def _canonical(port: PublishedPort) -> PublishedPort:
     import ipaddress
 
     if not 0 <= port.host_port <= 65535 or not 1 <= port.container_port <= 65535:
-        raise LimosaError("LIM-NET-008", f"{port.host_port}:{port.container_port}: a port is 1 to 65535", exit_status=2)
+        raise LimosaError(
+            "LIM-NET-008",
+            f"{port.host_port}:{port.container_port} cannot be published",
+            cause="a port is 1 to 65535",
+            hint="-p HOST_PORT:CONTAINER_PORT; without HOST_PORT limosa chooses a free one",
+            exit_status=2,
+        )
     if not port.host_address:
         return port
     try:
         return port._replace(host_address=str(ipaddress.ip_address(port.host_address)))
     except ValueError as error:
         raise LimosaError(
-            "LIM-NET-008", f"{port.host_address!r} is no address of the host", cause=str(error), exit_status=2
+            "LIM-NET-008",
+            f"{port.host_address!r} is no address of the host",
+            cause=words_of(error),
+            hint="name an address that the host has, or none",
+            exit_status=2,
         ) from error
 
 

@@ -11,7 +11,7 @@ from limosa.linux.netlink import RouteSocket
 from limosa.linux.nftables import Nft, NftError, NftUnavailable
 from limosa.model import network as names
 from limosa.model.container import PublishedPort
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import TypeVar
 from limosa.model.ids import ContainerId
 from limosa.ports.network import Network
@@ -232,7 +232,10 @@ def guarded(action: Callable[[], T]) -> T:
         return action()
     except NftUnavailable as missing:
         raise LimosaError(
-            "LIM-NET-010", "the rules of the network cannot be made", cause=str(missing), hint="apt install nftables"
+            "LIM-NET-010",
+            "the rules of the network cannot be made",
+            cause=words_of(missing),
+            hint="apt install nftables",
         ) from missing
     except (NftError, OSError) as refused:
         raise impossible(refused) from refused
@@ -243,6 +246,6 @@ def impossible(cause: Exception) -> LimosaError:
     return LimosaError(
         "LIM-NET-010",
         "the container cannot be connected to its network",
-        cause=str(cause),
+        cause=words_of(cause),
         hint="limosa doctor shows which part of the network this kernel lacks",
     )

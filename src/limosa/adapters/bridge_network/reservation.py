@@ -126,7 +126,12 @@ def _fixed(network: Network, kind: str, address: str, segment: Addresses) -> str
     subnet = getattr(network, f"{kind}_subnet")
     if network.kind == "bridge":
         if not subnet:
-            raise LimosaError("LIM-NET-008", f"network {network.name!r} has no subnet for {address}", exit_status=2)
+            raise LimosaError(
+                "LIM-NET-008",
+                f"network {network.name!r} has no subnet for {address}",
+                hint=f"limosa network ls shows the subnets of {network.name}",
+                exit_status=2,
+            )
         return rules.address_in(subnet, address)
     return rules.address_in("::/0" if kind == "ipv6" else "0.0.0.0/0", address)
 

@@ -5,7 +5,7 @@ import os
 
 from limosa.adapters.btrfs_pool import refusals
 from limosa.linux import btrfs, flock, loop, mount, process, reflink
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 
@@ -73,7 +73,7 @@ class Pool:
             raise LimosaError(
                 "LIM-STOR-001",
                 "there is no file system for containers whose copies take constant time",
-                cause=str(failed),
+                cause=words_of(failed),
                 hint="limosa doctor shows what is missing; or put --root on a btrfs file system",
             ) from failed
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from limosa.linux import process
-from limosa.model.errors import EXIT_USAGE, LimosaError
+from limosa.model.errors import EXIT_USAGE, LimosaError, words_of
 
 
 def pool_full(cause: str) -> LimosaError:
@@ -56,6 +56,6 @@ def explained(what: str) -> Iterator[None]:
         raise LimosaError(
             "LIM-STOR-004",
             f"{what} failed",
-            cause=str(failed),
+            cause=words_of(failed),
             hint="limosa doctor shows whether this machine has what storage needs",
         ) from failed

@@ -11,7 +11,7 @@ from limosa.adapters.cgroups.places import Place
 from limosa.linux import cgroupfs, flock
 from limosa.model.cgroup import CgroupNode
 from limosa.model.container import Limits
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Final
 from limosa.model.ids import ID_DIGITS, ContainerId, looks_like_id
 
@@ -66,7 +66,7 @@ class ContainerGroups:
             raise LimosaError(
                 "LIM-CGRP-001",
                 "the container's cgroups cannot be made",
-                cause=str(error),
+                cause=words_of(error),
                 hint="limosa doctor shows what this machine can do",
             ) from error
         except LimosaError:

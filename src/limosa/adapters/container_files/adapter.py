@@ -4,11 +4,13 @@ import os
 import sys
 import tarfile
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Literal
 
 from limosa.adapters.container_files import jail, pack, unpack
 from limosa.model.errors import LimosaError
 from limosa.ports.container_files import STREAM, CopyOptions, Inside
+
+Missing = Literal["source", "target"]
 
 
 class JailedFiles:
@@ -26,7 +28,7 @@ class JailedFiles:
         )
         if archive:
             jailed = jail.start(inside, -1, lambda: unpack.read(sys.stdin.buffer, where))
-            _require(jailed.outcome(), source, target)
+            _require(jailed.outcome(), source, target, missing="target")
             return
         try:
             name = _name(source, follow_link=options.follow_link)
@@ -51,7 +53,7 @@ class JailedFiles:
         outcome = jailed.outcome()
         if failed is not None:
             raise _failure("OSError", f"{failed.filename or source}: {failed.strerror}", source, target) from failed
-        _require(outcome, source, target)
+        _require(outcome, source, target, missing="target")
 
     def copy_out(self, inside: Inside, source: str, target: str, options: CopyOptions) -> None:
         """See the port."""
@@ -82,7 +84,7 @@ class JailedFiles:
                 while stream.read(1 << 16):  # what is behind the archive's end
                     pass
             except (OSError, tarfile.TarError, unpack.Refused) as error:
-                failure = _failure(type(error).__name__, jail.words(error), source, target)
+                failure = _failure(type(error).__name__, jail.words(error), source, target, missing="target")
         outcome = jailed.outcome()
         if outcome and outcome["kind"] != "BrokenPipeError":
             _require(outcome, source, target)
@@ -110,19 +112,31 @@ def _name(source: str, *, follow_link: bool) -> str:
     return "." if _contents_only(source) else os.path.basename(os.path.normpath(source)) or "."
 
 
-def _require(outcome: dict[str, str], source: str, target: str) -> None:
+def _require(outcome: dict[str, str], source: str, target: str, missing: Missing = "source") -> None:
     if outcome:
-        raise _failure(outcome["kind"], outcome["words"], source, target)
+        raise _failure(outcome["kind"], outcome["words"], source, target, missing)
 
 
-def _failure(kind: str, words: str, source: str, target: str) -> LimosaError:
-    if kind == "Refused":
-        return LimosaError("LIM-FILE-002", f"{source} cannot be copied to {target}", cause=words)
-    if kind == "FileNotFoundError":
-        return LimosaError("LIM-FILE-001", f"{source} cannot be copied: there is no such file", cause=words)
+def _failure(kind: str, words: str, source: str, target: str, missing: Missing = "source") -> LimosaError:
+    """Return the error; a file that there is not is the `missing` one of both ends."""
+    if kind == "FileNotFoundError" and missing == "source":
+        return LimosaError(
+            "LIM-FILE-001",
+            f"{source} cannot be copied: there is no such file",
+            cause=words,
+            hint="a file of a container or a commit is NAME:PATH, anything else one of this machine",
+        )
+    if kind in ("Refused", "FileNotFoundError"):
+        return LimosaError(
+            "LIM-FILE-002",
+            f"{source} cannot be copied to {target}",
+            cause=words,
+            hint="name a directory that is there and can be written, or a new name in one",
+        )
     return LimosaError(
         "LIM-FILE-003",
         f"copying {source} to {target} failed",
         state="what was copied before that is there",
         cause=words,
+        hint="do away with the cause and copy again: files that are there are replaced",
     )

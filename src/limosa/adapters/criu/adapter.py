@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from limosa.adapters.criu import cgroup_yard, kernel_cache, log, rpc, stats, watches
 from limosa.linux import process
 from limosa.model.confinement import Allowance
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.obstacle import Obstacle
 from limosa.ports.checkpointer import DumpPlan, OnDumpMoment, OnRestoreMoment, OnTerminal, RestorePlan, Session
 
@@ -92,7 +92,7 @@ class Criu:
             points = mount_points.found(plan.init_pid, plan.external_mounts)
             network_lock = _network_lock(plan.init_pid)
         except (FileNotFoundError, ProcessLookupError) as gone:
-            raise LimosaError("LIM-CRIU-001", "its first process has ended", cause=str(gone)) from gone
+            raise LimosaError("LIM-CRIU-001", "its first process has ended", cause=words_of(gone)) from gone
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         null = os.open("/dev/null", os.O_RDWR)
         try:

@@ -23,7 +23,7 @@ from limosa.model.commit_store import (
     Paged,
     PageMap,
 )
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Final
 from limosa.ports.commit_store import CommitReader, CommitWriter, Unread
 from limosa.ports.memory_archive import IMAGE_PREFIX, MEMORY_PREFIX
@@ -71,7 +71,7 @@ class CriuImageArchive:
             raise LimosaError(
                 "LIM-CRIU-030",
                 "the memory of a checkpoint cannot be stored",
-                cause=str(failed),
+                cause=words_of(failed),
                 hint="limosa doctor shows whether this criu works",
             ) from failed
         return entries
@@ -166,7 +166,7 @@ def _not_whole(why: Exception) -> LimosaError:
     return LimosaError(
         "LIM-CRIU-031",
         "the memory of a commit cannot be brought back",
-        cause=str(why),
+        cause=words_of(why),
         hint="limosa verify shows whether the commit is whole",
     )
 

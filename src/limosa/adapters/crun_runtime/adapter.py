@@ -218,8 +218,12 @@ class CrunRuntime:
             finally:
                 os.close(descriptor)
         except OSError as ended:
-            cause = f"its first process has ended before the start: {ended}"
-            raise LimosaError("LIM-RUN-001", "the program cannot be started", cause=cause) from ended
+            raise LimosaError(
+                "LIM-RUN-001",
+                "the program cannot be started",
+                cause=f"its first process has ended before the start: {ended.strerror}",
+                hint="was it killed? start it again",
+            ) from ended
 
     def init_helper(self) -> str:
         """See the port."""

@@ -14,7 +14,6 @@ import time
 from limosa.linux import process
 from limosa.linux.files import remove_tree, working_directory
 from limosa.model import json_text
-from limosa.model.errors import LimosaError
 from limosa.model.hints import Final
 from limosa.model.ids import ContainerId
 from limosa.model.value import NamedTuple
@@ -127,7 +126,9 @@ def first_pid(starting: Starting) -> int:
     if not words:
         with open(f"{plan.bundle}/conmon.log", encoding="utf-8", errors="replace") as file:
             words = file.read()[-2000:].strip()
-    raise LimosaError("LIM-RUN-001", "the container cannot be created", cause=words or "conmon ended without a word")
+    from limosa.adapters.crun_runtime.refusals import not_created
+
+    raise not_created(words or "conmon ended without a word")
 
 
 def pid(bundle: str) -> int:

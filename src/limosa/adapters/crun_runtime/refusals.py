@@ -16,9 +16,18 @@ def closed_root(directory: str) -> LimosaError:
     )
 
 
+def not_created(words: str) -> LimosaError:
+    """Return LIM-RUN-001 for a container that is to start."""
+    hint = "limosa doctor shows what this machine lacks"
+    if "/proc/sys" in words or "sysctl" in words:
+        hint = "--sysctl takes what a container has of its own: net.*, kernel.shm*, kernel.msg*, fs.mqueue.*"
+    return LimosaError("LIM-RUN-001", "the container cannot be created", cause=words, hint=hint)
+
+
 def not_executed(words: str) -> LimosaError:
     """Return LIM-RUN-001 for an `execute`."""
-    return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words)
+    hint = "limosa doctor shows what this machine lacks"
+    return LimosaError("LIM-RUN-001", "the program cannot be executed", cause=words, hint=hint)
 
 
 def translated(failed: LimosaError, argv: tuple[str, ...]) -> LimosaError:

@@ -4,7 +4,7 @@ import json
 import os
 
 from limosa.model.container import ContainerConfig
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import TYPE_CHECKING, Final
 from limosa.model.ids import ContainerId
 from limosa.ports.runtime import Started
@@ -34,7 +34,7 @@ def give_terminal(bundle: str, master: int) -> None:
         attach.hand_over(path, master)
     except OSError as refused:
         raise LimosaError(
-            "LIM-RUN-008", "the terminal cannot be handed to the monitor", cause=str(refused)
+            "LIM-RUN-008", "the terminal cannot be handed to the monitor", cause=words_of(refused)
         ) from refused
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection
 
 from limosa.model import json_text
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Any, Final
 
 BASE_PROFILE: Final = "/usr/share/containers/seccomp.json"
@@ -36,7 +36,7 @@ def profile(path: str, capabilities: Collection[str]) -> dict[str, Any]:
         raise LimosaError(
             "LIM-SEC-001",
             f"the seccomp profile {source} cannot be used",
-            cause=str(bad),
+            cause=words_of(bad),
             hint="limosa setup installs the default profile; --seccomp takes another file or 'unconfined'",
         ) from bad
 

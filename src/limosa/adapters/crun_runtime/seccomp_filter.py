@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 
 from limosa.linux import files, process
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Any
 
 _NAME = "filter"
@@ -36,7 +36,7 @@ def compiled(profile: Mapping[str, Any], run_directory: str, enter: str, env: Ma
             raise LimosaError(
                 "LIM-RUN-009",
                 "the seccomp profile cannot be compiled",
-                cause=str(failed),
+                cause=words_of(failed),
                 hint="limosa doctor tries crun",
             ) from failed
         finally:

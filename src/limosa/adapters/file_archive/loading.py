@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from limosa.linux import files
 from limosa.model import file_entry
 from limosa.model.commit_store import PAGE_BYTES, Blob, Entry, Inline, Paged
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.file_entry import FILES_PREFIX, FileEntry
 from limosa.ports.commit_store import CommitReader
 
@@ -50,14 +50,14 @@ def load(reader: CommitReader, directory: str, prefix: bytes = FILES_PREFIX) -> 
         raise LimosaError(
             "LIM-COMM-011",
             "the files of a commit cannot be brought back",
-            cause=str(made_up),
+            cause=words_of(made_up),
             hint="limosa verify shows whether the commit is whole; it may come from somebody who means harm",
         ) from made_up
     except OSError as failed:
         raise LimosaError(
             "LIM-COMM-012",
             "the files of a commit cannot be brought back",
-            cause=str(failed),
+            cause=words_of(failed),
             hint="make room in the pool, or remove containers and commits",
         ) from failed
 

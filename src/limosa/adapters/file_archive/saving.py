@@ -19,7 +19,7 @@ from limosa.model.commit_store import (
     Paged,
     PageMap,
 )
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.file_entry import FILES_PREFIX, FileEntry
 from limosa.model.hints import Final
 from limosa.model.value import NamedTuple
@@ -78,7 +78,7 @@ def save(
         raise LimosaError(
             "LIM-COMM-010",
             "the files of a checkpoint cannot be stored",
-            cause=str(failed),
+            cause=words_of(failed),
             hint="limosa doctor shows whether storage works on this machine",
         ) from failed
 

@@ -8,7 +8,7 @@ from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.layout import Layout, Named
 from limosa.linux import atomic_file
 from limosa.model import oci
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import TYPE_CHECKING, Any
 from limosa.model.ids import Digest, checked_digest
 from limosa.model.oci import PLAIN_ROOTFS, Reference, RootfsConfig
@@ -140,7 +140,7 @@ class LayoutImages:
             raise LimosaError(
                 "LIM-IMG-003",
                 f"cannot pull {wanted}: the registry has no image for this machine",
-                cause=str(wrong),
+                cause=words_of(wrong),
             ) from wrong
         return wanted, sum(blob.size_bytes for blob in blobs if not self._layout.has(blob))
 

@@ -3,7 +3,7 @@
 from limosa.adapters.oci_images.layout import Layout, Named
 from limosa.linux import atomic_file, files
 from limosa.model import codec, json_text, oci
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.ids import Digest
 from limosa.model.oci import Descriptor
 from limosa.ports.oci_images import OciImage
@@ -48,7 +48,7 @@ class Catalog:
                 raise LimosaError(
                     "LIM-IMG-012",
                     f"the image {named.reference} is damaged",
-                    cause=str(damage),
+                    cause=words_of(damage),
                     hint=f"limosa image pull {named.reference} brings it again",
                 ) from damage
         return known._replace(reference=named.reference)

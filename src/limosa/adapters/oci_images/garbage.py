@@ -6,7 +6,7 @@ from typing import Final
 from limosa.adapters.oci_images.catalog import Catalog
 from limosa.adapters.oci_images.layout import Layout
 from limosa.linux import files
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.ids import Digest
 from limosa.model.value import NamedTuple
 from limosa.ports.oci_images import DiskUse
@@ -85,7 +85,7 @@ class Garbage:
                 raise LimosaError(
                     "LIM-IMG-012",
                     f"the image {named.reference} is damaged",
-                    cause=str(damage),
+                    cause=words_of(damage),
                     hint=f"limosa image pull {named.reference} brings it again, limosa image rm removes it",
                 ) from damage
             known.add(f"{named.manifest.digest[7:]}.json")

@@ -135,9 +135,9 @@ def translated(summary: str, hint: str) -> Iterator[None]:
             raise LimosaError(
                 "LIM-IMG-007",
                 f"{summary}: the disk is full",
-                cause=str(refused),
+                cause=words_of(refused),
                 hint="limosa system prune, or make room",
             ) from refused
         raise LimosaError("LIM-IMG-004", summary, cause=words_of(refused), hint=hint) from refused
     except (MalformedTar, ValueError, RecursionError) as bad:
-        raise LimosaError("LIM-IMG-004", summary, cause=str(bad) or type(bad).__name__, hint=hint) from bad
+        raise LimosaError("LIM-IMG-004", summary, cause=words_of(bad) or type(bad).__name__, hint=hint) from bad

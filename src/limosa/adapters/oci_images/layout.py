@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from limosa.linux import atomic_file, files, flock
 from limosa.model import json_text
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.model.hints import Any, Final
 from limosa.model.ids import Digest
 from limosa.model.oci import INDEX, MANIFEST, REF_NAME, Descriptor, parse_descriptor
@@ -95,7 +95,7 @@ class Layout:
             raise LimosaError(
                 "LIM-IMG-012",
                 f"{self.place}/index.json is damaged",
-                cause=str(damage),
+                cause=words_of(damage),
                 hint="restore it from a backup, or remove it and pull the images again",
             ) from damage
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from limosa.adapters.templates import busybox, debian
 from limosa.linux import files
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 from limosa.ports.templates import Template
 
 
@@ -45,7 +45,7 @@ class BuiltTemplates:
                 raise LimosaError(
                     "LIM-IMG-010",
                     f"the template {template.name} cannot be built",
-                    cause=str(failed),
+                    cause=words_of(failed),
                     hint="the Debian archive must be reachable (apt-get update shows it) and there must be disk space",
                 ) from failed
             raise

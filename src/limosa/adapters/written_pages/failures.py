@@ -1,6 +1,6 @@
 """What is said when memory cannot be followed."""
 
-from limosa.model.errors import LimosaError
+from limosa.model.errors import LimosaError, words_of
 
 
 def unreadable(failed: OSError) -> LimosaError:
@@ -9,6 +9,6 @@ def unreadable(failed: OSError) -> LimosaError:
         "LIM-TRACK-001",
         "the memory that was written since the last commit cannot be read",
         state="nothing of this commit is kept",
-        cause=str(failed),
+        cause=words_of(failed),
         hint="try again: the next commit copies everything",
     )
