@@ -28,7 +28,7 @@ from limosa.model.commit_store import (
     VerifyReport,
     WriteStats,
 )
-from limosa.ports.commit_store import NewMap, Unread
+from limosa.ports.commit_store import NewMap, Progress, Unread
 
 _ANY: Any = object()
 ZERO = bytes(PAGE_BYTES)
@@ -45,6 +45,7 @@ class FakeCommitStore:
         self._logs: dict[str, list[RefChange]] = {}
         self._forgotten: set[ObjectId] = set()
         self._leases: list[ObjectId] = []
+        self._progress: Progress = lambda what, done_bytes, total_bytes: None
 
     def keep(self, value: Any) -> ObjectId:
         object_id = ObjectId(hashlib.blake2b(pickle.dumps(value), key=self.key, digest_size=32).digest())
@@ -168,6 +169,7 @@ class FakeCommitStore:
 
     def collect(self, *, log_before_ns: int = 0, wait_s: float = 60.0) -> GcReport:
         before = self.usage().pack_bytes
+        self._progress("looking for what commits need", 0, 0)
         for name, changes in list(self._logs.items()):
             self._logs[name] = [change for change in changes if change.when_ns >= log_before_ns]
         logged = {one for changes in self._logs.values() for change in changes for one in change[1:3] if one}
@@ -193,6 +195,7 @@ class FakeCommitStore:
 
     def verify(self, commits: Iterable[ObjectId] | None = None) -> VerifyReport:
         starts = set(self._refs.values()) if commits is None else set(commits)
+        self._progress("checking commits", len(self.objects), len(self.objects))
         return VerifyReport(len(self.objects), 0, len(list(self.history(starts))), (), ())
 
     def push(
@@ -209,6 +212,7 @@ class FakeCommitStore:
         remote._forgotten -= set(commits)
         for name, commit in refs.items():
             remote.set_ref(name, commit, when_ns=when_ns, why="push")
+        self._progress("sending commits", sent_bytes, 0)
         return sent_bytes
 
     def _closure(self, commits: Sequence[ObjectId]) -> dict[ObjectId, Any]:
@@ -243,6 +247,7 @@ class FakeCommitStore:
                 found[commit_id] = commit._replace(signature=sign(commit, pickle.dumps(commit)))
         data = (b"*" * 32 if for_strangers else self.key) + hashlib.sha256(body := pickle.dumps(found)).digest() + body
         with open(path, "xb") as file:
+            self._progress("writing commits", len(data), 0)
             return file.write(data)
 
     def import_file(
@@ -250,6 +255,7 @@ class FakeCommitStore:
     ) -> list[ObjectId]:
         with open(path, "rb") as file:
             data = file.read()
+        self._progress("reading commits", len(data), len(data))
         if hashlib.sha256(data[64:]).digest() != data[32:64]:
             raise failures.malformed_pack(path, "its checksum is wrong")
         if data[:32] not in (self.key, b"*" * 32):
@@ -267,6 +273,9 @@ class FakeCommitStore:
         for commit in commits:
             self.set_ref(f"imported/{commit.hex()[:24]}", commit, when_ns=0, why="import")
         return commits
+
+    def report_to(self, progress: Progress) -> None:
+        self._progress = progress
 
     def spare(self) -> None:
         pass

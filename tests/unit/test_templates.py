@@ -93,6 +93,22 @@ def test_progress_is_one_line_that_is_redrawn_on_a_terminal() -> None:
     assert max(len(part) for part in drawn.split("\r")) < 90
 
 
+def test_a_terminal_that_nobody_told_its_size_has_80_columns() -> None:
+    ours, its = os.openpty()  # 0 by 0
+    with os.fdopen(its, "w") as screen, ProgressLine(screen) as line:
+        line.update("importing", 50, 100)
+        drawn = os.read(ours, 1000).decode()
+    os.close(ours)
+    assert "importing  [############............]  50 %  50 B of 100 B" in drawn
+
+
+def test_what_has_no_size_is_named_alone() -> None:
+    screen = Terminal()
+    with ProgressLine(screen) as line:
+        line.update("looking", 0, 0)
+    assert screen.getvalue() == "\rlooking\x1b[K\n"
+
+
 def test_sizes_have_at_most_four_digits() -> None:
     shown = [human(size) for size in (0, 999, 1500, 812_000, 1_400_000_000)]
     assert shown == ["0 B", "999 B", "1.5 kB", "812 kB", "1.4 GB"]

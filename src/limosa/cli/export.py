@@ -4,6 +4,7 @@ import argparse
 import os
 
 from limosa import wiring
+from limosa.cli.progress import ProgressLine
 from limosa.engine import commits, transfers
 from limosa.model.errors import LimosaError
 
@@ -30,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     if os.path.lexists(args.file) and not args.force:
         raise LimosaError("LIM-COMM-022", f"{args.file} is there already", hint="--force replaces it")
     records = transfers.with_history(host, record) if args.history else [record]
-    size_bytes = transfers.export(host, records, args.file, for_strangers=args.for_strangers)
+    with ProgressLine() as line:
+        host.store.report_to(line.update)
+        size_bytes = transfers.export(host, records, args.file, for_strangers=args.for_strangers)
     print(f"{len(records)} {'commit' if len(records) == 1 else 'commits'}, {size_bytes / 1e6:.1f} MB")
     return 0

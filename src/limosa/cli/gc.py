@@ -5,6 +5,7 @@ import json
 
 from limosa import wiring
 from limosa.cli import values
+from limosa.cli.progress import ProgressLine
 from limosa.model import codec
 
 EXAMPLES = """\
@@ -29,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    done = host.store.collect(log_before_ns=host.now_ns() - int(args.reflog_days * _DAY_NS))
+    with ProgressLine(quiet=args.json) as line:
+        host.store.report_to(line.update)
+        done = host.store.collect(log_before_ns=host.now_ns() - int(args.reflog_days * _DAY_NS))
     if args.json:
         print(json.dumps(codec.to_jsonable(done), indent=1))
     else:

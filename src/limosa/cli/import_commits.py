@@ -3,6 +3,7 @@
 import argparse
 
 from limosa import wiring
+from limosa.cli.progress import ProgressLine
 from limosa.engine import transfers
 
 EXAMPLES = """\
@@ -23,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     host = wiring.host(wiring.root_of(args.root))
-    for record in transfers.import_file(host, args.file, trust=args.trust):
+    with ProgressLine() as line:
+        host.store.report_to(line.update)
+        records = transfers.import_file(host, args.file, trust=args.trust)
+    for record in records:
         print(record.commit_id, flush=True)
     return 0

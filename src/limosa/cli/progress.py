@@ -9,6 +9,7 @@ from limosa.model.hints import Final, TextIO
 _REDRAW_SECONDS: Final = 0.1
 _LINE_SECONDS: Final = 10.0
 _BAR_CELLS: Final = 24
+_COLUMNS: Final = 80
 
 
 class ProgressLine:
@@ -56,8 +57,9 @@ class ProgressLine:
         if total_bytes:
             cells = min(_BAR_CELLS, done_bytes * _BAR_CELLS // total_bytes)
             parts.append(f"[{'#' * cells}{'.' * (_BAR_CELLS - cells)}] {min(100, done_bytes * 100 // total_bytes):3} %")
-        parts.append(_amount(done_bytes, total_bytes))
-        if seconds >= 1:
+        if done_bytes or total_bytes:
+            parts.append(_amount(done_bytes, total_bytes))
+        if done_bytes and seconds >= 1:
             parts.append(f"{human(int(done_bytes / seconds))}/s")
         self._overwrite("  ".join(parts))
 
@@ -86,9 +88,9 @@ class ProgressLine:
 
     def _overwrite(self, text: str) -> None:
         try:
-            columns = os.get_terminal_size(self._stream.fileno()).columns
+            columns = os.get_terminal_size(self._stream.fileno()).columns or _COLUMNS  # 0: nobody has said
         except OSError:
-            columns = 80
+            columns = _COLUMNS
         shown = "".join(letter if letter.isprintable() else " " for letter in text)[: max(1, columns - 1)]
         self._stream.write(f"\r{shown}\x1b[K")
         self._stream.flush()

@@ -62,10 +62,12 @@ def moved(args: argparse.Namespace, source: Host, target: Host, records: list[Co
     """Send commits from one host to another of this machine, images first, and say what was sent."""
     images: list[str] = []
     transfers.require_one_key(source, target)
-    if not args.no_image:
-        with ProgressLine(quiet=args.json) as line:
+    with ProgressLine(quiet=args.json) as line:
+        if not args.no_image:
             images = transfers.share_images(source, target, records, line.update)
-    return told(args, records, images, transfers.send(source, target, records), "sent")
+        source.store.report_to(line.update)
+        size_bytes = transfers.send(source, target, records)
+    return told(args, records, images, size_bytes, "sent")
 
 
 def told(args: argparse.Namespace, records: list[CommitRecord], images: list[str], size_bytes: int, done: str) -> int:

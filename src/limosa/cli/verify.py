@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from limosa import wiring
 from limosa.cli import table, values
+from limosa.cli.progress import ProgressLine
 from limosa.engine import commits
 from limosa.engine.host import Host
 from limosa.model import codec
@@ -53,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
         raise LimosaError("LIM-CLI-003", "--probe is of --trial", hint="add --trial", exit_status=EXIT_USAGE)
     host = wiring.host(wiring.root_of(args.root))
     named = [commits.find(host, reference) for reference in args.commits]
-    found = host.store.verify([commits.identifier(one) for one in named] or None)
+    with ProgressLine(quiet=args.json) as line:
+        host.store.report_to(line.update)
+        found = host.store.verify([commits.identifier(one) for one in named] or None)
     verdicts = _tried(host, args, named or commits.every(host)) if args.trial else []
     if args.json:
         damages = [_as_json(damage) for damage in found.damages]

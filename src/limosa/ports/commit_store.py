@@ -26,6 +26,8 @@ from limosa.model.hints import Protocol
 from limosa.model.page_runs import Run
 from limosa.model.value import NamedTuple
 
+Progress = Callable[[str, int, int], None]
+"""Told what long work is at, how many bytes of it are done, and of how many; 0 if that is not known."""
 Buffer = bytes | bytearray | memoryview
 
 
@@ -261,6 +263,9 @@ class CommitStore(Protocol):
         and 24 digits keeps each until the caller has given it another one and removes that.
         Raises: LimosaError LIM-CSTORE-004: it is of hosts with another key; LIM-CSTORE-010: it is damaged.
         """
+
+    def report_to(self, progress: Progress) -> None:
+        """Have `progress` told how far `push`, `export`, `import_file`, `verify` and `collect` are, from now on."""
 
     def spare(self) -> None:
         """Keep little of what is read in memory: this process will have it open for long."""

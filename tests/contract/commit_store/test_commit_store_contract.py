@@ -371,6 +371,28 @@ def test_an_exported_file_brings_the_commit(make: Make, tmp_path: Any) -> None:
     assert [found for found, _ in there.history([second])] == [second]
 
 
+@pytest.mark.parametrize("for_strangers", [False, True], ids=["of one key", "for strangers"])
+def test_long_work_tells_how_far_it_is(make: Make, tmp_path: Any, for_strangers: bool) -> None:
+    here, there = make("here"), make("there")
+    other = make("elsewhere", b"b" * 32) if for_strangers else make("elsewhere")
+    told: list[tuple[str, int, int]] = []
+    for store in (here, there, other):
+        store.report_to(lambda *said: told.append(said))
+    made = commit(here, {0: pages(0, 300)}, {b"f": b"1" * 70000})
+    sent = here.push([made], there.as_remote(), {}, when_ns=1)
+    assert told[-1] == ("sending commits", sent, 0)
+    written = here.export([made], f"{tmp_path}/file", for_strangers=for_strangers)
+    assert told[-1] == ("writing commits", written, 0)
+    other.import_file(f"{tmp_path}/file")
+    assert ("reading commits", written, written) in told
+    here.verify()
+    what, done, total = told[-1]
+    assert (what, done <= total) == ("checking commits", True)
+    here.collect()
+    assert ("looking for what commits need", 0, 0) in told
+    assert all(done <= total or not total for _, done, total in told)
+
+
 def test_a_file_for_strangers_brings_the_commit_to_another_key(make: Make, tmp_path: Any) -> None:
     secret = bytes(range(100, 132))
     here, there = make("here", secret), make("there", b"b" * 32)

@@ -109,6 +109,7 @@ def collect(parts: Parts, *, log_before_ns: int, wait_s: float) -> GcReport:
     parts.quicken()
     parts.refs.expire_logs(log_before_ns)
     marked = _Marked(parts)
+    parts.progress("looking for what commits need", 0, 0)
     try:
         marked.continue_from_roots()
         with ExitStack() as stack:
@@ -232,6 +233,7 @@ def _rewrite(parts: Parts, marked: _Marked, names: list[str]) -> _Rewritten | No
                 except Malformed as why:
                     raise failures.damaged(_an_object(parts, name, offset), str(why)) from why
                 records.append(scan.describe(target.append(data), header, data))
+                parts.progress("packing commits anew", target.end, 0)
         target.sync()
     except BaseException:
         target.abandon()

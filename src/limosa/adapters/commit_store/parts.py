@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from limosa.adapters.commit_store.intake import Intake
     from limosa.adapters.commit_store.native import NativePages
     from limosa.adapters.commit_store.sorting import PutFrame, Sorter
+    from limosa.ports.commit_store import Progress
 
 FORMAT: Final = 1
 
@@ -103,6 +104,7 @@ class Parts:
     def __init__(self, root: str, level: int = LEVEL, library: Callable[[], str] = lambda: "") -> None:
         """`library` returns the path of pages.c, compiled, or ""."""
         self.library: Final = library
+        self.progress: Progress = lambda what, done_bytes, total_bytes: None
         self._native: NativePages | None = None
         self._native_tried = False
         self.root: Final = root

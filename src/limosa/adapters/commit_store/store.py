@@ -28,7 +28,7 @@ from limosa.model.commit_store import (
 from limosa.model.errors import LimosaError
 from limosa.model.hints import TYPE_CHECKING, Final
 from limosa.model.ids import HEX_DIGITS
-from limosa.ports.commit_store import Remote
+from limosa.ports.commit_store import Progress, Remote
 
 if TYPE_CHECKING:  # what only some commands need, they load
     from limosa.adapters.commit_store import transfer
@@ -52,6 +52,10 @@ class DirectoryStore:
     def close(self) -> None:
         """Give files back."""
         self.parts.close()
+
+    def report_to(self, progress: Progress) -> None:
+        """Have long work tell how far it is."""
+        self.parts.progress = progress
 
     def spare(self) -> None:
         """Keep little of what is read."""

@@ -34,6 +34,7 @@ def workplace(root: str, key: bytes, beside: Parts) -> Iterator[Parts]:
     try:
         create(root, key)
         parts = Parts(root, library=beside.library)
+        parts.progress = beside.progress
         gc.ensure_indexed(parts)
         try:
             yield parts

@@ -31,6 +31,7 @@ def push(
         for data in _records(parts, commits, remote.known):
             receiver.put_record(data)
             sent += len(data)
+            parts.progress("sending commits", sent, 0)
         receiver.finish(refs, when_ns=when_ns, why="push")
     return sent
 
@@ -44,6 +45,7 @@ def export(parts: Parts, commits: Sequence[ObjectId], path: str, *, with_key: bo
             file.write(pack.head(parts.hasher.key_id, parts.hasher.key if with_key else None))
             for data in _records(parts, commits, lambda ids: set()):
                 file.write(data)
+                parts.progress("writing commits", file.tell(), 0)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
@@ -71,8 +73,12 @@ def import_file(parts: Parts, path: str) -> list[ObjectId]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with receiving(parts, path) as receiver:
-            for _, _, data in pack.scan(descriptor, pack.HEAD_BYTES, os.fstat(descriptor).st_size):
+            size_bytes = os.fstat(descriptor).st_size
+            done_bytes = pack.HEAD_BYTES
+            for _, _, data in pack.scan(descriptor, pack.HEAD_BYTES, size_bytes):
                 receiver.put_record(data)
+                done_bytes += len(data)
+                parts.progress("reading commits", done_bytes, size_bytes)
             refs = {f"imported/{commit.hex()[:24]}": commit for commit in receiver.commits}
             receiver.finish(refs, when_ns=time.time_ns(), why="import")
             return list(receiver.commits)

@@ -34,8 +34,9 @@ def verify(parts: Parts, commits: Iterable[ObjectId] | None) -> VerifyReport:
     parts.quicken()
     with parts.locked():
         known = parts.index.packs()
-        for name, size in sorted(pack.names(parts.packs).items()):
-            found = _check_pack(parts, name, bad)
+        sizes = pack.names(parts.packs)
+        for name, size in sorted(sizes.items()):
+            found = _check_pack(parts, name, bad, bytes_read, sum(sizes.values()))
             n_records += found[0]
             bytes_read += found[1]
             if size > known.get(name, 0) and not _in_use(parts, name):
@@ -87,8 +88,13 @@ def _in_use(parts: Parts, name: str) -> bool:
         os.close(descriptor)
 
 
-def _check_pack(parts: Parts, name: str, bad: dict[ObjectId, tuple[str, str]]) -> tuple[int, int]:
-    """Check the records of a pack that have objects; return how many, and their bytes."""
+def _check_pack(
+    parts: Parts, name: str, bad: dict[ObjectId, tuple[str, str]], done_bytes: int, total_bytes: int
+) -> tuple[int, int]:
+    """Check the records of a pack that have objects; return how many, and their bytes.
+
+    `done_bytes` of `total_bytes` were read before: for progress.
+    """
     records = parts.index.records_of(name)
     try:
         descriptor = os.open(f"{parts.packs}/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -96,6 +102,8 @@ def _check_pack(parts: Parts, name: str, bad: dict[ObjectId, tuple[str, str]]) -
         return 0, 0
     try:
         for offset, record_bytes in records:
+            done_bytes += record_bytes
+            parts.progress("checking commits", done_bytes, total_bytes)
             objects = parts.index.objects_of(name, offset)
             try:
                 data = os.pread(descriptor, record_bytes, offset)
