@@ -66,7 +66,7 @@ class DirectoryCommitMounts:
                 "LIM-MOUNT-001",
                 f"a commit cannot be mounted on {directory}",
                 cause=why,
-                hint="give an empty directory that is there",
+                hint="give a directory that is there, and on which nothing is mounted",
             )
         try:
             overlay = self._overlay(wanted, lower)

@@ -15,7 +15,8 @@ examples:
   limosa cp site/. web:/var/www/html         (the directory's contents)
   limosa cp web:/var/log - | tar t           (- is a tar archive)
   limosa cp db~1:/etc/app.conf .        (as it was in a commit: its own files and its image's)
-A running container's files are those that it sees, with volumes; of a stopped one the volumes are left out."""
+A container's files are those that it sees, with binds and volumes, whether it runs or not; of a commit, its own and its
+image's, without volumes."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
