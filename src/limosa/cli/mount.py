@@ -26,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--json", action="store_true")
     parser.add_argument("commit", nargs="?", metavar="COMMIT")
-    parser.add_argument("directory", nargs="?", metavar="DIR", help="a directory that is there; what is in it is hidden until umount")
+    parser.add_argument(
+        "directory", nargs="?", metavar="DIR", help="a directory that is there; what is in it is hidden until umount"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
