@@ -292,7 +292,7 @@ def test_copies_publish_ports_of_their_own_and_run_a_hook_before_they_go_on(limo
     limosa("fork", "-p", "18000:8000", "--name", "taker", commit)
     refused = limosa("restore", commit, status=1)
     assert "LIM-NET-005" in refused
-    assert "taker has it" in refused
+    assert "'taker' has it" in refused
     assert f"limosa fork -p OTHER:8000 {commit[:12]}" in refused
     assert "web" not in limosa.records()
 
