@@ -300,7 +300,7 @@ class Arriving:
         begun_ns = host.now_ns()
         if ending.networked(record.config) and connections:
             host.networks.attract(container_id)
-        with restore.brought(host, commit) as images:
+        with restore.brought(host, commit, "background") as images:
             self._brought_ns = host.now_ns()
             self._took = (Took("images", self._brought_ns - begun_ns),)
             restore.in_place(host, record, commit, images, keep_connections=connections, hold=hold)
