@@ -30,6 +30,18 @@ def joined(starts: Iterable[int], ends: Iterable[int]) -> list[Run]:
     return runs
 
 
+def union(*lists: Iterable[Run]) -> list[Run]:
+    """Return what is in any of sorted runs, which may overlap, as runs that are apart from each other."""
+    merged: list[Run] = []
+    for first, n_pages in sorted(run for runs in lists for run in runs):
+        if merged and first <= sum(merged[-1]):
+            start, n_before = merged[-1]
+            merged[-1] = (start, max(n_before, first + n_pages - start))
+        else:
+            merged.append((first, n_pages))
+    return merged
+
+
 def placed(runs: Iterable[Run]) -> Iterator[Placed]:
     """Yield each run with where it is in a content that has them one after the other."""
     at = 0

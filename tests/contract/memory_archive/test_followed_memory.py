@@ -13,9 +13,9 @@ from tests.fakes.commit_store import FakeCommitStore
 
 from limosa.adapters.criu import mapped, pagemap, schema
 from limosa.adapters.criu.archive import CriuImageArchive
-from limosa.model.commit_store import Commit, Manifest, ObjectId
+from limosa.model.commit_store import Commit, Manifest, ObjectId, PageMap
 from limosa.model.errors import LimosaError
-from limosa.ports.written_pages import ProcessMemory
+from limosa.ports.written_pages import EarlierCopy, ProcessMemory
 
 PAGE = 4096
 PAGES = 60
@@ -99,6 +99,7 @@ def back(store: Any, commit: ObjectId, directory: str) -> dict[int, bytes]:
 
 
 page_sets = st.sets(st.integers(1, PAGES))
+almost_all = page_sets.map(lambda left_out: set(range(1, PAGES + 1)) - left_out)
 
 
 @settings(max_examples=120, deadline=None)
@@ -178,3 +179,35 @@ def test_no_mm_image_is_an_error() -> None:
     for data in (b"", b"x" * 40, mm_image([])[:-1], mm_image([]) + b"x"):
         with pytest.raises(ValueError):
             mapped.private(data)
+
+
+@settings(max_examples=120, deadline=None)
+@given(kept=almost_all, written=page_sets, grown=almost_all, gone=page_sets, order=st.randoms(use_true_random=False))
+def test_what_was_kept_while_it_ran_and_written_again_comes_back(
+    tmp_path_factory, kept, written, grown, gone, order
+) -> None:
+    """A first commit: pages are stored while the container runs, which writes to some, gets others, gives some up."""
+    store, directory = FakeCommitStore(), tmp_path_factory.mktemp("kept")
+    now = (kept | grown) - gone
+    again = (written & now) | (now - kept)
+    images(f"{directory}/one", {}, order)
+    runs = runs_of(now)
+    numbers = array("Q")
+    for page in sorted(now):
+        numbers.extend((page * PAGE, (page + 1) * PAGE, int(page in again)))
+    copied = memoryview(b"".join(content(page + 1000) for page in sorted(again)))
+    with store.writing() as writer:
+        pages = [(first, memoryview(b"".join(map(content, range(first, first + n))))) for first, n in runs_of(kept)]
+        ahead = EarlierCopy(
+            array("Q", [edge * PAGE for first, n in runs_of(kept) for edge in (first, first + n)]),
+            memoryview(b""),
+            writer.put_pages(PageMap(), pages),
+        )
+        memory = ProcessMemory(7, numbers, copied, False, (ahead,))
+        entries = CriuImageArchive().save(writer, f"{directory}/one", [memory])
+        commit = writer.put_commit(Commit((), writer.put_entries(Manifest(), entries), 1))
+        store.set_ref("containers/one", commit, when_ns=1, why="test")
+    assert sum(n for _, n in runs) == len(now)
+    assert back(store, commit, f"{directory}/back") == {
+        page: content(page + 1000 if page in again else page) for page in now
+    }

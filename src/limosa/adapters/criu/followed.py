@@ -22,7 +22,7 @@ def page_map(
     pieces = memory.pieces()
     base, kept_runs = memory.kept() or (parent if memory.since_parent else PageMap(), [])
     if not memory.since_parent:
-        copied = sorted([*kept_runs, *((first, n_pages) for first, n_pages, _ in pieces)])
+        copied = page_runs.union(kept_runs, ((first, n_pages) for first, n_pages, _ in pieces))
         missing = list(page_runs.left(page_runs.placed(present), copied))
         if missing:
             raise ValueError(f"page {missing[0][0]:#x} of process {memory.pid} was not copied")
