@@ -70,6 +70,27 @@ def run(argv: Sequence[str], fatal: int) -> tuple[int, int]:
     return os.waitpid(child, 0)[1], int(calls or 0)
 
 
+def in_copy(argv: Sequence[str], out: int, errors: int) -> int:
+    """Run a limosa command, unharmed, in a copy of this process; return its status, -9 and the like for a signal."""
+    child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(out, 1)
+            os.dup2(errors, 2)
+            sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+            sys.stderr = os.fdopen(2, "w", closefd=False)
+            status = dispatch.run(argv)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def _command(argv: Sequence[str], fatal: int, write_end: int) -> None:
     status, os_write, os_exit = 99, os.write, os._exit
     try:
