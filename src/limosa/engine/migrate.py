@@ -218,9 +218,7 @@ def _attempt(
     entry = _entry(host, record, address, wanted)
     with exchange.reached(host, address, wanted.bandwidth_bytes) as peer, host.migrations.locked(entry.migration_id):
         exchange.require_one_key(host, peer)
-        way, why = _way(_checked(host, peer, record, wanted), record, address, wanted)
-        if failed:
-            way, why = wanted.fallback if wanted.fallback != "none" else "live", (failed, *why)
+        way, why = _way(_checked(host, peer, record, wanted), record, address, wanted, failed)
         if way != "live":
             on_way(way, why)
         entry = entry._replace(way=way)
@@ -282,12 +280,13 @@ def _giving(
 
 
 def _way(
-    found: list[Finding], record: ContainerRecord, address: PeerAddress, wanted: Wanted
+    found: list[Finding], record: ContainerRecord, address: PeerAddress, wanted: Wanted, failed: str
 ) -> tuple[Way, tuple[str, ...]]:
     """Return how a container moves, and why not live. Raises: LimosaError LIM-MIG-012: not in a way that is wanted."""
     stops = [one for one in found if one.severity == "stops"]
-    if stops and wanted.fallback != "none" and all(one.live_only for one in stops):
-        return wanted.fallback, tuple(one.what for one in stops)
+    why = ((failed,) if failed else ()) + tuple(one.what for one in stops)
+    if why and wanted.fallback != "none" and all(one.live_only for one in stops):
+        return wanted.fallback, why
     survey.require(found, record, address.destination)
     return "live", ()
 
