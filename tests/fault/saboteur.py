@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from limosa import linux
 from limosa.cli import dispatch
@@ -63,7 +63,8 @@ def run(argv: Sequence[str], fatal: int) -> tuple[int, int]:
     child = os.fork()
     if child == 0:
         os.close(read_end)
-        _command(argv, fatal, write_end)
+        counter = Counter(fatal)
+        _command(argv, 2, 2, counter, write_end)  # what it says is shown with a failure
     os.close(write_end)
     with os.fdopen(read_end, "rb") as told:
         calls = told.read()
@@ -74,41 +75,31 @@ def in_copy(argv: Sequence[str], out: int, errors: int) -> int:
     """Run a limosa command, unharmed, in a copy of this process; return its status, -9 and the like for a signal."""
     child = os.fork()
     if child == 0:
-        status = 99
-        try:
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(out, 1)
-            os.dup2(errors, 2)
-            sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
-            sys.stderr = os.fdopen(2, "w", closefd=False)
-            status = dispatch.run(argv)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+        _command(argv, out, errors)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _command(argv: Sequence[str], fatal: int, write_end: int) -> None:
+def _command(
+    argv: Sequence[str], out: int, errors: int, counter: Counter | None = None, write_end: int = -1
+) -> NoReturn:
+    """Run a limosa command with these streams and end; with a counter it is sabotaged, and tells what was counted."""
     status, os_write, os_exit = 99, os.write, os._exit
     try:
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(2, 1)  # what it says is shown with a failure
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        os.dup2(out, 1)
+        os.dup2(errors, 2)
         sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
-        counter = Counter(fatal)
-        _sabotage(counter)
+        if counter is not None:
+            _sabotage(counter)
         status = dispatch.run(argv)
         sys.stdout.flush()
-        sys.stderr.flush()
-        os_write(write_end, str(counter.calls).encode())
+        if counter is not None:
+            os_write(write_end, str(counter.calls).encode())
     except BaseException:
         traceback.print_exc()
-        sys.stderr.flush()
     finally:
+        sys.stderr.flush()
         os_exit(status)
 
 
